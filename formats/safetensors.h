@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#pragma once
+
+// The safetensors container (spec: 8-byte little-endian header length, JSON header, data).
+
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "formats/mapped_file.h"
+#include "kernels/core/dtype.h"
+
+namespace qe {
+
+/// One stored tensor; `bytes` points into the file's mapping.
+struct StoredTensor {
+  std::string name;
+  DType dtype = DType::kF32;
+  std::vector<int64_t> shape;
+  std::span<const std::byte> bytes;
+  const std::string* file = nullptr;  ///< path, for messages
+
+  int64_t n_elements() const;
+  /// All elements converted to fp32 (floating dtypes only).
+  std::vector<float> to_f32() const;
+};
+
+/// Reads and checks one file: header length, JSON, duplicate names, unknown dtypes, shape overflow, sizes that
+/// do not match shapes, offsets that overlap, leave holes or leave the file. Throws Error naming
+/// file and tensor. The data stays mapped.
+class SafetensorsFile {
+ public:
+  explicit SafetensorsFile(const std::string& path);
+  const std::map<std::string, StoredTensor>& tensors() const { return tensors_; }
+  const std::map<std::string, std::string>& metadata() const { return metadata_; }
+
+ private:
+  MappedFile file_;
+  std::string path_;
+  std::map<std::string, StoredTensor> tensors_;
+  std::map<std::string, std::string> metadata_;
+
+ public:
+  SafetensorsFile(const SafetensorsFile&) = delete;
+  SafetensorsFile& operator=(const SafetensorsFile&) = delete;
+};
+
+/// A tensor to be written; `data` is host memory of the tensor's whole size.
+struct TensorToWrite {
+  std::string name;
+  DType dtype = DType::kF32;
+  std::vector<int64_t> shape;
+  const void* data = nullptr;
+};
+
+/// Writes atomically, in Hugging Face's order (descending dtype size, then name), header padded so that data
+/// is 8-byte aligned, metadata {"format": "pt"}.
+void write_safetensors(const std::string& path, std::vector<TensorToWrite> tensors);
+
+}  // namespace qe

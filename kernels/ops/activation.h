@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#pragma once
+
+// Elementwise activations of feed-forward blocks and heads, forward and derivative.
+
+#include "kernels/core/context.h"
+#include "kernels/core/tensor.h"
+
+namespace qe {
+
+enum class Activation {
+  kGelu,      ///< x * Phi(x), exact erf form: "gelu"
+  kGeluTanh,  ///< "gelu_new", "gelu_pytorch_tanh", "gelu_fast"
+  kRelu,      ///< "relu"
+  kSilu,      ///< "silu", "swish"
+};
+
+/// y = f(x). (T, F) fp32; may be the same memory.
+void activation_forward(Context& ctx, Activation f, const Tensor& x, const Tensor& y);
+/// dx = f'(x) * dy, overwritten. x is the forward input. dx may be dy's memory.
+void activation_backward(Context& ctx, Activation f, const Tensor& x, const Tensor& dy,
+                         const Tensor& dx);
+
+}  // namespace qe

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#pragma once
+
+// AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101) on flat fp32 buffers, fused with unscaling
+// and clipping. Learning rate, step, clip factor and the finite flag come from StepState.
+
+#include <span>
+
+#include "kernels/core/context.h"
+
+namespace qe {
+
+/// The two orders of operations people have, t = StepState::step + 1.
+enum class AdamwRule {
+  /// torch.optim.AdamW: p *= 1 - lr wd, then p -= lr (m / c1) / (sqrt(v / c2) + eps).
+  kTorch,
+  /// bitsandbytes 32-bit: p += -lr sqrt(c2) / c1 * m / (sqrt(v) + eps sqrt(c2)), then p *= 1 - lr wd.
+  kBitsandbytes,
+};
+
+struct AdamwSpan {
+  std::span<float> parameters;
+  std::span<const float> gradients;  ///< multiplied by clip_factor / loss_scale on reading
+  std::span<float> exp_avg;          ///< m
+  std::span<float> exp_avg_sq;       ///< v
+  AdamwRule rule = AdamwRule::kBitsandbytes;
+  float beta1 = 0.9f;
+  float beta2 = 0.999f;
+  float epsilon = 1e-8f;
+  float weight_decay = 0.0f;
+};
+
+/// One update of the span; nothing happens when StepState::finite is 0. c1 = 1 - beta1^t and c2 = 1 -
+/// beta2^t are computed in fp64.
+void adamw_step(Context& ctx, const AdamwSpan& args);
+
+}  // namespace qe

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#pragma once
+
+// Multi-head self-attention over packed sequences: softmax(scale * q k^T) v inside each sequence,
+// no padding and no mask. FlashAttention's bookkeeping (Dao et al. 2022, arXiv:2205.14135): forward keeps
+// the row log-sum-exp only, backward recomputes the probabilities.
+
+#include <cstdint>
+#include <span>
+
+#include "kernels/core/context.h"
+#include "kernels/core/tensor.h"
+
+namespace qe {
+
+struct AttentionShape {
+  std::span<const int32_t> cu_seqlens;  ///< (B + 1): sequence b holds rows cu_seqlens[b] .. [b + 1]
+  std::span<const uint32_t> sample_ids;  ///< (B) global sample index; read when dropout_p > 0
+  int64_t max_length = 0;                ///< at least every sequence's length; sizes the scratch
+  int64_t n_heads = 0;
+  int64_t head_dim = 0;
+  float scale = 1.0f;
+  /// Dropout of the probabilities: word k % 4 of philox(philox_counter(sample, epoch, layer, head, q,
+  /// k / 4)) decides for query q and key k, with RandomPurpose::kAttentionDropout.
+  float dropout_p = 0.0f;
+  uint32_t layer = 0;
+};
+
+/// Scratch that forward or backward takes from the context's arena, in bytes.
+size_t attention_workspace_bytes(const Context& ctx, const AttentionShape& shape, bool backward);
+
+/// qkv: (T, 3C) fp32, row = q | k | v, each n_heads x head_dim. out: (T, C). lse: (T, n_heads), natural
+/// log of the sum of exp of the scaled scores.
+void attention_forward(Context& ctx, const AttentionShape& shape, const Tensor& qkv,
+                       const Tensor& out, const Tensor& lse);
+
+/// d_qkv: (T, 3C), overwritten. out and lse are forward's.
+void attention_backward(Context& ctx, const AttentionShape& shape, const Tensor& qkv,
+                        const Tensor& out, const Tensor& lse, const Tensor& d_out,
+                        const Tensor& d_qkv);
+
+}  // namespace qe

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#pragma once
+
+// Input embeddings, and the row gather that lets the MLM head run on labelled rows only.
+
+#include <cstdint>
+#include <span>
+
+#include "kernels/core/context.h"
+#include "kernels/core/tensor.h"
+
+namespace qe {
+
+struct EmbeddingForward {
+  std::span<const int32_t> token_ids;     ///< (T), each in [0, V)
+  std::span<const int32_t> type_ids;      ///< (T); read when type_table is there
+  std::span<const int32_t> position_ids;  ///< (T); read when position_table is there
+  Tensor word_table;                      ///< (V, C) F32, F16 or BF16
+  Tensor type_table;                      ///< (types, C) nullable
+  Tensor position_table;                  ///< (positions, C) nullable
+  Tensor out;                             ///< (T, C) fp32: word + type + position, in that order
+};
+/// Ids outside their tables throw Error (CPU: checked here; CUDA: the caller has checked them).
+void embedding_forward(Context& ctx, const EmbeddingForward& args);
+
+/// y[i] = x[rows[i]]. x: (T, C), y: (M, C) fp32, rows: (M) in [0, T).
+void gather_rows(Context& ctx, const Tensor& x, std::span<const int32_t> rows, const Tensor& y);
+/// dx = 0, then dx[rows[i]] = dy[i]: gather_rows backward. rows are distinct.
+void scatter_rows(Context& ctx, const Tensor& dy, std::span<const int32_t> rows, const Tensor& dx);
+
+}  // namespace qe

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#pragma once
+
+// The dense matrix product. On the CPU every output element is one fp32 FMA chain over ascending k
+// from a fixed start, whatever the tile, thread count, row position or vector width.
+
+#include "kernels/core/context.h"
+#include "kernels/core/tensor.h"
+
+namespace qe {
+
+struct Gemm {
+  Tensor a;                   ///< (M, K), or (K, M) when a_transposed. fp32
+  Tensor b;                   ///< (N, K) when b_transposed (a Linear's weight), else (K, N). F32, F16, BF16
+  bool a_transposed = false;
+  bool b_transposed = true;
+  Tensor bias;                ///< (1, N) fp32 nullable: added last; only with kOverwrite
+  float alpha = 1.0f;         ///< multiplies a's elements before the chain
+  Tensor c;                   ///< (M, N) fp32. kAccumulate starts each chain from c instead of 0
+  GradientMode mode = GradientMode::kOverwrite;
+};
+
+/// c = [c +] (alpha * op(a)) * op(b) [+ bias]. M, N or K may be 0.
+void gemm(Context& ctx, const Gemm& args);
+
+}  // namespace qe

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#pragma once
+
+// The masked-LM head's decoder and its cross-entropy, over labelled rows only and in chunks of
+// rows, so logits of all rows by the whole vocabulary are never stored. Loss and softmax statistics
+// are fp32; the loss is exact over accumulation: dlogits are scaled by StepState::inverse_labels.
+
+#include <cstdint>
+#include <span>
+
+#include "kernels/core/context.h"
+#include "kernels/core/tensor.h"
+
+namespace qe {
+
+/// Running sums over the labelled rows of a step or of an evaluation, added in ascending row order.
+struct MlmTotals {
+  double loss = 0.0;     ///< sum of -log p(label), natural log
+  int64_t n_labels = 0;  ///< rows
+  int64_t n_correct = 0; ///< rows whose highest logit (lowest id among equals) is the label
+};
+
+struct MlmLoss {
+  Tensor hidden;   ///< (M, C) fp32: the head's transform of the labelled rows
+  Tensor decoder;  ///< (V, C) F32, F16 or BF16, frozen
+  Tensor bias;     ///< (1, V) fp32 nullable
+  std::span<const int32_t> labels;  ///< (M), each in [0, V)
+  Tensor d_hidden;     ///< (M, C) nullable out: loss_scale * inverse_labels * d(sum of losses)
+  Tensor row_loss;     ///< (1, M) fp32 nullable out
+  MlmTotals* totals = nullptr;  ///< in the device's memory; added to
+};
+
+/// Rows of logits held at a time: a function of the vocabulary only.
+int64_t mlm_loss_chunk_rows(int64_t vocab_size);
+
+/// Scratch: min(M, chunk rows) * V * 4 bytes. M may be 0.
+void mlm_loss(Context& ctx, const MlmLoss& args);
+
+/// logits = hidden decoder^T + bias, (M, V) fp32: for inference over few rows.
+void mlm_logits(Context& ctx, const Tensor& hidden, const Tensor& decoder, const Tensor& bias,
+                const Tensor& logits);
+
+}  // namespace qe
