@@ -21,7 +21,7 @@ struct AdapterConfig {
   bool all_linear = false;                  ///< target_modules == "all-linear" as given by a user
   std::vector<std::string> target_modules;  ///< suffix list, as stored
   std::string base_model_name_or_path;
-  std::string base_model_class;             ///< auto_mapping, e.g. "BertForMaskedLM"
+  std::string base_model_class;  ///< auto_mapping, e.g. "BertForMaskedLM"
   std::string parent_library;
 
   double scale() const { return lora_alpha / static_cast<double>(r); }
@@ -29,7 +29,7 @@ struct AdapterConfig {
 
 /// One LoRA pair, host memory, fp32.
 struct AdapterPair {
-  std::string module;    ///< path in the Hugging Face model, without "base_model.model."
+  std::string module;  ///< path in the Hugging Face model, without "base_model.model."
   int64_t r = 0, in = 0, out = 0;
   std::vector<float> a;  ///< (r, in)
   std::vector<float> b;  ///< (out, r)
@@ -40,9 +40,9 @@ struct Adapter {
   std::vector<AdapterPair> pairs;  ///< sorted by module
 };
 
-/// Reads an adapter folder. Settings that would change the result and are not supported (DoRA, rsLoRA,
-/// patterns, bias, modules_to_save, regex targets ...) are errors that name the key; unknown keys are
-/// ignored. Pairs whose two shapes disagree with each other or with r are errors.
+/// Reads an adapter folder. Settings that would change the result and are not supported (DoRA,
+/// rsLoRA, patterns, bias, modules_to_save, regex targets ...) are errors that name the key;
+/// unknown keys are ignored. Pairs whose two shapes disagree with each other or with r are errors.
 Adapter read_adapter(const std::string& folder);
 
 /// Same with views of memory owned elsewhere, for writing without copies.
@@ -52,7 +52,8 @@ struct AdapterPairView {
   const float* a = nullptr;
   const float* b = nullptr;
 };
-/// Writes adapter_config.json, adapter_model.safetensors and README.md (a model card) into the existing folder.
+/// Writes adapter_config.json, adapter_model.safetensors and README.md (a model card) into the
+/// existing folder.
 void write_adapter(const std::string& folder, const AdapterConfig& config,
                    const std::vector<AdapterPairView>& pairs);
 

@@ -12,18 +12,20 @@
 
 namespace qe {
 
-/// Writes `path` atomically: `produce` gets an append function and may call it any number of times. On any
-/// failure (also a full disk, also an exception from produce) the old file stays and the temporary one is gone.
-/// Throws Error naming the path and the system's reason.
+/// Writes `path` atomically: `produce` gets an append function and may call it any number of times.
+/// On any failure (also a full disk, also an exception from produce) the old file stays and the
+/// temporary one is gone. Throws Error naming the path and the system's reason.
 using Append = std::function<void(std::span<const std::byte>)>;
-void write_file_atomically(const std::string& path, const std::function<void(const Append&)>& produce);
+void write_file_atomically(const std::string& path,
+                           const std::function<void(const Append&)>& produce);
 void write_file_atomically(const std::string& path, std::string_view text);
 
-/// Creates the folder (and its parents) if needed and checks that files can be created in it. Throws Error.
+/// Creates the folder (and its parents) if needed and checks that files can be created in it.
+/// Throws Error.
 void require_writable_folder(const std::string& path);
 
-/// Fills `path` as a folder atomically: calls fill(temporary folder beside it), fsyncs every file, then renames.
-/// An existing folder of that name is replaced. On failure nothing is left behind.
+/// Fills `path` as a folder atomically: calls fill(temporary folder beside it), fsyncs every file,
+/// then renames. An existing folder of that name is replaced. On failure nothing is left behind.
 void write_folder_atomically(const std::string& path,
                              const std::function<void(const std::string& temporary)>& fill);
 

@@ -14,35 +14,35 @@
 
 namespace qe {
 
-/// The activation names of `hidden_act` that are supported, mapped by formats; the engine turns it into
-/// its own enum.
+/// The activation names of `hidden_act` that are supported, mapped by formats; the engine turns it
+/// into its own enum.
 enum class HiddenAct { kGelu, kGeluTanh, kRelu, kSilu };
 
-/// Paths of modules and tensors in the Hugging Face model, "{i}" standing for the layer index. A Linear's
-/// weight is path + ".weight", its bias path + ".bias"; likewise LayerNorm.
+/// Paths of modules and tensors in the Hugging Face model, "{i}" standing for the layer index. A
+/// Linear's weight is path + ".weight", its bias path + ".bias"; likewise LayerNorm.
 struct EncoderNames {
-  std::string base_prefix;           ///< "bert."; bare encoders lack it
-  std::string word_embeddings;       ///< module path
-  std::string position_embeddings;   ///< "" when there are none
-  std::string token_type_embeddings; ///< "" when there are none
+  std::string base_prefix;            ///< "bert."; bare encoders lack it
+  std::string word_embeddings;        ///< module path
+  std::string position_embeddings;    ///< "" when there are none
+  std::string token_type_embeddings;  ///< "" when there are none
   std::string embedding_norm;
   std::string query, key, value, attention_output, attention_norm;
   std::string ffn_up, ffn_down, ffn_norm;
   std::string head_dense, head_norm;
-  std::string decoder;               ///< module path of the output embedding (tied)
-  std::string decoder_bias;          ///< tensor name; decoder + ".bias" is accepted as well
+  std::string decoder;       ///< module path of the output embedding (tied)
+  std::string decoder_bias;  ///< tensor name; decoder + ".bias" is accepted as well
 };
 
 struct EncoderConfig {
-  std::string model_type;            ///< "bert"
-  int64_t vocab_size = 0;            ///< rows of the word table (V)
-  int64_t hidden_size = 0;           ///< C
-  int64_t n_layers = 0;              ///< L
-  int64_t n_heads = 0;               ///< H; head_dim = C / H
-  int64_t ffn_size = 0;              ///< F
-  int64_t max_positions = 0;         ///< rows of the position table
-  int64_t position_offset = 0;       ///< position id of a sequence's first token
-  int64_t n_token_types = 0;         ///< 0: no token type embeddings
+  std::string model_type;       ///< "bert"
+  int64_t vocab_size = 0;       ///< rows of the word table (V)
+  int64_t hidden_size = 0;      ///< C
+  int64_t n_layers = 0;         ///< L
+  int64_t n_heads = 0;          ///< H; head_dim = C / H
+  int64_t ffn_size = 0;         ///< F
+  int64_t max_positions = 0;    ///< rows of the position table
+  int64_t position_offset = 0;  ///< position id of a sequence's first token
+  int64_t n_token_types = 0;    ///< 0: no token type embeddings
   HiddenAct activation = HiddenAct::kGelu;
   HiddenAct head_activation = HiddenAct::kGelu;
   float norm_epsilon = 1e-12f;
@@ -53,19 +53,20 @@ struct EncoderConfig {
   EncoderNames names;
 
   // How Hugging Face sees the family.
-  std::string masked_lm_class;       ///< "BertForMaskedLM"
-  std::string parent_library;        ///< "transformers.models.bert.modeling_bert"
+  std::string masked_lm_class;                    ///< "BertForMaskedLM"
+  std::string parent_library;                     ///< "transformers.models.bert.modeling_bert"
   std::vector<std::string> default_lora_targets;  ///< peft's for this model_type; empty: none
-  std::vector<std::string> quantize_skip;  ///< module prefixes kept unquantized on creation: {"cls"}
+  std::vector<std::string>
+      quantize_skip;  ///< module prefixes kept unquantized on creation: {"cls"}
 
   int64_t head_dim() const { return hidden_size / n_heads; }
   /// Longest sequence, special tokens included.
   int64_t max_length() const { return max_positions - position_offset; }
 };
 
-/// Reads `folder`/config.json through the family registry. Errors name the file, the key and the value: unknown
-/// model_type (with the list of known ones), missing or ill-typed keys, sizes out of range (also
-/// hidden_size not divisible by heads, products that overflow), unsupported settings.
+/// Reads `folder`/config.json through the family registry. Errors name the file, the key and the
+/// value: unknown model_type (with the list of known ones), missing or ill-typed keys, sizes out of
+/// range (also hidden_size not divisible by heads, products that overflow), unsupported settings.
 EncoderConfig read_encoder_config(const std::string& folder);
 
 /// `pattern` with "{i}" replaced by the layer index.
@@ -75,8 +76,8 @@ std::string layer_name(const std::string& pattern, int64_t layer);
 struct Family {
   const char* model_type;
   EncoderConfig (*read)(const Json& config);
-  /// Maps a stored tensor's name to the name the engine looks up ("" to ignore it): legacy renames, missing prefixes
-  /// of bare encoders.
+  /// Maps a stored tensor's name to the name the engine looks up ("" to ignore it): legacy renames,
+  /// missing prefixes of bare encoders.
   std::string (*canonical_name)(const std::string& stored_name);
 };
 /// All families; one line each in formats/families/registry.cpp.

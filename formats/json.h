@@ -14,8 +14,9 @@
 
 namespace qe {
 
-/// A parsed JSON value: an owned tree, objects in file order. Accessors throw Error naming `where()` (file and
-/// JSON path, as in `config.json: /hidden_size`) when the type differs from what was asked.
+/// A parsed JSON value: an owned tree, objects in file order. Accessors throw Error naming
+/// `where()` (file and JSON path, as in `config.json: /hidden_size`) when the type differs from
+/// what was asked.
 class Json {
  public:
   enum class Kind { kNull, kBool, kInt, kDouble, kString, kArray, kObject };
@@ -45,8 +46,8 @@ class Json {
   bool is_number() const { return kind_ == Kind::kInt || kind_ == Kind::kDouble; }
 
   bool as_bool() const;
-  int64_t as_int() const;      ///< integers, and doubles with an integral value
-  double as_double() const;    ///< any number
+  int64_t as_int() const;    ///< integers, and doubles with an integral value
+  double as_double() const;  ///< any number
   const std::string& as_string() const;
   const std::vector<Json>& items() const;      ///< of an array
   const std::vector<Member>& members() const;  ///< of an object
@@ -63,9 +64,9 @@ class Json {
   /// Document name and JSON path of this value, for messages. Empty for values built in code.
   const std::string& where() const { return where_; }
 
-  /// Text. indent < 0: one line with ", " and ": " separators, as Python's json.dumps; else indented by that many
-  /// spaces per level. Non-ASCII text stays UTF-8; doubles print shortest round-trip; non-finite doubles as
-  /// null.
+  /// Text. indent < 0: one line with ", " and ": " separators, as Python's json.dumps; else
+  /// indented by that many spaces per level. Non-ASCII text stays UTF-8; doubles print shortest
+  /// round-trip; non-finite doubles as null.
   std::string dump(int indent = -1, bool sort_keys = false) const;
 
  private:

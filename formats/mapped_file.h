@@ -10,8 +10,8 @@
 
 namespace qe {
 
-/// Move-only owner of a read-only private mapping. Throws Error naming the path when the file cannot
-/// be opened or is no regular file. An empty file maps to an empty span.
+/// Move-only owner of a read-only private mapping. Throws Error naming the path when the file
+/// cannot be opened or is no regular file. An empty file maps to an empty span.
 class MappedFile {
  public:
   explicit MappedFile(const std::string& path);

@@ -2,7 +2,8 @@
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #pragma once
 
-// The run configuration: the flat JSON of run_mlm.py and qlora.py users, with the origin of every value.
+// The run configuration: the flat JSON of run_mlm.py and qlora.py users, with the origin of every
+// value.
 
 #include <cstdint>
 #include <optional>
@@ -13,33 +14,33 @@
 
 namespace qe {
 
-/// Values after all defaults were applied. Names and meanings are those of run_mlm.py, TrainingArguments and
-/// qlora.py; what is ours only is marked (ours).
+/// Values after all defaults were applied. Names and meanings are those of run_mlm.py,
+/// TrainingArguments and qlora.py; what is ours only is marked (ours).
 struct RunConfig {
   // Model and data
   std::string model_name_or_path;
-  std::string adapter_name_or_path;   ///< (ours) eval, fill-mask: an adapter folder; "" = base alone
+  std::string adapter_name_or_path;  ///< (ours) eval, fill-mask: an adapter folder; "" = base alone
   std::string train_file;
   std::string validation_file;
-  std::string text_column_name;       ///< (ours) "" = "text", else the first string column
+  std::string text_column_name;  ///< (ours) "" = "text", else the first string column
   double validation_split_percentage = 5;
-  int64_t max_seq_length = 0;         ///< 0 = tokenizer.model_max_length, capped at 1024
+  int64_t max_seq_length = 0;  ///< 0 = tokenizer.model_max_length, capped at 1024
   bool line_by_line = false;
-  int64_t max_train_samples = 0;      ///< 0 = all
+  int64_t max_train_samples = 0;  ///< 0 = all
   int64_t max_eval_samples = 0;
   double mlm_probability = 0.15;
   double mask_replace_prob = 0.8;
   double random_replace_prob = 0.1;
 
   // Quantization and LoRA
-  int64_t bits = 4;                   ///< 4, or 16 and 32: the stored weights
-  std::string quant_type = "nf4";     ///< "nf4" or "fp4"
+  int64_t bits = 4;                ///< 4, or 16 and 32: the stored weights
+  std::string quant_type = "nf4";  ///< "nf4" or "fp4"
   bool double_quant = true;
-  int64_t quant_block_size = 64;      ///< (ours)
+  int64_t quant_block_size = 64;  ///< (ours)
   int64_t lora_r = 64;
   double lora_alpha = 16;
   double lora_dropout = 0.0;
-  bool target_all_linear = true;      ///< target_modules: "all-linear"
+  bool target_all_linear = true;            ///< target_modules: "all-linear"
   std::vector<std::string> target_modules;  ///< suffix list otherwise
 
   // Training
@@ -56,25 +57,26 @@ struct RunConfig {
   double num_train_epochs = 3.0;
   int64_t max_steps = -1;
   std::string lr_scheduler_type = "linear";  ///< linear, constant, constant_with_warmup, cosine
-  double warmup_steps = 0;            ///< < 1: a ratio of all steps
+  double warmup_steps = 0;                   ///< < 1: a ratio of all steps
   double warmup_ratio = 0;
-  std::string optim = "adamw_torch";  ///< adamw_torch(_fused), adamw_bnb_32bit, paged_adamw_32bit, ...
+  std::string optim =
+      "adamw_torch";  ///< adamw_torch(_fused), adamw_bnb_32bit, paged_adamw_32bit, ...
   bool gradient_checkpointing = false;
   uint64_t seed = 42;
-  bool fixed_eval_masks = true;       ///< (ours)
+  bool fixed_eval_masks = true;  ///< (ours)
 
   // When
-  std::string eval_strategy = "no";   ///< no, steps, epoch
-  double eval_steps = 0;              ///< 0 = logging_steps
+  std::string eval_strategy = "no";  ///< no, steps, epoch
+  double eval_steps = 0;             ///< 0 = logging_steps
   std::string save_strategy = "steps";
   double save_steps = 500;
-  int64_t save_total_limit = 0;       ///< 0 = all
+  int64_t save_total_limit = 0;  ///< 0 = all
   double logging_steps = 500;
   bool logging_first_step = false;
-  std::string resume = "auto";        ///< (ours) auto, no, or a checkpoint folder
+  std::string resume = "auto";  ///< (ours) auto, no, or a checkpoint folder
 
   // Machine
-  int64_t threads = 0;                ///< (ours) CPU threads; 0 = all
+  int64_t threads = 0;  ///< (ours) CPU threads; 0 = all
 
   /// Where each setting came from, in declaration order, for `plan`.
   struct Origin {
@@ -86,9 +88,9 @@ struct RunConfig {
   std::vector<std::string> notes;  ///< one line per accepted key that does nothing here, and why
 };
 
-/// Reads `config_path` ("" = none) and then `overrides` (key, value text). Errors: unknown key (names the nearest known
-/// one), ill-typed or out-of-range value (names file, key, what was expected), keys that are refused
-/// (with the reason and what to use instead).
+/// Reads `config_path` ("" = none) and then `overrides` (key, value text). Errors: unknown key
+/// (names the nearest known one), ill-typed or out-of-range value (names file, key, what was
+/// expected), keys that are refused (with the reason and what to use instead).
 RunConfig read_run_config(const std::string& config_path,
                           const std::vector<std::pair<std::string, std::string>>& overrides);
 

@@ -28,9 +28,9 @@ struct StoredTensor {
   std::vector<float> to_f32() const;
 };
 
-/// Reads and checks one file: header length, JSON, duplicate names, unknown dtypes, shape overflow, sizes that
-/// do not match shapes, offsets that overlap, leave holes or leave the file. Throws Error naming
-/// file and tensor. The data stays mapped.
+/// Reads and checks one file: header length, JSON, duplicate names, unknown dtypes, shape overflow,
+/// sizes that do not match shapes, offsets that overlap, leave holes or leave the file. Throws
+/// Error naming file and tensor. The data stays mapped.
 class SafetensorsFile {
  public:
   explicit SafetensorsFile(const std::string& path);
@@ -56,8 +56,8 @@ struct TensorToWrite {
   const void* data = nullptr;
 };
 
-/// Writes atomically, in Hugging Face's order (descending dtype size, then name), header padded so that data
-/// is 8-byte aligned, metadata {"format": "pt"}.
+/// Writes atomically, in Hugging Face's order (descending dtype size, then name), header padded so
+/// that data is 8-byte aligned, metadata {"format": "pt"}.
 void write_safetensors(const std::string& path, std::vector<TensorToWrite> tensors);
 
 }  // namespace qe

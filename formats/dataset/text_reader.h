@@ -20,9 +20,10 @@ struct Record {
   int64_t line = 0;                     ///< 1-based line in the file, for messages
 };
 
-/// Calls `take` with every row of the file, in order: `.txt` (a line is a row, newline removed), `.jsonl` and `.json` with JSON
-/// lines (objects; `text_column`, or "text", or the first string column; or input_ids / labels / token_type_ids).
-/// Errors name file, line and column. Other extensions are refused with the list of known ones.
+/// Calls `take` with every row of the file, in order: `.txt` (a line is a row, newline removed),
+/// `.jsonl` and `.json` with JSON lines (objects; `text_column`, or "text", or the first string
+/// column; or input_ids / labels / token_type_ids). Errors name file, line and column. Other
+/// extensions are refused with the list of known ones.
 void read_records(const std::string& path, const std::string& text_column,
                   const std::function<void(Record&&)>& take);
 

@@ -6,8 +6,8 @@
 //
 // An Arena hands out 64-byte aligned pieces of one slab by deterministic first fit and takes them
 // back in any order. The same sequence of calls gives the same addresses, so a step replayed
-// for the same shapes touches the same memory, and a counting arena (no slab) that saw the sequence once
-// knows the exact size the slab needs: its high-water mark. Training and inference run their
+// for the same shapes touches the same memory, and a counting arena (no slab) that saw the sequence
+// once knows the exact size the slab needs: its high-water mark. Training and inference run their
 // very code over a counting arena first (Context::planning), then allocate the slab once.
 
 #include <cstddef>
@@ -22,7 +22,8 @@ class Arena {
 
   /// A counting arena: allocations get distinct addresses that must never be dereferenced.
   Arena() = default;
-  /// Hands out pieces of [slab, slab + n_bytes). `slab` is kAlignment-aligned and outlives the arena.
+  /// Hands out pieces of [slab, slab + n_bytes). `slab` is kAlignment-aligned and outlives the
+  /// arena.
   Arena(void* slab, size_t n_bytes);
 
   /// n_bytes (0 is allowed) of uninitialized memory, kAlignment-aligned. Throws Error when the slab

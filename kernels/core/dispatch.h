@@ -7,25 +7,25 @@
 #include "kernels/core/context.h"
 #include "kernels/core/error.h"
 
-/// Calls cpu::FUNCTION or cuda::FUNCTION (both in namespace qe) by the context's device. A backend that
-/// this build lacks is an error, not a link error. Nothing is called while planning.
+/// Calls cpu::FUNCTION or cuda::FUNCTION (both in namespace qe) by the context's device. A backend
+/// that this build lacks is an error, not a link error. Nothing is called while planning.
 #ifdef QE_WITH_CUDA
-#define QE_DISPATCH(ctx, FUNCTION, ...)                                          \
-  do {                                                                           \
-    if ((ctx).planning) break;                                                   \
-    if ((ctx).device.kind == ::qe::DeviceKind::kCpu) {                           \
-      ::qe::cpu::FUNCTION(__VA_ARGS__);                                          \
-    } else {                                                                     \
-      ::qe::cuda::FUNCTION(__VA_ARGS__);                                         \
-    }                                                                            \
+#define QE_DISPATCH(ctx, FUNCTION, ...)                \
+  do {                                                 \
+    if ((ctx).planning) break;                         \
+    if ((ctx).device.kind == ::qe::DeviceKind::kCpu) { \
+      ::qe::cpu::FUNCTION(__VA_ARGS__);                \
+    } else {                                           \
+      ::qe::cuda::FUNCTION(__VA_ARGS__);               \
+    }                                                  \
   } while (0)
 #else
-#define QE_DISPATCH(ctx, FUNCTION, ...)                                          \
-  do {                                                                           \
-    if ((ctx).planning) break;                                                   \
-    if ((ctx).device.kind != ::qe::DeviceKind::kCpu) {                           \
-      ::qe::fail(#FUNCTION ": this build has no CUDA backend");                  \
-    }                                                                            \
-    ::qe::cpu::FUNCTION(__VA_ARGS__);                                            \
+#define QE_DISPATCH(ctx, FUNCTION, ...)                         \
+  do {                                                          \
+    if ((ctx).planning) break;                                  \
+    if ((ctx).device.kind != ::qe::DeviceKind::kCpu) {          \
+      ::qe::fail(#FUNCTION ": this build has no CUDA backend"); \
+    }                                                           \
+    ::qe::cpu::FUNCTION(__VA_ARGS__);                           \
   } while (0)
 #endif

@@ -33,8 +33,9 @@ template <class... Ts>
 
 }  // namespace qe
 
-/// Throws Error with the remaining arguments unless `condition` holds. They are evaluated only then.
-#define QE_CHECK(condition, ...)                \
-  do {                                          \
-    if (!(condition)) ::qe::fail(__VA_ARGS__);  \
+/// Throws Error with the remaining arguments unless `condition` holds. They are evaluated only
+/// then.
+#define QE_CHECK(condition, ...)               \
+  do {                                         \
+    if (!(condition)) ::qe::fail(__VA_ARGS__); \
   } while (0)

@@ -33,10 +33,9 @@ QE_HOST_DEVICE constexpr Philox4 philox4x32(PhiloxKey key, Philox4 counter) {
   for (int round = 0; round < 10; ++round) {
     const uint64_t p0 = uint64_t{0xD2511F53u} * counter.x;
     const uint64_t p1 = uint64_t{0xCD9E8D57u} * counter.z;
-    counter = Philox4{static_cast<uint32_t>(p1 >> 32) ^ counter.y ^ key.k0,
-                      static_cast<uint32_t>(p1),
-                      static_cast<uint32_t>(p0 >> 32) ^ counter.w ^ key.k1,
-                      static_cast<uint32_t>(p0)};
+    counter =
+        Philox4{static_cast<uint32_t>(p1 >> 32) ^ counter.y ^ key.k0, static_cast<uint32_t>(p1),
+                static_cast<uint32_t>(p0 >> 32) ^ counter.w ^ key.k1, static_cast<uint32_t>(p0)};
     key.k0 += 0x9E3779B9u;
     key.k1 += 0xBB67AE85u;
   }

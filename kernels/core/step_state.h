@@ -12,7 +12,7 @@ namespace qe {
 struct StepState {
   uint64_t seed = 0;
   uint32_t epoch = 0;
-  int32_t step = 0;             ///< updates done before this one; AdamW's t is step + 1
+  int32_t step = 0;  ///< updates done before this one; AdamW's t is step + 1
   float learning_rate = 0.0f;
   float loss_scale = 1.0f;      ///< multiplies dlogits; gradients are divided by it before the clip
   float inverse_labels = 0.0f;  ///< 1 / labelled tokens of the whole update (0 when there are none)

@@ -13,8 +13,8 @@
 
 namespace qe {
 
-/// Rows x cols elements of `dtype`; consecutive rows start `stride` elements apart (stride >= cols).
-/// A vector is one row. data == nullptr is "absent", which contracts call nullable.
+/// Rows x cols elements of `dtype`; consecutive rows start `stride` elements apart (stride >=
+/// cols). A vector is one row. data == nullptr is "absent", which contracts call nullable.
 struct Tensor {
   void* data = nullptr;
   DType dtype = DType::kF32;

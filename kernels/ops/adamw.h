@@ -15,7 +15,8 @@ namespace qe {
 enum class AdamwRule {
   /// torch.optim.AdamW: p *= 1 - lr wd, then p -= lr (m / c1) / (sqrt(v / c2) + eps).
   kTorch,
-  /// bitsandbytes 32-bit: p += -lr sqrt(c2) / c1 * m / (sqrt(v) + eps sqrt(c2)), then p *= 1 - lr wd.
+  /// bitsandbytes 32-bit: p += -lr sqrt(c2) / c1 * m / (sqrt(v) + eps sqrt(c2)), then p *= 1 - lr
+  /// wd.
   kBitsandbytes,
 };
 
@@ -31,8 +32,8 @@ struct AdamwSpan {
   float weight_decay = 0.0f;
 };
 
-/// One update of the span; nothing happens when StepState::finite is 0. c1 = 1 - beta1^t and c2 = 1 -
-/// beta2^t are computed in fp64.
+/// One update of the span; nothing happens when StepState::finite is 0. c1 = 1 - beta1^t and c2 = 1
+/// - beta2^t are computed in fp64.
 void adamw_step(Context& ctx, const AdamwSpan& args);
 
 }  // namespace qe

@@ -3,8 +3,8 @@
 #pragma once
 
 // Multi-head self-attention over packed sequences: softmax(scale * q k^T) v inside each sequence,
-// no padding and no mask. FlashAttention's bookkeeping (Dao et al. 2022, arXiv:2205.14135): forward keeps
-// the row log-sum-exp only, backward recomputes the probabilities.
+// no padding and no mask. FlashAttention's bookkeeping (Dao et al. 2022, arXiv:2205.14135): forward
+// keeps the row log-sum-exp only, backward recomputes the probabilities.
 
 #include <cstdint>
 #include <span>
@@ -21,8 +21,8 @@ struct AttentionShape {
   int64_t n_heads = 0;
   int64_t head_dim = 0;
   float scale = 1.0f;
-  /// Dropout of the probabilities: word k % 4 of philox(philox_counter(sample, epoch, layer, head, q,
-  /// k / 4)) decides for query q and key k, with RandomPurpose::kAttentionDropout.
+  /// Dropout of the probabilities: word k % 4 of philox(philox_counter(sample, epoch, layer, head,
+  /// q, k / 4)) decides for query q and key k, with RandomPurpose::kAttentionDropout.
   float dropout_p = 0.0f;
   uint32_t layer = 0;
 };
@@ -30,8 +30,8 @@ struct AttentionShape {
 /// Scratch that forward or backward takes from the context's arena, in bytes.
 size_t attention_workspace_bytes(const Context& ctx, const AttentionShape& shape, bool backward);
 
-/// qkv: (T, 3C) fp32, row = q | k | v, each n_heads x head_dim. out: (T, C). lse: (T, n_heads), natural
-/// log of the sum of exp of the scaled scores.
+/// qkv: (T, 3C) fp32, row = q | k | v, each n_heads x head_dim. out: (T, C). lse: (T, n_heads),
+/// natural log of the sum of exp of the scaled scores.
 void attention_forward(Context& ctx, const AttentionShape& shape, const Tensor& qkv,
                        const Tensor& out, const Tensor& lse);
 

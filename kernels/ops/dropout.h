@@ -28,8 +28,9 @@ struct Dropout {
 };
 
 /// y = keep ? x / (1 - p) : 0. x, y: (T, C) fp32, may be the same memory. The keep decision of
-/// column c of row t is word c % 4 of philox(philox_counter(sample, epoch, layer, site, row, c / 4)),
-/// dropped when below probability_threshold(p). Backward is the same function applied to gradients.
+/// column c of row t is word c % 4 of philox(philox_counter(sample, epoch, layer, site, row, c /
+/// 4)), dropped when below probability_threshold(p). Backward is the same function applied to
+/// gradients.
 void dropout(Context& ctx, const Dropout& spec, const Tensor& x, const Tensor& y);
 
 }  // namespace qe

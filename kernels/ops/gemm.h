@@ -11,13 +11,13 @@
 namespace qe {
 
 struct Gemm {
-  Tensor a;                   ///< (M, K), or (K, M) when a_transposed. fp32
-  Tensor b;                   ///< (N, K) when b_transposed (a Linear's weight), else (K, N). F32, F16, BF16
+  Tensor a;  ///< (M, K), or (K, M) when a_transposed. fp32
+  Tensor b;  ///< (N, K) when b_transposed (a Linear's weight), else (K, N). F32, F16, BF16
   bool a_transposed = false;
   bool b_transposed = true;
-  Tensor bias;                ///< (1, N) fp32 nullable: added last; only with kOverwrite
-  float alpha = 1.0f;         ///< multiplies a's elements before the chain
-  Tensor c;                   ///< (M, N) fp32. kAccumulate starts each chain from c instead of 0
+  Tensor bias;         ///< (1, N) fp32 nullable: added last; only with kOverwrite
+  float alpha = 1.0f;  ///< multiplies a's elements before the chain
+  Tensor c;            ///< (M, N) fp32. kAccumulate starts each chain from c instead of 0
   GradientMode mode = GradientMode::kOverwrite;
 };
 

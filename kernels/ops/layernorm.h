@@ -31,16 +31,17 @@ struct LayerNormBackward {
   Tensor sum;    ///< (T, C) from forward
   Tensor gamma;  ///< (1, C)
   float epsilon = 1e-12f;
-  Dropout dropout;    ///< as in forward
-  Tensor dy;          ///< (T, C)
-  Tensor d_sum;       ///< (T, C) nullable: gradient that reaches sum from elsewhere (pre-norm), added
+  Dropout dropout;  ///< as in forward
+  Tensor dy;        ///< (T, C)
+  Tensor d_sum;     ///< (T, C) nullable: gradient that reaches sum from elsewhere (pre-norm), added
   Tensor d_residual;  ///< (T, C) out nullable: gradient of sum
   GradientMode d_residual_mode = GradientMode::kOverwrite;
   Tensor d_x;      ///< (T, C) out nullable: the same through the dropout; may be dy's memory
   Tensor d_gamma;  ///< (1, C) nullable, accumulated; null is the normal case (frozen)
   Tensor d_beta;   ///< (1, C) nullable, accumulated
 };
-/// All fp32. mean and rstd are recomputed from sum. d_gamma and d_beta sum over rows in ascending order.
+/// All fp32. mean and rstd are recomputed from sum. d_gamma and d_beta sum over rows in ascending
+/// order.
 void layernorm_backward(Context& ctx, const LayerNormBackward& args);
 
 }  // namespace qe

@@ -45,8 +45,8 @@ struct LoraBackward {
   Tensor d_b;  ///< (N, R) nullable, accumulated
   Tensor d_x;  ///< (T, K) nullable, accumulated
 };
-/// u = scale * dy B; d_b += dy^T t; d_a += u^T dropout(x); d_x += dropout'(u A). Sums over rows run in
-/// ascending order. Scratch: u (T * R * 4 bytes), and with dropout T * K * 4 bytes more.
+/// u = scale * dy B; d_b += dy^T t; d_a += u^T dropout(x); d_x += dropout'(u A). Sums over rows run
+/// in ascending order. Scratch: u (T * R * 4 bytes), and with dropout T * K * 4 bytes more.
 void lora_backward(Context& ctx, const LoraBackward& args);
 
 }  // namespace qe

@@ -16,18 +16,18 @@ namespace qe {
 
 /// Running sums over the labelled rows of a step or of an evaluation, added in ascending row order.
 struct MlmTotals {
-  double loss = 0.0;     ///< sum of -log p(label), natural log
-  int64_t n_labels = 0;  ///< rows
-  int64_t n_correct = 0; ///< rows whose highest logit (lowest id among equals) is the label
+  double loss = 0.0;      ///< sum of -log p(label), natural log
+  int64_t n_labels = 0;   ///< rows
+  int64_t n_correct = 0;  ///< rows whose highest logit (lowest id among equals) is the label
 };
 
 struct MlmLoss {
-  Tensor hidden;   ///< (M, C) fp32: the head's transform of the labelled rows
-  Tensor decoder;  ///< (V, C) F32, F16 or BF16, frozen
-  Tensor bias;     ///< (1, V) fp32 nullable
+  Tensor hidden;                    ///< (M, C) fp32: the head's transform of the labelled rows
+  Tensor decoder;                   ///< (V, C) F32, F16 or BF16, frozen
+  Tensor bias;                      ///< (1, V) fp32 nullable
   std::span<const int32_t> labels;  ///< (M), each in [0, V)
-  Tensor d_hidden;     ///< (M, C) nullable out: loss_scale * inverse_labels * d(sum of losses)
-  Tensor row_loss;     ///< (1, M) fp32 nullable out
+  Tensor d_hidden;  ///< (M, C) nullable out: loss_scale * inverse_labels * d(sum of losses)
+  Tensor row_loss;  ///< (1, M) fp32 nullable out
   MlmTotals* totals = nullptr;  ///< in the device's memory; added to
 };
 

@@ -6,9 +6,9 @@
 // al. 2023, arXiv:2305.14314, section 3), plain or double quantization of the block scales.
 //
 // A weight (N, K) is flattened row-major, ignoring row boundaries; block b covers elements
-// [b * block_size, (b + 1) * block_size), the last one may be short. Byte j holds elements 2j (high nibble)
-// and 2j + 1. Double quantization stores the block scales as 8-bit codes: scale = map[code] *
-// nested_absmax[b / 256] + offset.
+// [b * block_size, (b + 1) * block_size), the last one may be short. Byte j holds elements 2j (high
+// nibble) and 2j + 1. Double quantization stores the block scales as 8-bit codes: scale = map[code]
+// * nested_absmax[b / 256] + offset.
 
 #include <cstdint>
 #include <span>
@@ -24,13 +24,13 @@ struct Quant4Matrix {
   Quant4Type type = Quant4Type::kNf4;
   int64_t n = 0;
   int64_t k = 0;
-  int64_t block_size = 64;       ///< 32, 64, 128, ... 4096
-  DType dtype = DType::kF32;     ///< decoded values are rounded to it once (F32, F16 or BF16)
-  uint8_t* codes = nullptr;      ///< (n * k + 1) / 2 bytes
-  float* absmax = nullptr;       ///< plain: (n_blocks)
-  uint8_t* absmax_codes = nullptr;       ///< double quantization: (n_blocks)
-  float* nested_absmax = nullptr;        ///< (ceil(n_blocks / 256))
-  const float* nested_map = nullptr;     ///< (256), sorted ascending
+  int64_t block_size = 64;            ///< 32, 64, 128, ... 4096
+  DType dtype = DType::kF32;          ///< decoded values are rounded to it once (F32, F16 or BF16)
+  uint8_t* codes = nullptr;           ///< (n * k + 1) / 2 bytes
+  float* absmax = nullptr;            ///< plain: (n_blocks)
+  uint8_t* absmax_codes = nullptr;    ///< double quantization: (n_blocks)
+  float* nested_absmax = nullptr;     ///< (ceil(n_blocks / 256))
+  const float* nested_map = nullptr;  ///< (256), sorted ascending
   float nested_offset = 0.0f;
 
   int64_t n_blocks() const { return (n * k + block_size - 1) / block_size; }
@@ -39,11 +39,11 @@ struct Quant4Matrix {
   bool nested() const { return absmax_codes != nullptr; }
 };
 
-/// Quantizes w (N, K; F32, F16 or BF16, contiguous) into `out`, whose buffers the caller owns and whose
-/// shape, type and block size are set. Scales are plain when out.absmax is set; else double
-/// quantization, which sets out.nested_offset and reads out.nested_map. Zero blocks get code 7 (NF4)
-/// or 0 (FP4). Throws Error when w holds NaN or infinity.
-/// Scratch: 4 * n_blocks bytes when nested.
+/// Quantizes w (N, K; F32, F16 or BF16, contiguous) into `out`, whose buffers the caller owns and
+/// whose shape, type and block size are set. Scales are plain when out.absmax is set; else double
+/// quantization, which sets out.nested_offset and reads out.nested_map. Zero blocks get code 7
+/// (NF4) or 0 (FP4). Throws Error when w holds NaN or infinity. Scratch: 4 * n_blocks bytes when
+/// nested.
 void quantize4(Context& ctx, const Tensor& w, Quant4Matrix& out);
 
 /// out (N, K), F32, F16 or BF16: code[nibble] * scale in fp32, rounded once to q.dtype, then
