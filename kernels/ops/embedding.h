@@ -26,7 +26,9 @@ void embedding_forward(Context& ctx, const EmbeddingForward& args);
 
 /// y[i] = x[rows[i]]. x: (T, C), y: (M, C) fp32, rows: (M) in [0, T).
 void gather_rows(Context& ctx, const Tensor& x, std::span<const int32_t> rows, const Tensor& y);
-/// dx = 0, then dx[rows[i]] = dy[i]: gather_rows backward. rows are distinct.
-void scatter_rows(Context& ctx, const Tensor& dy, std::span<const int32_t> rows, const Tensor& dx);
+/// gather_rows backward: dx[rows[i]] += dy[i] (kAccumulate), after dx = 0 (kOverwrite). rows are
+/// distinct, so the sum has at most one new term per row.
+void scatter_rows(Context& ctx, const Tensor& dy, std::span<const int32_t> rows, const Tensor& dx,
+                  GradientMode mode);
 
 }  // namespace qe
