@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#pragma once
+
+// Differentiable ops over Vars that hold no parameters of their own that train: each runs a kernel
+// op forward and records its backward. (The product of a frozen weight plus LoRA is
+// engine/model/linear.h.)
+
+#include "engine/autograd/tape.h"
+#include "kernels/ops/activation.h"
+#include "kernels/ops/attention.h"
+#include "kernels/ops/dropout.h"
+
+namespace qe {
+
+/// A frozen LayerNorm.
+struct Norm {
+  Tensor gamma;  ///< (1, C)
+  Tensor beta;   ///< (1, C)
+  float epsilon = 1e-12f;
+};
+
+/// LayerNorm(residual + dropout(branch)). Consumes branch: its memory becomes the saved sum.
+/// branch, residual, result: (T, C).
+Var residual_norm(Tape& tape, const Norm& norm, Var branch, Var residual, const Dropout& dropout);
+/// LayerNorm(x); consumes x likewise.
+Var norm(Tape& tape, const Norm& norm, Var x);
+
+/// f(x), (T, F) -> (T, F).
+Var activation(Tape& tape, Activation f, Var x);
+
+/// Self-attention over packed sequences: qkv (T, 3C) -> (T, C). shape's spans outlive the backward
+/// pass.
+Var attention(Tape& tape, const AttentionShape& shape, Var qkv);
+
+/// The rows of x (T, C) named by `rows`, on memory for row_capacity rows.
+Var gather(Tape& tape, Var x, std::span<const int32_t> rows, int64_t row_capacity);
+
+}  // namespace qe

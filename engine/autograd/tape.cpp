@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#include "engine/autograd/tape.h"
+
+namespace qe {
+
+Tensor Tape::allocate(int64_t rows, int64_t row_capacity, int64_t cols) {
+  QE_CHECK(rows <= row_capacity, "a batch of ", rows, " rows exceeds the planned capacity of ",
+           row_capacity);
+  const size_t n_bytes = static_cast<size_t>(row_capacity * cols) * sizeof(float);
+  return make_tensor(ctx_->arena->allocate(n_bytes), rows, cols, DType::kF32, ctx_->device);
+}
+
+Var Tape::push(const Slot& slot) {
+  slots_.push_back(slot);
+  return Var{static_cast<int32_t>(slots_.size()) - 1};
+}
+
+Var Tape::make(int64_t rows, int64_t row_capacity, int64_t cols, bool needs_gradient) {
+  Slot slot;
+  slot.value = allocate(rows, row_capacity, cols);
+  slot.row_capacity = row_capacity;
+  slot.needs_gradient = recording_ && needs_gradient;
+  slot.owns_value = true;
+  return push(slot);
+}
+
+Var Tape::wrap(const Tensor& value, int64_t row_capacity, const GradientTarget& gradient) {
+  Slot slot;
+  slot.value = value;
+  slot.external = gradient;
+  slot.row_capacity = row_capacity;
+  slot.needs_gradient = recording_ && static_cast<bool>(gradient.tensor);
+  return push(slot);
+}
+
+void Tape::drop(Var v) {
+  Slot& slot = slots_[v.index];
+  if (!slot.saved) release_value(slot);
+}
+
+Var Tape::take_value(Var from) {
+  Slot& source = slots_[from.index];
+  Slot slot;
+  slot.value = source.value;
+  slot.row_capacity = source.row_capacity;
+  slot.owns_value = source.owns_value;
+  source.owns_value = false;
+  return push(slot);
+}
+
+GradientTarget Tape::target(Var v) {
+  Slot& slot = slots_[v.index];
+  if (!slot.needs_gradient) return {};
+  if (slot.gradient) return {slot.gradient, GradientMode::kAccumulate};
+  if (slot.external.tensor) {
+    slot.gradient = slot.external.tensor;
+    return slot.external;
+  }
+  slot.gradient = allocate(slot.value.rows, slot.row_capacity, slot.value.cols);
+  slot.owns_gradient = true;
+  return {slot.gradient, GradientMode::kOverwrite};
+}
+
+Tensor Tape::inherit_gradient(Var v, Var output) {
+  Slot& slot = slots_[v.index];
+  Slot& source = slots_[output.index];
+  QE_CHECK(slot.needs_gradient && !slot.gradient && !slot.external.tensor && source.owns_gradient,
+           "tape: this gradient cannot be computed in place");
+  slot.gradient = source.gradient;
+  slot.owns_gradient = true;
+  source.owns_gradient = false;
+  return slot.gradient;
+}
+
+void Tape::seed_gradient(Var v, const Tensor& gradient) { slots_[v.index].gradient = gradient; }
+
+void Tape::backward() {
+  for (size_t i = nodes_.size(); i-- > 0;) {
+    const Node node = nodes_[i];
+    node.run(&closures_[node.closure], *this);
+    Slot& output = slots_[node.output.index];
+    release_gradient(output);
+    release_value(output);
+  }
+  clear();
+}
+
+void Tape::clear() {
+  for (Slot& slot : slots_) {
+    release_gradient(slot);
+    release_value(slot);
+  }
+  slots_.clear();
+  nodes_.clear();
+  closures_.clear();
+}
+
+Tape& Tape::inner() {
+  if (!inner_) inner_ = std::make_unique<Tape>(*ctx_, true);
+  return *inner_;
+}
+
+void Tape::release_value(Slot& slot) {
+  if (slot.owns_value) ctx_->arena->release(slot.value.data);
+  slot.owns_value = false;
+}
+
+void Tape::release_gradient(Slot& slot) {
+  if (slot.owns_gradient) ctx_->arena->release(slot.gradient.data);
+  slot.owns_gradient = false;
+  slot.gradient = Tensor{};
+}
+
+}  // namespace qe

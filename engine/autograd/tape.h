@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#pragma once
+
+// The autograd tape: it records what the declared trainable parameters (LoRA) need, and nothing
+// below the lowest of them. No op computes the gradient of a frozen weight.
+//
+// A forward pass makes Vars, whose memory comes from the context's arena, and records one closure
+// per differentiable op. Lifetimes follow from the order of things:
+//   - drop(v) says that the forward is done with v. Unless some closure saved it, its memory is
+//     free at once (always so in inference);
+//   - backward() runs the closures in reverse; after the closure that produced v has run, v's value
+//     and gradient are free: every reader of v came later in the forward, so has already run.
+// Allocation sizes depend on row capacities only, never on live rows, so every step of a run gets
+// the same addresses. Nothing is allocated on the heap once the vectors here have grown.
+
+#include <cstddef>
+#include <cstring>
+#include <memory>
+#include <type_traits>
+#include <vector>
+
+#include "kernels/core/context.h"
+#include "kernels/core/tensor.h"
+
+namespace qe {
+
+/// A value of a forward pass: an index into its tape.
+struct Var {
+  int32_t index = -1;
+};
+
+/// Where a gradient goes: absent (nobody needs it), to be overwritten, or to be added to.
+struct GradientTarget {
+  Tensor tensor;
+  GradientMode mode = GradientMode::kOverwrite;
+};
+
+class Tape {
+ public:
+  /// ctx outlives the tape. Not recording: ops compute values only.
+  Tape(Context& ctx, bool recording) : ctx_(&ctx), recording_(recording) {}
+  Tape(const Tape&) = delete;
+  Tape& operator=(const Tape&) = delete;
+
+  Context& context() const { return *ctx_; }
+  bool recording() const { return recording_; }
+
+  /// A new (rows, cols) fp32 value on memory for row_capacity >= rows rows. needs_gradient counts
+  /// only while recording.
+  Var make(int64_t rows, int64_t row_capacity, int64_t cols, bool needs_gradient);
+  /// A Var over memory owned elsewhere. Its gradient goes to `gradient` (absent: it needs none).
+  Var wrap(const Tensor& value, int64_t row_capacity, const GradientTarget& gradient = {});
+
+  const Tensor& value(Var v) const { return slots_[v.index].value; }
+  bool needs_gradient(Var v) const { return slots_[v.index].needs_gradient; }
+  int64_t row_capacity(Var v) const { return slots_[v.index].row_capacity; }
+
+  /// A recorded closure reads v's value: keep it until v's producer has run backward, or finish(v).
+  void save(Var v) { slots_[v.index].saved = true; }
+  /// The forward does not read v again.
+  void drop(Var v);
+  /// A new Var that owns `from`'s memory: an op wrote its output in place. `from` keeps its shape
+  /// and gradient only. The new Var needs no gradient of its own.
+  Var take_value(Var from);
+
+  /// Records the closure that turns `output`'s gradient into gradients of its inputs. It is called
+  /// as backward(Tape&), must be trivially copyable and must not make Vars on the same tape. Does
+  /// nothing when not recording or when output needs no gradient.
+  template <class Backward>
+  void record(Var output, const Backward& backward) {
+    static_assert(std::is_trivially_copyable_v<Backward>);
+    static_assert(alignof(Backward) <= alignof(std::max_align_t));
+    if (!recording_ || !needs_gradient(output)) return;
+    constexpr size_t kWords =
+        (sizeof(Backward) + sizeof(std::max_align_t) - 1) / sizeof(std::max_align_t);
+    const size_t offset = closures_.size();
+    closures_.resize(offset + kWords);
+    std::memcpy(static_cast<void*>(&closures_[offset]), &backward, sizeof(Backward));
+    nodes_.push_back(Node{output, offset, [](const void* closure, Tape& tape) {
+                            (*static_cast<const Backward*>(closure))(tape);
+                          }});
+  }
+
+  /// The gradient of v; only inside backward, after somebody wrote it.
+  const Tensor& gradient(Var v) const { return slots_[v.index].gradient; }
+  /// Where to write v's gradient; absent when v needs none. The first writer overwrites, later ones
+  /// accumulate.
+  GradientTarget target(Var v);
+  /// For ops that turn output's gradient into v's in place: output's gradient memory becomes v's.
+  /// v needs a gradient, has none yet, and has output's shape.
+  Tensor inherit_gradient(Var v, Var output);
+  /// Starts the backward pass from memory owned elsewhere that holds v's gradient.
+  void seed_gradient(Var v, const Tensor& gradient);
+  /// Frees a saved value that no closure produced; only inside backward.
+  void finish(Var v) { release_value(slots_[v.index]); }
+
+  /// Runs the closures in reverse and frees everything. The gradient of the last output has been
+  /// written through target() or given by seed_gradient().
+  void backward();
+  /// Frees everything still held, for a new pass. Keeps the vectors' capacity.
+  void clear();
+
+  /// A recording tape over the same context, for parts that are recomputed or done in chunks. Made
+  /// on first use and kept.
+  Tape& inner();
+
+ private:
+  struct Slot {
+    Tensor value;
+    Tensor gradient;
+    GradientTarget external;  // where gradient goes when it is not the arena's
+    int64_t row_capacity = 0;
+    bool needs_gradient = false;
+    bool saved = false;
+    bool owns_value = false;
+    bool owns_gradient = false;
+  };
+  struct Node {
+    Var output;
+    size_t closure;
+    void (*run)(const void* closure, Tape& tape);
+  };
+  Var push(const Slot& slot);
+  Tensor allocate(int64_t rows, int64_t row_capacity, int64_t cols);
+  void release_value(Slot& slot);
+  void release_gradient(Slot& slot);
+
+  Context* ctx_;
+  bool recording_;
+  std::vector<Slot> slots_;
+  std::vector<Node> nodes_;
+  std::vector<std::max_align_t> closures_;
+  std::unique_ptr<Tape> inner_;
+};
+
+}  // namespace qe
