@@ -3,6 +3,8 @@
 #pragma once
 
 // Element types, with the exact conversions between fp32 and the 16-bit floats. Safetensors names.
+// The conversions are always inlined, so that no copy compiled for one instruction set is kept for
+// another (kernels/cpu/simd.h).
 
 #include <bit>
 #include <cstddef>
@@ -37,15 +39,17 @@ DType dtype_from_name(std::string_view name);
 bool is_floating(DType dtype);
 
 /// bfloat16 bits of `value`, rounded to nearest even; NaN stays NaN.
-constexpr uint16_t to_bf16(float value) {
+[[gnu::always_inline]] constexpr uint16_t to_bf16(float value) {
   const uint32_t bits = std::bit_cast<uint32_t>(value);
   if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<uint16_t>((bits >> 16) | 0x40u);
   return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
-constexpr float from_bf16(uint16_t bits) { return std::bit_cast<float>(uint32_t{bits} << 16); }
+[[gnu::always_inline]] constexpr float from_bf16(uint16_t bits) {
+  return std::bit_cast<float>(uint32_t{bits} << 16);
+}
 
 /// IEEE binary16 bits of `value`, rounded to nearest even; overflow gives infinity.
-constexpr uint16_t to_f16(float value) {
+[[gnu::always_inline]] constexpr uint16_t to_f16(float value) {
   const uint32_t bits = std::bit_cast<uint32_t>(value);
   const uint16_t sign = static_cast<uint16_t>((bits >> 16) & 0x8000u);
   const uint32_t magnitude = bits & 0x7fffffffu;
@@ -58,7 +62,7 @@ constexpr uint16_t to_f16(float value) {
   const uint32_t rounded = magnitude + 0xfffu + ((magnitude >> 13) & 1u);
   return static_cast<uint16_t>(sign | ((rounded - 0x38000000u) >> 13));
 }
-constexpr float from_f16(uint16_t half) {
+[[gnu::always_inline]] constexpr float from_f16(uint16_t half) {
   const uint32_t sign = uint32_t{half & 0x8000u} << 16;
   const uint32_t magnitude = half & 0x7fffu;
   if (magnitude >= 0x7c00u)

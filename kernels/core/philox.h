@@ -15,7 +15,9 @@
 #ifdef __CUDACC__
 #define QE_HOST_DEVICE __host__ __device__
 #else
-#define QE_HOST_DEVICE
+// Always inlined, so that no copy compiled for one instruction set is kept for another
+// (kernels/cpu/simd.h).
+#define QE_HOST_DEVICE [[gnu::always_inline]]
 #endif
 
 namespace qe {
