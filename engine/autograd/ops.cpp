@@ -65,8 +65,8 @@ Var activation(Tape& tape, Activation f, Var x) {
   if (!tape.needs_gradient(y)) return y;
   tape.save(x);
   tape.record(y, [=](Tape& t) {
-    const Tensor dx = t.inherit_gradient(x, y);
-    activation_backward(t.context(), f, t.value(x), dx, dx);
+    const Tensor dy = t.gradient(y);
+    activation_backward(t.context(), f, t.value(x), dy, t.inherit_gradient(x, y));
   });
   return y;
 }

@@ -65,8 +65,7 @@ GradientTarget Tape::target(Var v) {
 Tensor Tape::inherit_gradient(Var v, Var output) {
   Slot& slot = slots_[v.index];
   Slot& source = slots_[output.index];
-  QE_CHECK(slot.needs_gradient && !slot.gradient && !slot.external.tensor && source.owns_gradient,
-           "tape: this gradient cannot be computed in place");
+  if (!source.owns_gradient || slot.external.tensor) return target(v).tensor;
   slot.gradient = source.gradient;
   slot.owns_gradient = true;
   source.owns_gradient = false;
@@ -96,9 +95,21 @@ void Tape::clear() {
   closures_.clear();
 }
 
-Tape& Tape::inner() {
-  if (!inner_) inner_ = std::make_unique<Tape>(*ctx_, true);
+Tape& Tape::inner(bool recording) {
+  if (!inner_) inner_ = std::make_unique<Tape>(*ctx_, recording);
+  inner_->recording_ = recording;
   return *inner_;
+}
+
+Var Tape::adopt(Tape& other, Var v, bool needs_gradient) {
+  Slot& source = other.slots_[v.index];
+  Slot slot;
+  slot.value = source.value;
+  slot.row_capacity = source.row_capacity;
+  slot.needs_gradient = recording_ && needs_gradient;
+  slot.owns_value = source.owns_value;
+  source.owns_value = false;
+  return push(slot);
 }
 
 void Tape::release_value(Slot& slot) {

@@ -87,8 +87,9 @@ class Tape {
   /// Where to write v's gradient; absent when v needs none. The first writer overwrites, later ones
   /// accumulate.
   GradientTarget target(Var v);
-  /// For ops that turn output's gradient into v's in place: output's gradient memory becomes v's.
-  /// v needs a gradient, has none yet, and has output's shape.
+  /// For ops that may turn output's gradient into v's in place: output's gradient memory when it
+  /// can be taken over, else new memory. v has output's shape, needs a gradient and has none yet.
+  /// Read gradient(output) first.
   Tensor inherit_gradient(Var v, Var output);
   /// Starts the backward pass from memory owned elsewhere that holds v's gradient.
   void seed_gradient(Var v, const Tensor& gradient);
@@ -101,9 +102,11 @@ class Tape {
   /// Frees everything still held, for a new pass. Keeps the vectors' capacity.
   void clear();
 
-  /// A recording tape over the same context, for parts that are recomputed or done in chunks. Made
-  /// on first use and kept.
-  Tape& inner();
+  /// A tape over the same context, for parts that are recomputed or done in chunks; empty between
+  /// uses. Made on first use and kept.
+  Tape& inner(bool recording);
+  /// A new Var that owns the memory of another tape's v.
+  Var adopt(Tape& other, Var v, bool needs_gradient);
 
  private:
   struct Slot {

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+// Embeddings and encoder layers.
+#include <cmath>
+
+#include "engine/model/masked_lm.h"
+#include "kernels/ops/embedding.h"
+
+namespace qe {
+namespace {
+
+// Dropout sites of a layer.
+constexpr uint32_t kAfterAttention = 0;
+constexpr uint32_t kAfterFfn = 1;
+constexpr uint32_t kAfterEmbedding = 0;
+
+Var embed(const MaskedLm& model, const ForwardPass& pass) {
+  Tape& tape = *pass.tape;
+  const PackedBatch& batch = *pass.batch;
+  const Var sum =
+      tape.make(batch.n_tokens(), batch.token_capacity, model.config.hidden_size, false);
+  embedding_forward(tape.context(), EmbeddingForward{.token_ids = batch.token_ids,
+                                                     .type_ids = batch.type_ids,
+                                                     .position_ids = batch.position_ids,
+                                                     .word_table = model.word_table,
+                                                     .type_table = model.type_table,
+                                                     .position_table = model.position_table,
+                                                     .out = tape.value(sum)});
+  const Var x = norm(tape, model.embedding_norm, sum);
+  const Dropout after = pass.dropout(model.config.hidden_dropout, RandomPurpose::kHiddenDropout,
+                                     Dropout::kEmbeddingLayer, kAfterEmbedding);
+  if (after.p > 0.0f) dropout(tape.context(), after, tape.value(x), tape.value(x));
+  return x;
+}
+
+AttentionShape attention_shape(const MaskedLm& model, const ForwardPass& pass, uint32_t layer) {
+  const EncoderConfig& config = model.config;
+  return AttentionShape{
+      .cu_seqlens = pass.batch->cu_seqlens,
+      .sample_ids = pass.batch->sample_ids,
+      .max_length = pass.batch->max_length,
+      .n_heads = config.n_heads,
+      .head_dim = config.head_dim(),
+      .scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(config.head_dim()))),
+      .dropout_p = pass.training ? config.attention_dropout : 0.0f,
+      .layer = layer};
+}
+
+// One post-norm layer. Does not drop x.
+Var encoder_layer(const MaskedLm& model, const ForwardPass& pass, uint32_t index, Var x) {
+  Tape& tape = *pass.tape;
+  const EncoderConfig& config = model.config;
+  const EncoderLayer& layer = model.layers[index];
+  const Var qkv = linear(pass, layer.qkv, x, index, LinearSite::kQkv);
+  const Var context = attention(tape, attention_shape(model, pass, index), qkv);
+  tape.drop(qkv);
+  const Var projected =
+      linear(pass, {&layer.attention_output, 1}, context, index, LinearSite::kAttentionOutput);
+  tape.drop(context);
+  const Var attended = residual_norm(
+      tape, layer.attention_norm, projected, x,
+      pass.dropout(config.hidden_dropout, RandomPurpose::kHiddenDropout, index, kAfterAttention));
+  const Var up = linear(pass, {&layer.ffn_up, 1}, attended, index, LinearSite::kFfnUp);
+  const Var down = activation_linear(pass, activation_of(config.activation), layer.ffn_down, up,
+                                     index, LinearSite::kFfnDown);
+  tape.drop(up);
+  const Var y = residual_norm(
+      tape, layer.ffn_norm, down, attended,
+      pass.dropout(config.hidden_dropout, RandomPurpose::kHiddenDropout, index, kAfterFfn));
+  tape.drop(attended);
+  return y;
+}
+
+// The layer without recording its inside: backward runs it again on the inner tape.
+Var checkpointed_layer(const MaskedLm& model, const ForwardPass& pass, uint32_t index, Var x) {
+  Tape& tape = *pass.tape;
+  const bool trains = pass.adapter && pass.adapter->trainable();
+  ForwardPass inside = pass;
+  inside.tape = &tape.inner(false);
+  const Var inner_x = inside.tape->wrap(tape.value(x), tape.row_capacity(x));
+  const Var inner_y = encoder_layer(model, inside, index, inner_x);
+  const Var y = tape.adopt(*inside.tape, inner_y, trains || tape.needs_gradient(x));
+  inside.tape->clear();
+  tape.save(x);
+  tape.record(y, [shared_model = &model, pass, index, x, y](Tape& t) {
+    ForwardPass again = pass;
+    again.tape = &t.inner(true);
+    const Var input = again.tape->wrap(t.value(x), t.row_capacity(x), t.target(x));
+    const Var output = encoder_layer(*shared_model, again, index, input);
+    again.tape->seed_gradient(output, t.gradient(y));
+    again.tape->backward();
+  });
+  return y;
+}
+
+}  // namespace
+
+Activation activation_of(HiddenAct act) {
+  switch (act) {
+    case HiddenAct::kGelu:
+      return Activation::kGelu;
+    case HiddenAct::kGeluTanh:
+      return Activation::kGeluTanh;
+    case HiddenAct::kRelu:
+      return Activation::kRelu;
+    case HiddenAct::kSilu:
+      return Activation::kSilu;
+  }
+  fail("unknown activation ", static_cast<int>(act));
+}
+
+Var encode(const MaskedLm& model, const ForwardPass& pass, bool checkpoint) {
+  Tape& tape = *pass.tape;
+  Var x = embed(model, pass);
+  for (uint32_t i = 0; i < model.layers.size(); ++i) {
+    const bool recompute = checkpoint && tape.recording();
+    const Var y =
+        recompute ? checkpointed_layer(model, pass, i, x) : encoder_layer(model, pass, i, x);
+    tape.drop(x);
+    x = y;
+  }
+  return x;
+}
+
+std::vector<LoraSite> MaskedLm::lora_sites() const {
+  std::vector<LoraSite> sites;
+  const auto add = [&](const Linear& l) {
+    sites.push_back({l.id, l.module, l.weight.k(), l.weight.n()});
+  };
+  for (const EncoderLayer& layer : layers) {
+    for (const Linear& part : layer.qkv) add(part);
+    add(layer.attention_output);
+    add(layer.ffn_up);
+    add(layer.ffn_down);
+  }
+  add(head_dense);
+  return sites;
+}
+
+}  // namespace qe

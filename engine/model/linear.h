@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#pragma once
+
+// Linear layers: a frozen weight plus its LoRA pair, the only place the two meet.
+
+#include <span>
+
+#include "engine/autograd/tape.h"
+#include "engine/model/frozen_weight.h"
+#include "engine/model/lora.h"
+#include "engine/model/packed_batch.h"
+#include "kernels/ops/activation.h"
+#include "kernels/ops/dropout.h"
+
+namespace qe {
+
+/// y = x W^T + bias (+ LoRA). `id` numbers a model's Linears, for adapters.
+struct Linear {
+  std::string module;  ///< path in the Hugging Face model
+  int id = -1;
+  FrozenWeight weight;
+  Tensor bias;  ///< (1, N) fp32, nullable
+};
+
+/// What a forward pass runs with. Cheap to copy; what it points to outlives the backward pass.
+struct ForwardPass {
+  Tape* tape = nullptr;
+  const PackedBatch* batch = nullptr;
+  const LoraAdapter* adapter = nullptr;  ///< null: the base alone
+  bool training = false;                 ///< dropout is active
+
+  /// The dropout at a place of this pass; none when not training.
+  Dropout dropout(float p, RandomPurpose purpose, uint32_t layer, uint32_t site) const;
+};
+
+/// Which input of a layer a Linear reads: Linears that share an input share its LoRA dropout mask.
+enum class LinearSite : uint32_t {
+  kQkv = 0,
+  kAttentionOutput = 1,
+  kFfnUp = 2,
+  kFfnDown = 3,
+  kHead = 4
+};
+/// The layer index that stands for the MLM head in random streams.
+constexpr uint32_t kHeadLayer = 0xfffe;
+
+/// The outputs of up to 3 Linears over one x (T, K), side by side: (T, sum of N). x has a row for
+/// every token of the batch.
+Var linear(const ForwardPass& pass, std::span<const Linear> parts, Var x, uint32_t layer,
+           LinearSite site);
+/// Which tokens of the batch the rows of an x stand for that was gathered (the MLM head).
+struct RowSubset {
+  std::span<const uint32_t> samples;  ///< (rows of x)
+  std::span<const uint32_t> indices;  ///< (rows of x)
+};
+/// One Linear over gathered rows.
+Var linear(const ForwardPass& pass, const Linear& part, Var x, uint32_t layer, LinearSite site,
+           const RowSubset& rows);
+
+/// part(f(x)): f(x) is never saved, backward computes it again. x: (T, F) -> (T, C).
+Var activation_linear(const ForwardPass& pass, Activation f, const Linear& part, Var x,
+                      uint32_t layer, LinearSite site);
+
+}  // namespace qe

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#pragma once
+
+// LoRA adapters as the engine holds them: one flat parameter buffer and one flat gradient buffer,
+// with a pair (A, B) per adapted Linear. A model is immutable and shared; adapters stand beside it.
+
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/memory/memory.h"
+#include "formats/adapter.h"
+#include "kernels/core/tensor.h"
+
+namespace qe {
+
+/// One adapted Linear. Views into the adapter's flat buffers.
+struct LoraPair {
+  std::string module;  ///< path in the Hugging Face model
+  int64_t r = 0, in = 0, out = 0;
+  float scale = 1.0f;
+  Tensor a;    ///< (r, in)
+  Tensor b;    ///< (out, r)
+  Tensor d_a;  ///< like a; absent when not trainable
+  Tensor d_b;
+};
+
+/// A Linear that an adapter may attach to.
+struct LoraSite {
+  int linear_id = -1;
+  std::string module;
+  int64_t in = 0, out = 0;
+};
+
+class LoraAdapter {
+ public:
+  /// Adapts every site of `sites` whose module `config` targets. n_linears: ids are below it.
+  /// Trainable adapters have gradients. Memory rows: "LoRA parameters", "LoRA gradients". Throws
+  /// Error when nothing matches (naming the targets).
+  LoraAdapter(const AdapterConfig& config, const std::vector<LoraSite>& sites, int n_linears,
+              bool trainable, Memory& memory);
+
+  /// The pair of a Linear, or null.
+  const LoraPair* pair(int linear_id) const {
+    const int index = index_of_linear_[linear_id];
+    return index < 0 ? nullptr : &pairs_[index];
+  }
+  const std::vector<LoraPair>& pairs() const { return pairs_; }
+  const AdapterConfig& config() const { return config_; }
+  float dropout() const { return static_cast<float>(config_.lora_dropout); }
+  bool trainable() const { return !gradients_.empty(); }
+
+  std::span<float> parameters() const { return parameters_; }  ///< all pairs, A then B
+  std::span<float> gradients() const { return gradients_; }
+
+  /// peft's default: A ~ U(-1/sqrt(in), 1/sqrt(in)), B = 0; a pure function of seed and module
+  /// path.
+  void initialize(uint64_t seed);
+  /// Copies the values of a folder that was read. Throws Error when its modules or shapes are not
+  /// exactly this adapter's (naming one).
+  void assign(const Adapter& adapter, const std::string& folder);
+  /// Views of all pairs, for writing.
+  std::vector<AdapterPairView> views() const;
+
+ private:
+  AdapterConfig config_;
+  std::vector<LoraPair> pairs_;
+  std::vector<int> index_of_linear_;
+  std::span<float> parameters_;
+  std::span<float> gradients_;
+};
+
+}  // namespace qe

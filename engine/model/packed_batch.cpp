@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#include "engine/model/packed_batch.h"
+
+#include <algorithm>
+
+#include "kernels/core/error.h"
+
+namespace qe {
+
+void PackedBatch::clear() {
+  token_ids.clear();
+  type_ids.clear();
+  position_ids.clear();
+  cu_seqlens.assign(1, 0);
+  sample_ids.clear();
+  row_samples.clear();
+  row_indices.clear();
+  label_rows.clear();
+  labels.clear();
+  label_samples.clear();
+  label_indices.clear();
+  max_length = 0;
+}
+
+void PackedBatch::append(const EncoderConfig& config, uint32_t sample_id,
+                         std::span<const int32_t> ids, std::span<const int32_t> types,
+                         std::span<const int32_t> labels_of_ids) {
+  const int64_t length = static_cast<int64_t>(ids.size());
+  QE_CHECK(length > 0, "sample ", sample_id, " has no tokens");
+  QE_CHECK(length <= config.max_length(), "sample ", sample_id, " has ", length,
+           " tokens; the model has positions for ", config.max_length());
+  for (int64_t i = 0; i < length; ++i) {
+    const int32_t row = static_cast<int32_t>(token_ids.size());
+    if (!labels_of_ids.empty() && labels_of_ids[i] != kNoLabel) {
+      label_rows.push_back(row);
+      labels.push_back(labels_of_ids[i]);
+      label_samples.push_back(sample_id);
+      label_indices.push_back(static_cast<uint32_t>(i));
+    }
+    token_ids.push_back(ids[i]);
+    type_ids.push_back(types.empty() ? 0 : types[i]);
+    position_ids.push_back(static_cast<int32_t>(config.position_offset + i));
+    row_samples.push_back(sample_id);
+    row_indices.push_back(static_cast<uint32_t>(i));
+  }
+  sample_ids.push_back(sample_id);
+  cu_seqlens.push_back(static_cast<int32_t>(token_ids.size()));
+  max_length = std::max(max_length, length);
+}
+
+}  // namespace qe
