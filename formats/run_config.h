@@ -3,14 +3,13 @@
 #pragma once
 
 // The run configuration: the flat JSON of run_mlm.py and qlora.py users, with the origin of every
-// value.
+// value. Every key is one row of the table in run_config_keys.cpp; defaults are the initializers
+// below.
 
 #include <cstdint>
-#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
-
-#include "formats/json.h"
 
 namespace qe {
 
@@ -60,14 +59,14 @@ struct RunConfig {
   double warmup_steps = 0;                   ///< < 1: a ratio of all steps
   double warmup_ratio = 0;
   std::string optim =
-      "adamw_torch";  ///< adamw_torch(_fused), adamw_bnb_32bit, paged_adamw_32bit, ...
+      "adamw_torch";  ///< or adamw_torch_fused, adamw_bnb_32bit, paged_adamw(_32bit)
   bool gradient_checkpointing = false;
   uint64_t seed = 42;
   bool fixed_eval_masks = true;  ///< (ours)
 
   // When
   std::string eval_strategy = "no";  ///< no, steps, epoch
-  double eval_steps = 0;             ///< 0 = logging_steps
+  double eval_steps = 0;             ///< read_run_config replaces 0 by logging_steps
   std::string save_strategy = "steps";
   double save_steps = 500;
   int64_t save_total_limit = 0;  ///< 0 = all
@@ -88,17 +87,23 @@ struct RunConfig {
   std::vector<std::string> notes;  ///< one line per accepted key that does nothing here, and why
 };
 
-/// Reads `config_path` ("" = none) and then `overrides` (key, value text). Errors: unknown key
-/// (names the nearest known one), ill-typed or out-of-range value (names file, key, what was
-/// expected), keys that are refused (with the reason and what to use instead).
+/// Reads `config_path` ("" = none) and then `overrides` (key, value text as given on a command
+/// line: numbers are parsed strictly, lists are separated by commas). null in the file means "not
+/// given". `"preset": "qlora"` puts qlora.py's defaults below both. Errors: unknown key (names the
+/// nearest known one), ill-typed or out-of-range value (names file, key, what was expected), keys
+/// and values that are refused (with the reason and what to use instead).
 RunConfig read_run_config(const std::string& config_path,
                           const std::vector<std::pair<std::string, std::string>>& overrides);
 
-/// All known keys with one-line descriptions, in declaration order, for --help.
+/// One known key, for --help. All text comes from the one table in run_config_keys.cpp.
 struct RunConfigKey {
   std::string key;
+  std::string type;           ///< "text", "number", "integer", "true|false", "list", or the choices
+  std::string default_value;  ///< as JSON text; "" for a text that is empty by default
+  std::string default_from;   ///< whose default it is: "run_mlm.py", "qlora.py", "qlora-engine"
   std::string help;
 };
-const std::vector<RunConfigKey>& run_config_keys();
+/// All settings in declaration order.
+std::vector<RunConfigKey> run_config_keys();
 
 }  // namespace qe

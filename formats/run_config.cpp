@@ -1,0 +1,383 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#include "formats/run_config.h"
+
+// Walks the tables of run_config_keys.cpp. Every given value, from a preset, the file or the
+// command line, becomes a Given and takes the same path: find its row, convert, check, store,
+// remember the origin.
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <map>
+#include <string_view>
+#include <type_traits>
+
+#include "formats/json.h"
+#include "formats/run_config_keys.h"
+#include "kernels/core/error.h"
+
+namespace qe {
+namespace {
+
+using run_config::Allowed;
+using run_config::ForeignKey;
+using run_config::Setting;
+using run_config::TargetModules;
+
+constexpr const char* kAllLinear = "all-linear";
+
+/// One value somebody gave.
+struct Given {
+  std::string key;    // as written
+  Json value;         // a string when from_text
+  std::string place;  // for messages: "config.json: /bits", "--bits"
+  std::string origin;
+  bool from_text = false;  // a command line value: its type comes from the key
+};
+
+std::string lower(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return out;
+}
+
+std::vector<std::string> split(std::string_view text, char separator) {
+  std::vector<std::string> parts;
+  while (true) {
+    const size_t end = text.find(separator);
+    parts.emplace_back(text.substr(0, end));
+    if (end == std::string_view::npos) return parts;
+    text.remove_prefix(end + 1);
+  }
+}
+
+bool is_listed(std::string_view choices, const std::string& value) {
+  const auto all = split(choices, '|');
+  return std::find(all.begin(), all.end(), value) != all.end();
+}
+
+/// "a|b|c" as "a, b, c".
+std::string readable(std::string_view choices) {
+  std::string out;
+  for (const std::string& choice : split(choices, '|')) out += (out.empty() ? "" : ", ") + choice;
+  return out;
+}
+
+/// Text of a value as its writer sees it: strings without quotes.
+std::string plain(const Json& value) {
+  return value.is_string() ? value.as_string() : value.dump();
+}
+
+/// The value as found, for messages; long ones are cut.
+std::string shown(const Given& given) {
+  std::string text = given.value.dump();
+  return text.size() <= 60 ? text : text.substr(0, 57) + "...";
+}
+
+// ---- Unknown keys -------------------------------------------------------------------------------
+
+/// Damerau-Levenshtein distance in its optimal string alignment form: insertions, deletions,
+/// substitutions and swaps of neighbours cost 1.
+size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<size_t> before(b.size() + 1), above(b.size() + 1), row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j) above[j] = j;
+  for (size_t i = 1; i <= a.size(); ++i) {
+    row[0] = i;
+    for (size_t j = 1; j <= b.size(); ++j) {
+      row[j] = std::min({above[j] + 1, row[j - 1] + 1, above[j - 1] + (a[i - 1] != b[j - 1])});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+        row[j] = std::min(row[j], before[j - 2] + 1);
+    }
+    std::swap(before, above);
+    std::swap(above, row);
+  }
+  return above[b.size()];
+}
+
+/// The setting nearest to `key`. One that `key` begins counts as one edit away.
+std::string nearest_key(const std::string& key) {
+  std::string best;
+  size_t best_distance = SIZE_MAX;
+  const auto consider = [&](const std::string& known) {
+    const bool begun = key.size() >= 3 && known.compare(0, key.size(), key) == 0;
+    const size_t distance = begun ? 1 : edit_distance(lower(key), lower(known));
+    if (distance < best_distance) best_distance = distance, best = known;
+  };
+  for (const Setting& row : run_config::settings()) consider(row.key);
+  for (const auto& row : run_config::aliases()) consider(row.name);
+  return best;
+}
+
+// ---- Converting and checking one value ----------------------------------------------------------
+
+[[noreturn]] void fail_type(const Given& given, const std::string& expected) {
+  fail(given.place, ": expected ", expected, ", got ", shown(given));
+}
+
+/// A whole text as a finite number; no blanks, no plus sign.
+double parse_number(const Given& given, const std::string& expected) {
+  const std::string& text = given.value.as_string();
+  double number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(number))
+    fail_type(given, expected);
+  return number;
+}
+
+double to_number(const Given& given) {
+  if (given.from_text) return parse_number(given, "a number");
+  if (!given.value.is_number()) fail_type(given, "a number");
+  return given.value.as_double();
+}
+
+int64_t to_integer(const Given& given) {
+  if (!given.from_text && given.value.kind() == Json::Kind::kInt) return given.value.as_int();
+  if (given.from_text) {
+    const std::string& text = given.value.as_string();
+    int64_t number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error == std::errc() && end == text.data() + text.size()) return number;
+  } else if (!given.value.is_number()) {
+    fail_type(given, "an integer");
+  }
+  // 1e3 and 300.0 are integers too.
+  const double number =
+      given.from_text ? parse_number(given, "an integer") : given.value.as_double();
+  if (number != std::floor(number) || std::fabs(number) > 9e15) fail_type(given, "an integer");
+  return static_cast<int64_t>(number);
+}
+
+bool to_bool(const Given& given) {
+  if (!given.from_text) {
+    if (given.value.kind() != Json::Kind::kBool) fail_type(given, "true or false");
+    return given.value.as_bool();
+  }
+  const std::string text = lower(given.value.as_string());
+  if (is_listed("true|yes|1", text)) return true;
+  if (is_listed("false|no|0", text)) return false;
+  fail_type(given, "true or false");
+}
+
+std::string interval_text(const Allowed& allowed) {
+  const auto text = [](double bound) {
+    return bound == std::floor(bound) ? std::to_string(static_cast<int64_t>(bound)) : cat(bound);
+  };
+  if (allowed.high >= 1e9)
+    return (allowed.low_open ? "above " : "of at least ") + text(allowed.low);
+  return cat("in ", allowed.low_open ? '(' : '[', text(allowed.low), ", ", text(allowed.high),
+             allowed.high_open ? ')' : ']');
+}
+
+void check_number(const Given& given, const Allowed& allowed, double value, const char* kind) {
+  const bool inside = value >= allowed.low && value <= allowed.high &&
+                      !(allowed.low_open && value == allowed.low) &&
+                      !(allowed.high_open && value == allowed.high);
+  if (!inside) fail_type(given, cat(kind, " ", interval_text(allowed)));
+  if (allowed.whole_above_one && value >= 1 && value != std::floor(value))
+    fail_type(given, "a whole number of steps, or a ratio below 1");
+  if (allowed.power_of_two && (static_cast<int64_t>(value) & (static_cast<int64_t>(value) - 1)))
+    fail_type(given, cat("a power of two ", interval_text(allowed)));
+}
+
+void check_choice(const Given& given, const Setting& row, const std::string& value) {
+  for (const auto& refused : run_config::refused_values())
+    if (refused.key == std::string_view(row.key) && is_listed(refused.values, value))
+      fail(given.place, ": ", shown(given), ": ", refused.why);
+  if (row.allowed.choices && !is_listed(row.allowed.choices, value))
+    fail_type(given, "one of " + readable(row.allowed.choices));
+}
+
+std::string to_text(const Given& given) {
+  if (!given.value.is_string()) fail_type(given, "a text");
+  return given.value.as_string();
+}
+
+std::vector<std::string> to_names(const Given& given) {
+  std::vector<std::string> names;
+  if (given.from_text) {
+    names = split(given.value.as_string(), ',');
+  } else {
+    if (!given.value.is_array())
+      fail_type(given,
+                "\"all-linear\" or a list of names (a regular expression, which a text is in peft, "
+                "is not supported yet)");
+    for (const Json& item : given.value.items()) {
+      if (!item.is_string()) fail_type(given, "a list of names");
+      names.push_back(item.as_string());
+    }
+  }
+  if (names.empty() || std::find(names.begin(), names.end(), "") != names.end())
+    fail_type(given, "a list of non-empty names");
+  return names;
+}
+
+// ---- Storing ------------------------------------------------------------------------------------
+
+void store(RunConfig& config, const Setting&, const Given& given, TargetModules) {
+  config.target_all_linear =
+      given.value.is_string() && lower(given.value.as_string()) == kAllLinear;
+  config.target_modules = config.target_all_linear ? std::vector<std::string>{} : to_names(given);
+}
+
+template <class T>
+void store(RunConfig& config, const Setting& row, const Given& given, T RunConfig::*member) {
+  if constexpr (std::is_same_v<T, bool>) {
+    config.*member = to_bool(given);
+  } else if constexpr (std::is_same_v<T, double>) {
+    const double value = to_number(given);
+    check_number(given, row.allowed, value, "a number");
+    config.*member = value;
+  } else if constexpr (std::is_integral_v<T>) {
+    const int64_t value = to_integer(given);
+    check_choice(given, row, std::to_string(value));
+    check_number(given, row.allowed, static_cast<double>(value), "an integer");
+    config.*member = static_cast<T>(value);
+  } else {
+    const std::string value = to_text(given);
+    check_choice(given, row, value);
+    config.*member = value;
+  }
+}
+
+Json stored_value(const RunConfig& config, const Setting& row) {
+  return std::visit(
+      [&](auto member) -> Json {
+        if constexpr (std::is_same_v<decltype(member), TargetModules>) {
+          if (config.target_all_linear) return Json(kAllLinear);
+          Json list = Json::array();
+          for (const std::string& name : config.target_modules) list.push_back(Json(name));
+          return list;
+        } else if constexpr (std::is_same_v<decltype(member), uint64_t RunConfig::*>) {
+          return Json(static_cast<int64_t>(config.*member));
+        } else {
+          return Json(config.*member);
+        }
+      },
+      row.member);
+}
+
+template <class Rows, class Name>
+auto find_row(const Rows& rows, Name name, const std::string& key) -> decltype(&rows[0]) {
+  for (const auto& row : rows)
+    if (key == row.*name) return &row;
+  return nullptr;
+}
+
+/// The whole reading of one configuration.
+class Reader {
+ public:
+  explicit Reader(const std::string& config_path) : config_path_(config_path) {}
+
+  void apply(Given given) {
+    if (given.value.is_null()) return;
+    if (const auto* alias = find_row(run_config::aliases(), &run_config::Alias::name, given.key)) {
+      given.key = alias->key;
+      given.origin += cat(" (", alias->name, ")");
+    }
+    if (const auto* row = find_row(run_config::settings(), &Setting::key, given.key)) {
+      if (given.key == "resume" && given.value.kind() == Json::Kind::kBool)
+        given.value = Json(given.value.as_bool() ? "auto" : "no");
+      std::visit([&](auto member) { store(config_, *row, given, member); }, row->member);
+      origins_[given.key] = given.origin;
+    } else if (const auto* foreign =
+                   find_row(run_config::foreign_keys(), &ForeignKey::key, given.key)) {
+      take_foreign(*foreign, given);
+    } else {
+      fail(given.place, ": unknown key; did you mean \"", nearest_key(given.key), "\"?");
+    }
+  }
+
+  void apply_preset(const Given& given) {
+    const std::string name = to_text(given);
+    std::string known;
+    for (const auto& row : run_config::preset_values()) {
+      if (row.preset == name)
+        apply({row.key, Json(row.value), cat("preset ", name, ": ", row.key),
+               cat("preset \"", name, "\""), true});
+      if (!is_listed(known, row.preset))
+        known += (known.empty() ? "" : "|") + std::string(row.preset);
+    }
+    if (!is_listed(known, name)) fail_type(given, "one of " + readable(known));
+  }
+
+  RunConfig finish() {
+    const double replaced = config_.mask_replace_prob + config_.random_replace_prob;
+    QE_CHECK(replaced <= 1.0 + 1e-9, config_path_.empty() ? "settings" : config_path_,
+             ": mask_replace_prob + random_replace_prob: expected at most 1, got ",
+             config_.mask_replace_prob, " + ", config_.random_replace_prob);
+    if (config_.eval_steps == 0) {
+      config_.eval_steps = config_.logging_steps;
+      origins_["eval_steps"] = "= logging_steps";
+    }
+    for (const Setting& row : run_config::settings()) {
+      const auto origin = origins_.find(row.key);
+      config_.origins.push_back(
+          {row.key, stored_value(config_, row).dump(),
+           origin != origins_.end() ? origin->second : cat("default (", row.default_from, ")")});
+    }
+    return std::move(config_);
+  }
+
+ private:
+  void take_foreign(const ForeignKey& row, const Given& given) {
+    if (is_listed(row.harmless, lower(plain(given.value)))) return;
+    if (row.otherwise == ForeignKey::Otherwise::kRefuse)
+      fail(given.place, ": ", shown(given), " is refused: ", row.why);
+    config_.notes.push_back(cat(given.place, " does nothing here: ", row.why));
+  }
+
+  RunConfig config_;
+  std::string config_path_;
+  std::map<std::string, std::string> origins_;  // key -> who set it last
+};
+
+std::string type_text(const Setting& row) {
+  if (row.allowed.choices) return row.allowed.choices;
+  return std::visit(
+      [](auto member) -> std::string {
+        using M = decltype(member);
+        if constexpr (std::is_same_v<M, TargetModules>) return "list";
+        if constexpr (std::is_same_v<M, std::string RunConfig::*>) return "text";
+        if constexpr (std::is_same_v<M, double RunConfig::*>) return "number";
+        if constexpr (std::is_same_v<M, bool RunConfig::*>) return "true|false";
+        return "integer";
+      },
+      row.member);
+}
+
+}  // namespace
+
+RunConfig read_run_config(const std::string& config_path,
+                          const std::vector<std::pair<std::string, std::string>>& overrides) {
+  std::vector<Given> all;
+  if (!config_path.empty()) {
+    const Json file = Json::parse_file(config_path, size_t{16} << 20);
+    QE_CHECK(file.is_object(), config_path, ": expected a JSON object with settings");
+    for (const auto& [key, value] : file.members())
+      all.push_back({key, value, cat(config_path, ": /", key), config_path, false});
+  }
+  for (const auto& [key, text] : overrides)
+    all.push_back({key, Json(text), "--" + key, "--" + key, true});
+
+  Reader reader(config_path);
+  const auto is_preset = [](const Given& given) { return given.key == "preset"; };
+  const auto preset = std::find_if(all.rbegin(), all.rend(), is_preset);
+  if (preset != all.rend() && !preset->value.is_null()) reader.apply_preset(*preset);
+  for (Given& given : all)
+    if (!is_preset(given)) reader.apply(std::move(given));
+  return reader.finish();
+}
+
+std::vector<RunConfigKey> run_config_keys() {
+  const RunConfig defaults;
+  std::vector<RunConfigKey> keys;
+  for (const Setting& row : run_config::settings()) {
+    const std::string value = stored_value(defaults, row).dump();
+    keys.push_back(
+        {row.key, type_text(row), value == "\"\"" ? "" : value, row.default_from, row.help});
+  }
+  return keys;
+}
+
+}  // namespace qe

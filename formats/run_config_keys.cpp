@@ -1,0 +1,349 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#include "formats/run_config_keys.h"
+
+namespace qe::run_config {
+namespace {
+
+using C = RunConfig;
+
+// Whose default a setting has.
+constexpr const char* kMlm = "run_mlm.py";
+constexpr const char* kQlora = "qlora.py";
+constexpr const char* kOurs = "qlora-engine";
+
+constexpr Allowed between(double low, double high) { return {.low = low, .high = high}; }
+constexpr Allowed count(double low) { return {.low = low, .high = 1e9}; }
+constexpr Allowed positive() { return {.low = 0, .low_open = true}; }
+constexpr Allowed ratio_below_one() { return {.low = 0, .high = 1, .high_open = true}; }
+constexpr Allowed one_of(const char* choices) { return {.choices = choices}; }
+// A number of steps, or below 1 a ratio of all steps.
+constexpr Allowed steps(bool may_be_zero) {
+  return {.low = 0, .high = 1e9, .low_open = !may_be_zero, .whole_above_one = true};
+}
+
+// clang-format off
+constexpr Setting kSettings[] = {
+    // Model and data
+    {"model_name_or_path", &C::model_name_or_path, kMlm,
+     "folder of the model: config.json, *.safetensors, tokenizer.json"},
+    {"adapter_name_or_path", &C::adapter_name_or_path, kOurs,
+     "folder of a LoRA adapter to evaluate; empty: the base alone"},
+    {"train_file", &C::train_file, kMlm,
+     "training text: .txt (a line is a row), .jsonl or .json (JSON lines)"},
+    {"validation_file", &C::validation_file, kMlm,
+     "evaluation text; empty: the first rows of train_file, see validation_split_percentage"},
+    {"text_column_name", &C::text_column_name, kOurs,
+     "JSON key of the text; empty: \"text\", else the first string"},
+    {"validation_split_percentage", &C::validation_split_percentage, kMlm,
+     "share of train_file held out when there is no validation_file",
+     {.low = 0, .high = 100, .high_open = true}},
+    {"max_seq_length", &C::max_seq_length, kMlm,
+     "tokens per sequence; 0: the tokenizer's maximum, at most 1024", between(0, 1 << 20)},
+    {"line_by_line", &C::line_by_line, kMlm,
+     "every row is a sequence (truncated); else rows are joined and cut into full sequences"},
+    {"max_train_samples", &C::max_train_samples, kMlm,
+     "use only so many training sequences; 0: all", count(0)},
+    {"max_eval_samples", &C::max_eval_samples, kMlm,
+     "use only so many evaluation sequences; 0: all", count(0)},
+    {"mlm_probability", &C::mlm_probability, kMlm,
+     "share of tokens to predict", {.low = 0, .high = 1, .low_open = true}},
+    {"mask_replace_prob", &C::mask_replace_prob, kMlm,
+     "of those, the share replaced by the mask token", between(0, 1)},
+    {"random_replace_prob", &C::random_replace_prob, kMlm,
+     "of those, the share replaced by a random token; the rest stays", between(0, 1)},
+
+    // Quantization and LoRA
+    {"bits", &C::bits, kQlora, "stored weights of the frozen base", one_of("4|16|32")},
+    {"quant_type", &C::quant_type, kQlora, "code of the 4-bit weights", one_of("nf4|fp4")},
+    {"double_quant", &C::double_quant, kQlora, "quantize the block scales too (8 bits)"},
+    {"quant_block_size", &C::quant_block_size, kOurs, "weights that share a scale",
+     {.low = 32, .high = 4096, .power_of_two = true}},
+    {"lora_r", &C::lora_r, kQlora, "rank of the adapters", between(1, 1 << 16)},
+    {"lora_alpha", &C::lora_alpha, kQlora, "adapters are scaled by lora_alpha / lora_r",
+     positive()},
+    {"lora_dropout", &C::lora_dropout, kQlora, "dropout on the adapters' input",
+     ratio_below_one()},
+    {"target_modules", TargetModules{}, kOurs,
+     "\"all-linear\", or a list of module name endings such as query,value"},
+
+    // Training
+    {"output_dir", &C::output_dir, kMlm,
+     "folder that gets the adapter, checkpoints and metrics"},
+    {"per_device_train_batch_size", &C::per_device_train_batch_size, kMlm,
+     "sequences per forward pass in training", between(1, 1 << 20)},
+    {"per_device_eval_batch_size", &C::per_device_eval_batch_size, kMlm,
+     "sequences per forward pass in evaluation", between(1, 1 << 20)},
+    {"gradient_accumulation_steps", &C::gradient_accumulation_steps, kMlm,
+     "forward passes per update", between(1, 1 << 20)},
+    {"learning_rate", &C::learning_rate, kMlm, "peak learning rate", between(0, 1e6)},
+    {"weight_decay", &C::weight_decay, kMlm, "decoupled weight decay", between(0, 1e6)},
+    {"adam_beta1", &C::adam_beta1, kMlm, "decay of the first moment", ratio_below_one()},
+    {"adam_beta2", &C::adam_beta2, kMlm, "decay of the second moment", ratio_below_one()},
+    {"adam_epsilon", &C::adam_epsilon, kMlm, "added to the denominator", positive()},
+    {"max_grad_norm", &C::max_grad_norm, kMlm, "clip gradients to this norm; 0 or less: never"},
+    {"num_train_epochs", &C::num_train_epochs, kMlm, "passes over the training data",
+     {.low = 0, .high = 1e6, .low_open = true}},
+    {"max_steps", &C::max_steps, kMlm, "updates in all; above 0 it overrides num_train_epochs",
+     count(-1)},
+    {"lr_scheduler_type", &C::lr_scheduler_type, kMlm, "learning rate over the run",
+     one_of("linear|constant|constant_with_warmup|cosine")},
+    {"warmup_steps", &C::warmup_steps, kMlm, "updates of warm-up; below 1: a ratio of all updates",
+     steps(true)},
+    {"warmup_ratio", &C::warmup_ratio, kMlm, "warm-up as a ratio, where warmup_steps is 0",
+     between(0, 1)},
+    {"optim", &C::optim, kMlm,
+     "torch's or bitsandbytes' order of operations; both with 32-bit states",
+     one_of("adamw_torch|adamw_torch_fused|adamw_bnb_32bit|paged_adamw|paged_adamw_32bit")},
+    {"gradient_checkpointing", &C::gradient_checkpointing, kMlm,
+     "recompute each layer in the backward pass: less memory, more time"},
+    {"seed", &C::seed, kMlm, "masks, dropout, order and adapter initialization derive from it",
+     between(0, 9e18)},
+    {"fixed_eval_masks", &C::fixed_eval_masks, kOurs,
+     "every evaluation uses the same masks, so that losses can be compared"},
+
+    // When
+    {"eval_strategy", &C::eval_strategy, kMlm, "when to evaluate during training",
+     one_of("no|steps|epoch")},
+    {"eval_steps", &C::eval_steps, kMlm,
+     "updates between evaluations; 0: logging_steps; below 1: a ratio of all updates",
+     steps(true)},
+    {"save_strategy", &C::save_strategy, kMlm, "when to write checkpoint-N folders",
+     one_of("no|steps|epoch")},
+    {"save_steps", &C::save_steps, kMlm,
+     "updates between checkpoints; below 1: a ratio of all updates", steps(false)},
+    {"save_total_limit", &C::save_total_limit, kMlm, "keep only the newest so many; 0: all",
+     count(0)},
+    {"logging_steps", &C::logging_steps, kMlm,
+     "updates between log entries; below 1: a ratio of all updates", steps(false)},
+    {"logging_first_step", &C::logging_first_step, kMlm, "log the first update as well"},
+    {"resume", &C::resume, kOurs,
+     "auto: continue from the newest checkpoint in output_dir; no: start anew; or a folder"},
+
+    // Machine
+    {"threads", &C::threads, kOurs, "CPU threads; 0: all. The results do not depend on it",
+     between(0, 4096)},
+};
+
+constexpr Alias kAliases[] = {
+    {"bnb_4bit_quant_type", "quant_type"},
+    {"bnb_4bit_use_double_quant", "double_quant"},
+    {"dataset", "train_file"},
+    {"evaluation_strategy", "eval_strategy"},
+    {"resume_from_checkpoint", "resume"},
+    {"source_max_len", "max_seq_length"},
+};
+
+constexpr RefusedValue kRefusedValues[] = {
+    {"bits", "8", "8-bit weights are not supported: use 4, or 16 to keep the base unquantized"},
+    {"lr_scheduler_type",
+     "cosine_with_restarts|polynomial|inverse_sqrt|reduce_lr_on_plateau|cosine_with_min_lr|"
+     "cosine_warmup_with_min_lr|warmup_stable_decay|greedy",
+     "not supported yet: use linear, constant, constant_with_warmup or cosine"},
+    {"optim",
+     "adamw_8bit|adamw_bnb_8bit|paged_adamw_8bit|adamw_torch_8bit|adamw_torch_4bit",
+     "low-precision optimizer states are not supported yet: use paged_adamw_32bit"},
+    {"optim",
+     "sgd|adafactor|adagrad|rmsprop|adamw_hf|adamw_apex_fused|adamw_anyprecision|ademamix|"
+     "ademamix_8bit|paged_ademamix_32bit|paged_ademamix_8bit|lion_8bit|lion_32bit|"
+     "paged_lion_8bit|paged_lion_32bit|rmsprop_bnb|rmsprop_bnb_8bit|rmsprop_bnb_32bit",
+     "not supported yet: use adamw_torch or paged_adamw_32bit"},
+    {"save_strategy", "best", "not supported yet: use steps or epoch"},
+};
+
+constexpr auto kNote = ForeignKey::Otherwise::kNote;
+constexpr auto kRefuse = ForeignKey::Otherwise::kRefuse;
+constexpr const char* kNotYet = "not supported yet";
+constexpr const char* kCommandSays = "the command (train, eval ...) says what is done";
+constexpr const char* kNoDownload = "nothing is downloaded: give local folders and files";
+constexpr const char* kNoHub = "nothing is uploaded";
+constexpr const char* kNoTorch = "there is no torch underneath";
+constexpr const char* kNoWorkers = "texts are tokenized in this process";
+constexpr const char* kOneDevice = "this release trains on one device";
+constexpr const char* kNoGeneration = "a masked language model does not generate";
+constexpr const char* kPlanned = "memory is planned from the settings: see the plan command";
+constexpr const char* kPacked = "there is no padding here: batches are packed";
+constexpr const char* kCpuFp32 = "the CPU computes in fp32";
+constexpr const char* kLogSink = "the log goes to stderr and to trainer_state.json";
+
+constexpr ForeignKey kForeignKeys[] = {
+    // run_mlm.py
+    {"model_type", "", kNote, "config.json of the model says it"},
+    {"config_name", "", kRefuse, "config.json is read from model_name_or_path"},
+    {"config_overrides", "", kRefuse, "training from scratch is not what this engine does"},
+    {"tokenizer_name", "", kRefuse, "the tokenizer is read from model_name_or_path"},
+    {"cache_dir", "", kNote, kNoDownload},
+    {"use_fast_tokenizer", "true", kNote, "there is one tokenizer"},
+    {"model_revision", "main", kNote, kNoDownload},
+    {"token", "", kNote, kNoDownload},
+    {"use_auth_token", "false", kNote, kNoDownload},
+    {"trust_remote_code", "false", kNote, "no code is loaded from model folders"},
+    {"dtype", "", kNote, "stored weights follow bits; the CPU computes in fp32"},
+    {"torch_dtype", "", kNote, "stored weights follow bits; the CPU computes in fp32"},
+    {"low_cpu_mem_usage", "", kNote, "weights are mapped, not copied"},
+    {"dataset_name", "", kRefuse, "nothing is downloaded: give train_file"},
+    {"dataset_config_name", "", kRefuse, "nothing is downloaded: give train_file"},
+    {"overwrite_cache", "", kNote, "there is no cache of tokenized data"},
+    {"preprocessing_num_workers", "", kNote, kNoWorkers},
+    {"pad_to_max_length", "false", kNote, kPacked},
+    {"pad_to_multiple_of", "", kNote, kPacked},
+    {"streaming", "false", kNote, "files are read once, front to back, in any case"},
+    {"whole_word_mask", "false", kRefuse, kNotYet},
+
+    // TrainingArguments
+    {"do_train", "", kNote, kCommandSays},
+    {"do_eval", "", kNote, kCommandSays},
+    {"do_predict", "false", kNote, kCommandSays},
+    {"overwrite_output_dir", "", kNote, "use resume: auto, no, or a checkpoint folder"},
+    {"prediction_loss_only", "", kNote, "evaluation reports loss and accuracy"},
+    {"lr_scheduler_kwargs", "{}", kRefuse, kNotYet},
+    {"optim_args", "", kRefuse, kNotYet},
+    {"optim_target_modules", "", kRefuse, kNotYet},
+    {"average_tokens_across_devices", "true", kNote, "the loss is exact per labelled token"},
+    {"label_smoothing_factor", "0|0.0", kRefuse, kNotYet},
+    {"bf16", "false", kNote, kCpuFp32},
+    {"fp16", "false", kNote, kCpuFp32},
+    {"compute_dtype", "auto|fp32|float32", kNote, kCpuFp32},
+    {"bf16_full_eval", "false", kNote, kCpuFp32},
+    {"fp16_full_eval", "false", kNote, kCpuFp32},
+    {"half_precision_backend", "auto", kNote, kNoTorch},
+    {"tf32", "false", kNote, kCpuFp32},
+    {"activation_checkpointing", "false", kRefuse, "use gradient_checkpointing"},
+    {"activation_checkpointing_kwargs", "{}", kNote, kNoTorch},
+    {"gradient_checkpointing_kwargs", "{}", kNote, kNoTorch},
+    {"torch_compile", "false", kNote, kNoTorch},
+    {"torch_compile_backend", "", kNote, kNoTorch},
+    {"torch_compile_mode", "", kNote, kNoTorch},
+    {"torch_empty_cache_steps", "", kNote, kNoTorch},
+    {"jit_mode_eval", "false", kNote, kNoTorch},
+    {"use_liger_kernel", "false", kNote, kNoTorch},
+    {"liger_kernel_config", "{}", kNote, kNoTorch},
+    {"use_cache", "", kNote, kNoGeneration},
+    {"neftune_noise_alpha", "0|0.0", kRefuse, kNotYet},
+    {"auto_find_batch_size", "false", kNote, kPlanned},
+    {"logging_strategy", "steps", kRefuse, "only \"steps\" is supported: set logging_steps"},
+    {"log_on_each_node", "", kNote, kOneDevice},
+    {"logging_dir", "", kNote, kLogSink},
+    {"logging_nan_inf_filter", "true", kNote, "a loss that is not finite is reported as it is"},
+    {"include_num_input_tokens_seen", "no|false", kNote, "tokens seen are always counted"},
+    {"include_tokens_per_second", "false", kNote, "tokens per second are always shown"},
+    {"log_level", "passive", kNote, kLogSink},
+    {"log_level_replica", "warning", kNote, kOneDevice},
+    {"disable_tqdm", "", kNote, "the bar shows on a terminal only"},
+    {"report_to", "none|all|[]|[\"none\"]", kNote, "nothing is reported anywhere: no telemetry"},
+    {"run_name", "", kNote, kLogSink},
+    {"project", "huggingface", kNote, kNoHub},
+    {"trackio_space_id", "", kNote, kNoHub},
+    {"eval_delay", "0|0.0", kRefuse, kNotYet},
+    {"eval_on_start", "false", kRefuse, "not supported yet: run the eval command first"},
+    {"eval_do_concat_batches", "", kNote, "evaluation keeps sums only"},
+    {"eval_accumulation_steps", "", kNote, "evaluation keeps sums only"},
+    {"batch_eval_metrics", "", kNote, "evaluation keeps sums only"},
+    {"include_for_metrics", "[]", kNote, "evaluation keeps sums only"},
+    {"save_only_model", "false", kNote, "checkpoints always hold what a resumed run needs"},
+    {"save_safetensors", "true", kRefuse, "weights are written as safetensors only"},
+    {"save_on_each_node", "false", kNote, kOneDevice},
+    {"push_to_hub", "false", kRefuse, kNoHub},
+    {"hub_token", "", kNote, kNoHub},
+    {"hub_model_id", "", kNote, kNoHub},
+    {"hub_strategy", "every_save", kNote, kNoHub},
+    {"hub_private_repo", "", kNote, kNoHub},
+    {"hub_always_push", "false", kNote, kNoHub},
+    {"hub_revision", "", kNote, kNoHub},
+    {"load_best_model_at_end", "false", kRefuse, kNotYet},
+    {"metric_for_best_model", "loss|eval_loss", kNote, "no best checkpoint is kept"},
+    {"greater_is_better", "", kNote, "no best checkpoint is kept"},
+    {"ignore_data_skip", "false", kRefuse, "a resumed run continues bit for bit"},
+    {"restore_callback_states_from_checkpoint", "false", kNote, "there are no callbacks"},
+    {"full_determinism", "", kNote, "runs are always deterministic"},
+    {"data_seed", "", kRefuse, "everything derives from seed"},
+    {"use_cpu", "true", kNote, "this release computes on the CPU"},
+    {"no_cuda", "true", kNote, "this release computes on the CPU"},
+    {"dataloader_drop_last", "false", kRefuse, kNotYet},
+    {"dataloader_num_workers", "", kNote, kNoWorkers},
+    {"dataloader_pin_memory", "", kNote, kNoTorch},
+    {"dataloader_persistent_workers", "", kNote, kNoWorkers},
+    {"dataloader_prefetch_factor", "", kNote, kNoWorkers},
+    {"remove_unused_columns", "", kNote, "only the columns that are used are read"},
+    {"label_names", "[]|[\"labels\"]", kNote, "labels come from the masks"},
+    {"group_by_length", "false", kNote, kPacked},
+    {"train_sampling_strategy", "random|group_by_length", kRefuse, "only \"random\" is supported"},
+    {"length_column_name", "length", kNote, kPacked},
+    {"skip_memory_metrics", "", kNote, kPlanned},
+    {"local_rank", "", kNote, kOneDevice},
+    {"ddp_backend", "", kNote, kOneDevice},
+    {"ddp_timeout", "", kNote, kOneDevice},
+    {"ddp_find_unused_parameters", "", kNote, kOneDevice},
+    {"fsdp", "[]", kRefuse, kOneDevice},
+    {"fsdp_config", "{}", kRefuse, kOneDevice},
+    {"deepspeed", "", kRefuse, kOneDevice},
+    {"accelerator_config", "{}", kNote, kNoTorch},
+    {"parallelism_config", "{}", kRefuse, kOneDevice},
+    {"debug", "[]", kNote, kNoTorch},
+
+    // qlora.py
+    {"full_finetune", "false", kRefuse, "the base stays frozen: this engine trains adapters"},
+    {"adam8bit", "false", kRefuse, "8-bit optimizer states are not supported yet"},
+    {"max_memory_MB", "", kNote, kPlanned},
+    {"eval_dataset_size", "", kNote, "use validation_file or validation_split_percentage"},
+    {"dataset_format", "", kNote, "rows are texts: see text_column_name"},
+    {"target_max_len", "", kNote, "use max_seq_length"},
+    {"train_on_source", "false", kNote, "labels come from the masks"},
+    {"do_mmlu_eval", "false", kNote, kNoGeneration},
+    {"mmlu_split", "", kNote, kNoGeneration},
+    {"mmlu_dataset", "", kNote, kNoGeneration},
+    {"max_mmlu_samples", "", kNote, kNoGeneration},
+    {"mmlu_source_max_len", "", kNote, kNoGeneration},
+    {"predict_with_generate", "false", kNote, kNoGeneration},
+    {"max_new_tokens", "", kNote, kNoGeneration},
+    {"min_new_tokens", "", kNote, kNoGeneration},
+    {"do_sample", "", kNote, kNoGeneration},
+    {"num_beams", "", kNote, kNoGeneration},
+    {"temperature", "", kNote, kNoGeneration},
+    {"top_p", "", kNote, kNoGeneration},
+    {"repetition_penalty", "", kNote, kNoGeneration},
+
+    // peft and bitsandbytes
+    {"load_in_4bit", "", kRefuse, "use bits: 4"},
+    {"load_in_8bit", "false", kRefuse, "8-bit weights are not supported: use bits: 4"},
+    {"bnb_4bit_compute_dtype", "float32", kNote, kCpuFp32},
+    {"use_dora", "false", kRefuse, kNotYet},
+    {"use_rslora", "false", kRefuse, kNotYet},
+    {"lora_bias", "none|false", kRefuse, kNotYet},
+    {"init_lora_weights", "true", kRefuse, kNotYet},
+    {"modules_to_save", "[]", kRefuse, kNotYet},
+    {"exclude_modules", "[]", kRefuse, kNotYet},
+    {"layers_to_transform", "[]", kRefuse, kNotYet},
+    {"rank_pattern", "{}", kRefuse, kNotYet},
+    {"alpha_pattern", "{}", kRefuse, kNotYet},
+};
+
+// What artidoro/qlora's qlora.py does when nothing is given. Its warmup_ratio of 0.03 goes with a
+// constant schedule, which ignores it.
+constexpr PresetValue kPresetValues[] = {
+    {"qlora", "output_dir", "./output"},
+    {"qlora", "per_device_train_batch_size", "1"},
+    {"qlora", "gradient_accumulation_steps", "16"},
+    {"qlora", "max_steps", "10000"},
+    {"qlora", "weight_decay", "0"},
+    {"qlora", "learning_rate", "0.0002"},
+    {"qlora", "max_grad_norm", "0.3"},
+    {"qlora", "gradient_checkpointing", "true"},
+    {"qlora", "lr_scheduler_type", "constant"},
+    {"qlora", "optim", "paged_adamw_32bit"},
+    {"qlora", "logging_steps", "10"},
+    {"qlora", "save_strategy", "steps"},
+    {"qlora", "save_steps", "250"},
+    {"qlora", "save_total_limit", "40"},
+};
+// clang-format on
+
+}  // namespace
+
+std::span<const Setting> settings() { return kSettings; }
+std::span<const Alias> aliases() { return kAliases; }
+std::span<const RefusedValue> refused_values() { return kRefusedValues; }
+std::span<const ForeignKey> foreign_keys() { return kForeignKeys; }
+std::span<const PresetValue> preset_values() { return kPresetValues; }
+
+}  // namespace qe::run_config

@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#include "formats/run_config.h"
+
+#include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <set>
+
+#include "formats/run_config_keys.h"
+#include "kernels/core/error.h"
+
+namespace {
+
+using Overrides = std::vector<std::pair<std::string, std::string>>;
+
+/// A config file that lives as long as the object.
+struct ConfigFile {
+  std::filesystem::path folder;
+  std::string path;
+  explicit ConfigFile(const std::string& text) {
+    folder =
+        std::filesystem::temp_directory_path() / ("qe_run_config_test." + std::to_string(getpid()));
+    std::filesystem::create_directories(folder);
+    path = (folder / "config.json").string();
+    std::ofstream(path) << text;
+  }
+  ~ConfigFile() { std::filesystem::remove_all(folder); }
+};
+
+qe::RunConfig read(const std::string& json, const Overrides& overrides = {}) {
+  const ConfigFile file(json);
+  return qe::read_run_config(file.path, overrides);
+}
+
+/// The message of the error that reading gives, without the folder of the file.
+std::string error_of(const std::string& json, const Overrides& overrides = {}) {
+  const ConfigFile file(json);
+  try {
+    qe::read_run_config(file.path, overrides);
+  } catch (const qe::Error& error) {
+    std::string text = error.what();
+    const std::string folder = file.folder.string() + "/";
+    for (size_t at = text.find(folder); at != std::string::npos; at = text.find(folder))
+      text.erase(at, folder.size());
+    return text;
+  }
+  return "no error";
+}
+
+std::string error_of_override(const std::string& key, const std::string& value) {
+  return error_of("{}", {{key, value}});
+}
+
+std::string origin_of(const qe::RunConfig& config, const std::string& key) {
+  for (const auto& origin : config.origins)
+    if (origin.key == key)
+      return origin.value + " <- " + std::filesystem::path(origin.origin).filename().string();
+  return "missing";
+}
+
+}  // namespace
+
+TEST_CASE("defaults are run_mlm.py's, and qlora.py's where only it has the key") {
+  const qe::RunConfig config = qe::read_run_config("", {});
+  CHECK(config.learning_rate == 5e-5);
+  CHECK(config.per_device_train_batch_size == 8);
+  CHECK(config.num_train_epochs == 3.0);
+  CHECK(config.max_grad_norm == 1.0);
+  CHECK(config.seed == 42);
+  CHECK(config.bits == 4);
+  CHECK(config.quant_type == "nf4");
+  CHECK(config.double_quant);
+  CHECK(config.lora_r == 64);
+  CHECK(config.lora_alpha == 16.0);
+  CHECK(config.target_all_linear);
+  CHECK(origin_of(config, "learning_rate") == "5e-05 <- default (run_mlm.py)");
+  CHECK(origin_of(config, "lora_r") == "64 <- default (qlora.py)");
+  CHECK(origin_of(config, "threads") == "0 <- default (qlora-engine)");
+  CHECK(config.notes.empty());
+}
+
+TEST_CASE("the file sets values, the command line wins, origins tell") {
+  const auto config = read(
+      R"({"learning_rate": 0.001, "max_steps": 300, "line_by_line": true, "seed": 7,
+          "target_modules": ["query", "value"], "max_train_samples": null})",
+      {{"learning_rate", "2e-3"}, {"lora_alpha", "32"}, {"double_quant", "False"}});
+  CHECK(config.learning_rate == 2e-3);
+  CHECK(config.max_steps == 300);
+  CHECK(config.line_by_line);
+  CHECK(config.seed == 7);
+  CHECK(config.lora_alpha == 32.0);
+  CHECK_FALSE(config.double_quant);
+  CHECK_FALSE(config.target_all_linear);
+  CHECK(config.target_modules == std::vector<std::string>{"query", "value"});
+  CHECK(origin_of(config, "learning_rate") == "0.002 <- --learning_rate");
+  CHECK(origin_of(config, "max_steps") == "300 <- config.json");
+  CHECK(origin_of(config, "target_modules") == "[\"query\", \"value\"] <- config.json");
+  CHECK(origin_of(config, "max_train_samples") == "0 <- default (run_mlm.py)");
+}
+
+TEST_CASE("every setting can be given on the command line as plan prints it") {
+  const qe::RunConfig config = qe::read_run_config("", {});
+  REQUIRE(config.origins.size() == qe::run_config_keys().size());
+  for (const auto& origin : config.origins) {
+    std::string text = origin.value;
+    if (text.front() == '"') text = text.substr(1, text.size() - 2);
+    const auto again = qe::read_run_config("", {{origin.key, text}});
+    const auto same = std::find_if(again.origins.begin(), again.origins.end(),
+                                   [&](const auto& other) { return other.key == origin.key; });
+    REQUIRE(same != again.origins.end());
+    CHECK(same->value == origin.value);
+    CHECK(same->origin == "--" + origin.key);
+  }
+}
+
+TEST_CASE("target_modules in its forms") {
+  CHECK(read("{}", {{"target_modules", "all-linear"}}).target_all_linear);
+  CHECK(read(R"({"target_modules": "All-Linear"})").target_all_linear);
+  CHECK(read("{}", {{"target_modules", "query,value"}}).target_modules ==
+        std::vector<std::string>{"query", "value"});
+  // Later values replace earlier ones whole.
+  const auto config = read(R"({"target_modules": ["query"]})", {{"target_modules", "all-linear"}});
+  CHECK(config.target_all_linear);
+  CHECK(config.target_modules.empty());
+  CHECK(error_of(R"({"target_modules": "que.*"})") ==
+        "config.json: /target_modules: expected \"all-linear\" or a list of names (a regular "
+        "expression, which a text is in peft, is not supported yet), got \"que.*\"");
+  CHECK(error_of(R"({"target_modules": []})") ==
+        "config.json: /target_modules: expected a list of non-empty names, got []");
+  CHECK(error_of(R"({"target_modules": [1]})") ==
+        "config.json: /target_modules: expected a list of names, got [1]");
+  CHECK(error_of_override("target_modules", "query,,value") ==
+        "--target_modules: expected a list of non-empty names, got \"query,,value\"");
+}
+
+TEST_CASE("unknown keys name the nearest known one") {
+  CHECK(error_of(R"({"learning_rat": 1})") ==
+        "config.json: /learning_rat: unknown key; did you mean \"learning_rate\"?");
+  CHECK(error_of(R"({"laerning_rate": 1})") ==
+        "config.json: /laerning_rate: unknown key; did you mean \"learning_rate\"?");
+  CHECK(error_of_override("lora_rank", "4") ==
+        "--lora_rank: unknown key; did you mean \"lora_r\"?");
+  CHECK(error_of_override("Bits", "4") == "--Bits: unknown key; did you mean \"bits\"?");
+  CHECK(error_of_override("model_name", "x") ==
+        "--model_name: unknown key; did you mean \"model_name_or_path\"?");
+}
+
+TEST_CASE("ill-typed values name place, expectation and finding") {
+  CHECK(error_of(R"({"learning_rate": "abc"})") ==
+        "config.json: /learning_rate: expected a number, got \"abc\"");
+  CHECK(error_of(R"({"learning_rate": "2e-4"})") ==
+        "config.json: /learning_rate: expected a number, got \"2e-4\"");
+  CHECK(error_of(R"({"max_steps": 1.5})") ==
+        "config.json: /max_steps: expected an integer, got 1.5");
+  CHECK(error_of(R"({"max_steps": [1]})") ==
+        "config.json: /max_steps: expected an integer, got [1]");
+  CHECK(error_of(R"({"line_by_line": 1})") ==
+        "config.json: /line_by_line: expected true or false, got 1");
+  CHECK(error_of(R"({"train_file": true})") ==
+        "config.json: /train_file: expected a text, got true");
+  CHECK(error_of("[1]") == "config.json: expected a JSON object with settings");
+  for (const char* text : {"abc", "", "1e-4x", " 1", "+1", "nan", "inf", "0x10", "1,5"})
+    CHECK(error_of_override("learning_rate", text) ==
+          "--learning_rate: expected a number, got \"" + std::string(text) + "\"");
+  for (const char* text : {"1.5", "x", "", "99999999999999999999", "1e40"})
+    CHECK(error_of_override("max_steps", text) ==
+          "--max_steps: expected an integer, got \"" + std::string(text) + "\"");
+  CHECK(read("{}", {{"max_steps", "1e3"}}).max_steps == 1000);
+  CHECK(read(R"({"max_steps": 300.0})").max_steps == 300);
+  CHECK(error_of_override("line_by_line", "maybe") ==
+        "--line_by_line: expected true or false, got \"maybe\"");
+}
+
+TEST_CASE("ranges are checked") {
+  CHECK(error_of(R"({"mlm_probability": 1.5})") ==
+        "config.json: /mlm_probability: expected a number in (0, 1], got 1.5");
+  CHECK(error_of(R"({"mlm_probability": 0})") ==
+        "config.json: /mlm_probability: expected a number in (0, 1], got 0");
+  CHECK(error_of(R"({"lora_dropout": 1})") ==
+        "config.json: /lora_dropout: expected a number in [0, 1), got 1");
+  CHECK(error_of(R"({"per_device_train_batch_size": 0})") ==
+        "config.json: /per_device_train_batch_size: expected an integer in [1, 1048576], "
+        "got 0");
+  CHECK(error_of(R"({"max_steps": -2})") ==
+        "config.json: /max_steps: expected an integer of at least -1, got -2");
+  CHECK(error_of(R"({"lora_alpha": 0})") ==
+        "config.json: /lora_alpha: expected a number above 0, got 0");
+  CHECK(error_of(R"({"quant_block_size": 96})") ==
+        "config.json: /quant_block_size: expected a power of two in [32, 4096], got 96");
+  CHECK(error_of(R"({"quant_block_size": 16})") ==
+        "config.json: /quant_block_size: expected an integer in [32, 4096], got 16");
+  CHECK(error_of(R"({"save_steps": 2.5})") ==
+        "config.json: /save_steps: expected a whole number of steps, or a ratio below 1, got 2.5");
+  CHECK(read(R"({"save_steps": 0.1, "logging_steps": 0.5})").eval_steps == 0.5);
+  CHECK(error_of(R"({"mask_replace_prob": 0.9, "random_replace_prob": 0.2})") ==
+        "config.json: mask_replace_prob + random_replace_prob: expected at most 1, got 0.9 + 0.2");
+  CHECK(read(R"({"mask_replace_prob": 0.9, "random_replace_prob": 0.1})").mask_replace_prob == 0.9);
+  CHECK(error_of(R"({"seed": -1})") ==
+        "config.json: /seed: expected an integer of at least 0, got -1");
+}
+
+TEST_CASE("values of other releases are refused by name") {
+  CHECK(error_of(R"({"bits": 8})") ==
+        "config.json: /bits: 8: 8-bit weights are not supported: use 4, or 16 to keep the base "
+        "unquantized");
+  CHECK(error_of(R"({"bits": 7})") == "config.json: /bits: expected one of 4, 16, 32, got 7");
+  CHECK(error_of_override("quant_type", "int4") ==
+        "--quant_type: expected one of nf4, fp4, got \"int4\"");
+  CHECK(error_of_override("lr_scheduler_type", "polynomial") ==
+        "--lr_scheduler_type: \"polynomial\": not supported yet: use linear, constant, "
+        "constant_with_warmup or cosine");
+  CHECK(error_of_override("optim", "paged_adamw_8bit") ==
+        "--optim: \"paged_adamw_8bit\": low-precision optimizer states are not supported yet: use "
+        "paged_adamw_32bit");
+  for (const char* name :
+       {"adamw_torch", "adamw_torch_fused", "adamw_bnb_32bit", "paged_adamw", "paged_adamw_32bit"})
+    CHECK(read("{}", {{"optim", name}}).optim == name);
+}
+
+TEST_CASE("keys of other trainers pass, are noted or refused") {
+  const auto config = read(R"({"do_train": true, "report_to": "none", "bf16": true, "fp16": false,
+                               "group_by_length": true, "max_memory_MB": 80000, "deepspeed": null,
+                               "full_finetune": false, "lr_scheduler_kwargs": {}})");
+  REQUIRE(config.notes.size() == 4);
+  const auto ends = [](const std::string& text, const std::string& end) {
+    return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
+  };
+  CHECK(ends(config.notes[0],
+             "/do_train does nothing here: the command (train, eval ...) says what is done"));
+  CHECK(ends(config.notes[1], "/bf16 does nothing here: the CPU computes in fp32"));
+  CHECK(ends(config.notes[2],
+             "/group_by_length does nothing here: there is no padding here: batches are packed"));
+  CHECK(error_of(R"({"full_finetune": true})") ==
+        "config.json: /full_finetune: true is refused: the base stays frozen: this engine trains "
+        "adapters");
+  CHECK(error_of(R"({"deepspeed": "zero3.json"})") ==
+        "config.json: /deepspeed: \"zero3.json\" is refused: this release trains on one device");
+  CHECK(error_of_override("load_in_8bit", "True") ==
+        "--load_in_8bit: \"True\" is refused: 8-bit weights are not supported: use bits: 4");
+}
+
+TEST_CASE("aliases set the setting they stand for") {
+  const auto config = read(R"({"bnb_4bit_quant_type": "fp4", "bnb_4bit_use_double_quant": false,
+                               "evaluation_strategy": "steps", "eval_steps": 50})");
+  CHECK(config.quant_type == "fp4");
+  CHECK_FALSE(config.double_quant);
+  CHECK(config.eval_strategy == "steps");
+  CHECK(config.eval_steps == 50);
+  CHECK(origin_of(config, "quant_type") == "\"fp4\" <- config.json (bnb_4bit_quant_type)");
+  CHECK(read(R"({"resume_from_checkpoint": true})").resume == "auto");
+  CHECK(read(R"({"resume_from_checkpoint": false})").resume == "no");
+  CHECK(read(R"({"resume_from_checkpoint": "out/checkpoint-5"})").resume == "out/checkpoint-5");
+}
+
+TEST_CASE("preset qlora lies below file and command line") {
+  const auto config = read(R"({"learning_rate": 0.001, "preset": "qlora"})", {{"max_steps", "5"}});
+  CHECK(config.learning_rate == 0.001);
+  CHECK(config.max_steps == 5);
+  CHECK(config.gradient_accumulation_steps == 16);
+  CHECK(config.max_grad_norm == 0.3);
+  CHECK(config.lr_scheduler_type == "constant");
+  CHECK(origin_of(config, "max_grad_norm") == "0.3 <- preset \"qlora\"");
+  CHECK(error_of(R"({"preset": "lora"})") ==
+        "config.json: /preset: expected one of qlora, got \"lora\"");
+}
+
+TEST_CASE("the tables are consistent") {
+  std::set<std::string> names = {"preset"};
+  for (const auto& row : qe::run_config::settings()) CHECK(names.insert(row.key).second);
+  const std::set<std::string> settings = names;
+  for (const auto& row : qe::run_config::aliases()) {
+    CHECK(names.insert(row.name).second);
+    CHECK(settings.count(row.key) == 1);
+  }
+  for (const auto& row : qe::run_config::foreign_keys()) CHECK(names.insert(row.key).second);
+  for (const auto& row : qe::run_config::refused_values()) CHECK(settings.count(row.key) == 1);
+  for (const auto& key : qe::run_config_keys()) {
+    CAPTURE(key.key);
+    CHECK_FALSE(key.help.empty());
+    CHECK_FALSE(key.type.empty());
+  }
+}
