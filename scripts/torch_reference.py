@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: MIT
+# SPDX-FileCopyrightText: 2026 The qlora-engine authors
+"""The training rules of this project in PyTorch, shared by the scripts that compare with it.
+
+pip packages: torch transformers peft bitsandbytes (see make_goldens.py for the versions used).
+Nothing here is needed to build, test or run the engine.
+"""
+
+import torch
+import torch.nn.functional as F
+from transformers import BatchEncoding, get_scheduler
+
+
+class BnbAdamW(torch.optim.Optimizer):
+    """AdamW as the 32-bit CUDA kernel of bitsandbytes computes it: the decay follows the update."""
+
+    def __init__(self, params, lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0):
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            lr, (beta1, beta2) = group["lr"], group["betas"]
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                state = self.state[p]
+                if not state:
+                    state.update(t=0, m=torch.zeros_like(p), v=torch.zeros_like(p))
+                state["t"] += 1
+                m, v = state["m"], state["v"]
+                m.mul_(beta1).add_(p.grad, alpha=1 - beta1)
+                v.mul_(beta2).addcmul_(p.grad, p.grad, value=1 - beta2)
+                c1 = 1 - beta1 ** state["t"]
+                c2 = (1 - beta2 ** state["t"]) ** 0.5
+                p.add_(m / (v.sqrt() + group["eps"] * c2), alpha=-lr * c2 / c1)
+                p.mul_(1 - lr * group["weight_decay"])
+
+
+def make_optimizer(rule, params, **settings):
+    """rule: "torch" or "bnb" (any bitsandbytes 32-bit name, paged or not, is the same rule)."""
+    if rule == "bnb":
+        return BnbAdamW(params, **settings)
+    return torch.optim.AdamW(params, foreach=False, **settings)
+
+
+def pad_rows(rows):
+    """Rows {"input_ids", ["token_type_ids"], ["labels"]} -> one padded batch with its mask."""
+    width = max(len(row["input_ids"]) for row in rows)
+
+    def column(key, fill):
+        return torch.tensor([list(row.get(key) or [fill] * len(row["input_ids"]))
+                             + [fill] * (width - len(row["input_ids"])) for row in rows])
+
+    mask = torch.tensor([[1] * len(row["input_ids"]) + [0] * (width - len(row["input_ids"]))
+                         for row in rows])
+    return BatchEncoding({"input_ids": column("input_ids", 0), "attention_mask": mask,
+                          "token_type_ids": column("token_type_ids", 0),
+                          "labels": column("labels", -100)})
+
+
+def forward(model, batch, **options):
+    """Without labels: the model's own loss is not the one trained with."""
+    return model(**{k: v for k, v in batch.items() if k != "labels"}, **options)
+
+
+def cross_entropy_sum(logits, labels):
+    return F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=-100,
+                           reduction="sum")
+
+
+def lora_parameters(model):
+    """(name as on disk, parameter), sorted by name."""
+    named = [(n.replace(".default", ""), p) for n, p in model.named_parameters() if p.requires_grad]
+    return sorted(named, key=lambda pair: pair[0])
+
+
+def accumulate_gradients(model, micro_batches):
+    """Gradients and value of sum(cross entropy) / labels of the whole update."""
+    n_labels = sum(int((batch["labels"] != -100).sum()) for batch in micro_batches)
+    loss = 0.0
+    for batch in micro_batches:
+        part = cross_entropy_sum(forward(model, batch).logits, batch["labels"]) / max(1, n_labels)
+        part.backward()
+        loss += part.item()
+    return loss, n_labels
+
+
+def train(model, updates, rule="torch", lr=5e-5, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0,
+          scheduler="linear", warmup_steps=0, total_steps=None, max_grad_norm=1.0):
+    """Trains the model's trainable parameters on `updates`, a list of lists of padded batches.
+
+    Yields, before each update is applied, {"loss", "grad_norm" (before clipping), "learning_rate",
+    "n_labels"}; the parameters are the updated ones once the generator is resumed.
+    """
+    params = [p for _, p in lora_parameters(model)]
+    optimizer = make_optimizer(rule, params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+    schedule = get_scheduler(scheduler, optimizer, warmup_steps, total_steps or len(updates))
+    for micro_batches in updates:
+        optimizer.zero_grad()
+        loss, n_labels = accumulate_gradients(model, micro_batches)
+        norm = torch.linalg.vector_norm(torch.stack([p.grad.norm() for p in params])).item()
+        yield {"loss": loss, "grad_norm": norm, "learning_rate": schedule.get_last_lr()[0],
+               "n_labels": n_labels}
+        if max_grad_norm > 0:
+            torch.nn.utils.clip_grad_norm_(params, max_grad_norm, foreach=False)
+        optimizer.step()
+        schedule.step()
+
+
+def encoder_linears(model):
+    """(name, module) of the Linears that are quantized by default: all but the MLM head's."""
+    head = ("cls.", "lm_head.", "vocab_", "generator_", "predictions.", "head.", "decoder")
+    return [(n, m) for n, m in model.named_modules()
+            if isinstance(m, torch.nn.Linear) and not n.startswith(head)]
+
+
+@torch.no_grad()
+def round_trip_4bit(model, quant_type="nf4", double_quant=True, block_size=64):
+    """Replaces each encoder Linear's weight by the dequantization of its 4-bit quantization."""
+    import bitsandbytes.functional as bnb
+
+    for _, module in encoder_linears(model):
+        packed, state = bnb.quantize_4bit(module.weight.data.float(), blocksize=block_size,
+                                          compress_statistics=double_quant, quant_type=quant_type)
+        module.weight.copy_(bnb.dequantize_4bit(packed, state).reshape(module.weight.shape))
+    return model
