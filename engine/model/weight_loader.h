@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#pragma once
+
+// From a model folder to a MaskedLm: finds every tensor by its Hugging Face name, checks its shape,
+// and stores it once, quantized or as it is stored.
+
+#include <string>
+
+#include "engine/memory/memory.h"
+#include "engine/model/masked_lm.h"
+#include "formats/weight_files.h"
+
+namespace qe {
+
+/// How the base's Linears are held.
+struct BaseOptions {
+  int64_t bits = 4;  ///< 4, or 16 / 32: dense in the stored type
+  Quant4Type quant_type = Quant4Type::kNf4;
+  bool double_quant = true;
+  int64_t block_size = 64;
+};
+
+/// Loads `folder`. Quantizes the encoder's Linears (bits 4), skipping what the family skips (the
+/// head); embeddings, head and other matrices keep their stored type, biases and LayerNorms become
+/// fp32. At most one tensor beside the result is in anonymous memory at any time: files are mapped.
+/// While memory.planning(), only headers are read and nothing is computed. Errors name folder and
+/// tensor: missing, wrong shape, not a floating type, NaN or infinity in a quantized weight, no MLM
+/// head.
+/// ctx: device and threads; its arena is not used.
+MaskedLm load_masked_lm(const std::string& folder, const BaseOptions& options, const Context& ctx,
+                        Memory& memory);
+
+}  // namespace qe
