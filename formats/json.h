@@ -6,17 +6,17 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 #include <vector>
 
 namespace qe {
 
-/// A parsed JSON value: an owned tree, objects in file order. Accessors throw Error naming
+/// A JSON value: an owned tree, objects in file order, copied deeply. Accessors throw Error naming
 /// `where()` (file and JSON path, as in `config.json: /hidden_size`) when the type differs from
-/// what was asked.
+/// what was asked. Const access from several threads is safe.
 class Json {
  public:
   enum class Kind { kNull, kBool, kInt, kDouble, kString, kArray, kObject };
@@ -30,20 +30,23 @@ class Json {
   Json(const char* value) : Json(std::string(value)) {}
   Json(std::string value);
   static Json array(std::vector<Json> items = {});
-  static Json object(std::vector<Member> members = {});
+  static Json object(std::vector<Member> members = {});  ///< Error on duplicate keys
 
-  /// Parses text. `name` stands for the document in errors (usually its path). Depth is capped at
-  /// 64; duplicate keys in an object are an error.
+  /// Parses text (UTF-8, a byte order mark is skipped). `name` stands for the document in errors
+  /// (usually its path); syntax errors also name line and column (in bytes). Errors: depth above
+  /// 64, duplicate keys in an object, invalid UTF-8, numbers beyond double's range. Integers beyond
+  /// int64 become doubles.
   static Json parse(std::string_view text, const std::string& name);
   /// Reads and parses a whole file of at most max_bytes.
   static Json parse_file(const std::string& path, size_t max_bytes = size_t{1} << 30);
 
-  Kind kind() const { return kind_; }
-  bool is_null() const { return kind_ == Kind::kNull; }
-  bool is_object() const { return kind_ == Kind::kObject; }
-  bool is_array() const { return kind_ == Kind::kArray; }
-  bool is_string() const { return kind_ == Kind::kString; }
-  bool is_number() const { return kind_ == Kind::kInt || kind_ == Kind::kDouble; }
+  Kind kind() const { return static_cast<Kind>(value_.index()); }
+  bool is_null() const { return kind() == Kind::kNull; }
+  bool is_bool() const { return kind() == Kind::kBool; }
+  bool is_object() const { return kind() == Kind::kObject; }
+  bool is_array() const { return kind() == Kind::kArray; }
+  bool is_string() const { return kind() == Kind::kString; }
+  bool is_number() const { return kind() == Kind::kInt || kind() == Kind::kDouble; }
 
   bool as_bool() const;
   int64_t as_int() const;    ///< integers, and doubles with an integral value
@@ -52,32 +55,43 @@ class Json {
   const std::vector<Json>& items() const;      ///< of an array
   const std::vector<Member>& members() const;  ///< of an object
 
-  /// The member `key` of an object, or null pointer.
+  /// The member `key` of an object, or null pointer. Binary search in all but small objects.
   const Json* find(std::string_view key) const;
   /// The member `key` of an object; Error when it is missing.
   const Json& at(std::string_view key) const;
 
-  /// Appends to an array / sets a member of an object (replacing in place).
+  /// Appends to an array / sets a member of an object (replacing in place, else appending; linear
+  /// in the number of members). A null value becomes an array / an object first.
   void push_back(Json item);
   void set(std::string key, Json value);
 
   /// Document name and JSON path of this value, for messages. Empty for values built in code.
-  const std::string& where() const { return where_; }
+  std::string where() const;
 
   /// Text. indent < 0: one line with ", " and ": " separators, as Python's json.dumps; else
-  /// indented by that many spaces per level. Non-ASCII text stays UTF-8; doubles print shortest
-  /// round-trip; non-finite doubles as null.
+  /// indented by that many spaces per level. Non-ASCII text stays UTF-8 (invalid bytes become
+  /// U+FFFD); doubles print shortest round-trip as in Python ("2.0", "1e-05"); non-finite doubles
+  /// as null.
   std::string dump(int indent = -1, bool sort_keys = false) const;
 
  private:
-  Kind kind_ = Kind::kNull;
-  bool bool_ = false;
-  int64_t int_ = 0;
-  double double_ = 0.0;
-  std::string string_;
-  std::vector<Json> items_;
-  std::vector<Member> members_;
-  std::string where_;
+  struct Document;
+  struct Object {
+    std::vector<Member> members;
+    std::vector<uint32_t> by_key;  // member indices sorted by key; empty while there are few
+    size_t find(std::string_view key) const;  // members.size() when absent
+    void index();                             // builds by_key; Error on duplicate keys
+  };
+  using Value =
+      std::variant<std::monostate, bool, int64_t, double, std::string, std::vector<Json>, Object>;
+
+  template <class T>
+  const T& get(const char* expected) const;
+  [[noreturn]] void fail_type(const char* expected) const;
+
+  Value value_;  // alternatives in the order of Kind
+  std::shared_ptr<const Document> document_;
+  uint32_t place_ = 0;  // row of document_
   friend struct JsonBuilder;
 };
 

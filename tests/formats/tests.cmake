@@ -1,3 +1,7 @@
 # SPDX-License-Identifier: MIT
 # SPDX-FileCopyrightText: 2026 The qlora-engine authors
 
+qe_test(qe_formats_tests qe_formats
+  formats/json_test.cpp
+  formats/mapped_file_test.cpp
+  formats/run_config_test.cpp)
