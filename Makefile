@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: MIT
+# SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#
+# The front door; CMake does the work. Every target starts from a clean checkout.
+#   make          set up, build: build/qlora-engine
+#   make test     build and run all tests
+#   make demo     fine-tune the small example model on this CPU and show what changed
+#   make lint     formatting, layers, headers, shell scripts
+#   make format   reformat all sources
+#   make asan     all tests under AddressSanitizer and UndefinedBehaviorSanitizer
+#   make clean    remove all that the targets above wrote
+
+BUILD ?= build
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+CMAKE_FLAGS ?=
+
+all: build
+
+setup:
+	@scripts/setup.sh build
+
+build: setup
+	@cmake -S . -B $(BUILD) -G Ninja --log-level=WARNING $(CMAKE_FLAGS)
+	cmake --build $(BUILD) -j $(JOBS)
+
+test: build
+	ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
+
+demo: build
+	scripts/demo.sh $(BUILD)/qlora-engine
+
+lint:
+	@scripts/setup.sh lint
+	@scripts/format.sh --check
+	@scripts/check_layers.sh
+	@scripts/check_shell.sh
+
+format:
+	@scripts/setup.sh lint
+	@scripts/format.sh
+
+asan: setup
+	$(MAKE) test BUILD=build-asan CMAKE_FLAGS="-DQE_SANITIZE=ON $(CMAKE_FLAGS)"
+
+clean:
+	rm -rf build build-asan demo
+
+.PHONY: all setup build test demo lint format asan clean
