@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#include "engine/train/data_loader.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace qe {
+namespace {
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+}  // namespace
+
+std::vector<uint32_t> shuffled_order(int64_t n, uint64_t seed, uint32_t epoch) {
+  std::vector<uint32_t> order(n);
+  std::iota(order.begin(), order.end(), 0u);
+  const PhiloxKey key = philox_key(seed, RandomPurpose::kShuffle);
+  for (int64_t i = n - 1; i > 0; --i) {
+    const Philox4 bits = philox4x32(key, Philox4{static_cast<uint32_t>(i), epoch, 0, 0});
+    const uint64_t draw = (uint64_t{bits.x} << 32) | bits.y;
+    std::swap(order[i], order[draw % static_cast<uint64_t>(i + 1)]);
+  }
+  return order;
+}
+
+DataLoader::DataLoader(const TokenDataset& dataset, MlmCollator collator,
+                       const LoaderOptions& options)
+    : dataset_(dataset),
+      collator_(std::move(collator)),
+      options_(options),
+      n_batches_(ceil_div(dataset.size(), options.batch_size)),
+      n_updates_(std::max<int64_t>(1, ceil_div(n_batches_, options.gradient_accumulation_steps))) {}
+
+int64_t DataLoader::load_update(int64_t step, std::vector<PackedBatch>& micro_batches) {
+  const uint32_t epoch = static_cast<uint32_t>(step / n_updates_);
+  const int64_t first = step % n_updates_ * options_.gradient_accumulation_steps;
+  const int64_t n = std::min(options_.gradient_accumulation_steps, n_batches_ - first);
+  if (static_cast<int64_t>(micro_batches.size()) < n) micro_batches.resize(n);
+  for (int64_t i = 0; i < n; ++i) load_batch(epoch, first + i, micro_batches[i]);
+  return n;
+}
+
+void DataLoader::load_batch(uint32_t epoch, int64_t index, PackedBatch& batch) {
+  if (options_.shuffle && order_epoch_ != epoch) {
+    order_ = shuffled_order(dataset_.size(), options_.seed, epoch);
+    order_epoch_ = epoch;
+  }
+  batch.clear();
+  const int64_t begin = index * options_.batch_size;
+  const int64_t end = std::min(begin + options_.batch_size, dataset_.size());
+  for (int64_t i = begin; i < end; ++i) {
+    collator_.append(dataset_, options_.shuffle ? order_[i] : i, epoch, batch);
+  }
+}
+
+}  // namespace qe

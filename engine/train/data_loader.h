@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#pragma once
+
+// The order of samples: which of them make up the micro-batches of an update. A pure function of
+// seed, epoch and position, so a resumed run sees exactly what the uninterrupted one would.
+
+#include <cstdint>
+#include <vector>
+
+#include "engine/train/mlm_collator.h"
+
+namespace qe {
+
+struct LoaderOptions {
+  int64_t batch_size = 8;                   ///< sequences per micro-batch
+  int64_t gradient_accumulation_steps = 1;  ///< micro-batches per update
+  bool shuffle = true;                      ///< else in dataset order
+  uint64_t seed = 42;
+};
+
+/// The permutation of [0, n) of an epoch: Fisher-Yates over Philox draws.
+std::vector<uint32_t> shuffled_order(int64_t n, uint64_t seed, uint32_t epoch);
+
+/// Trainer's arithmetic: an epoch has ceil(samples / batch_size) batches and ceil(batches /
+/// accumulation) updates; the last batch and the last update of an epoch may be smaller.
+class DataLoader {
+ public:
+  DataLoader(const TokenDataset& dataset, MlmCollator collator, const LoaderOptions& options);
+
+  int64_t batches_per_epoch() const { return n_batches_; }
+  int64_t updates_per_epoch() const { return n_updates_; }
+
+  /// Fills `micro_batches` (reused) with the batches of update `step` (0-based, counted over all
+  /// epochs). Their capacities are left alone. Returns how many there are; further entries are
+  /// stale.
+  int64_t load_update(int64_t step, std::vector<PackedBatch>& micro_batches);
+  /// Batch `index` of an epoch.
+  void load_batch(uint32_t epoch, int64_t index, PackedBatch& batch);
+
+ private:
+  const TokenDataset& dataset_;
+  MlmCollator collator_;
+  LoaderOptions options_;
+  int64_t n_batches_;
+  int64_t n_updates_;
+  std::vector<uint32_t> order_;
+  int64_t order_epoch_ = -1;
+};
+
+}  // namespace qe
