@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#pragma once
+
+// What a run reports: per update, per evaluation, and the files that keep it.
+
+#include <cstdint>
+#include <string>
+
+#include "formats/json.h"
+
+namespace qe {
+
+/// One update. Logarithms are natural.
+struct StepMetrics {
+  int64_t step = 0;         ///< 1-based: updates done
+  int64_t total_steps = 0;  ///< of the whole run
+  double epoch = 0.0;
+  double loss = 0.0;  ///< mean over the update's labelled tokens
+  double learning_rate = 0.0;
+  double grad_norm = 0.0;  ///< before clipping
+  int64_t n_labels = 0;
+  int64_t n_tokens = 0;
+  double seconds = 0.0;  ///< wall time of the update
+};
+
+/// One evaluation.
+struct EvalMetrics {
+  int64_t step = 0;
+  double epoch = 0.0;
+  double loss = 0.0;      ///< mean over labelled tokens
+  double loss_hf = 0.0;   ///< transformers' eval_loss: mean of batch means, weighted by rows
+  double accuracy = 0.0;  ///< labelled tokens whose best answer is right
+  int64_t n_labels = 0;
+  int64_t n_tokens = 0;
+  int64_t n_samples = 0;
+  double seconds = 0.0;
+
+  double perplexity() const;  ///< exp(loss); infinity on overflow
+};
+
+/// metrics.jsonl lines.
+Json to_json(const StepMetrics& metrics);
+Json to_json(const EvalMetrics& metrics);
+
+/// Appends lines to a file, each flushed as it is written.
+class MetricsFile {
+ public:
+  /// Keeps the lines of an existing file up to `last_step` (those of an interrupted run go on),
+  /// drops the rest.
+  MetricsFile(const std::string& path, int64_t last_step);
+  ~MetricsFile();
+  MetricsFile(const MetricsFile&) = delete;
+  MetricsFile& operator=(const MetricsFile&) = delete;
+  void append(const Json& line);
+
+ private:
+  std::string path_;
+  int file_ = -1;
+};
+
+}  // namespace qe

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#include "engine/train/training_state.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+#include <filesystem>
+
+#include "formats/atomic_write.h"
+#include "formats/safetensors.h"
+
+namespace qe {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr const char* kCheckpointPrefix = "checkpoint-";
+
+// All checkpoint folders of output_dir, by ascending step.
+std::vector<std::pair<int64_t, std::string>> checkpoints(const std::string& output_dir) {
+  std::vector<std::pair<int64_t, std::string>> found;
+  std::error_code missing;
+  for (const auto& entry : fs::directory_iterator(output_dir, missing)) {
+    const std::string name = entry.path().filename().string();
+    if (!entry.is_directory() || !name.starts_with(kCheckpointPrefix)) continue;
+    const char* const digits = name.data() + std::strlen(kCheckpointPrefix);
+    const char* const end = name.data() + name.size();
+    int64_t step = 0;
+    const auto parsed = std::from_chars(digits, end, step);
+    if (parsed.ec == std::errc() && parsed.ptr == end) found.emplace_back(step, entry.path());
+  }
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+void require_same_arguments(const Json& stored, const Json& now, const std::string& file) {
+  for (const auto& [key, value] : now.members()) {
+    const Json* old = stored.find(key);
+    const std::string old_text = old ? old->dump() : "nothing";
+    QE_CHECK(old_text == value.dump(), file, ": the checkpoint was made with ", key, " = ",
+             old_text, ", now it is ", value.dump(),
+             "; use the same settings and data, another output_dir, or --resume no");
+  }
+}
+
+void read_flat(const SafetensorsFile& file, const std::string& path, const std::string& name,
+               std::span<float> out) {
+  const auto found = file.tensors().find(name);
+  QE_CHECK(found != file.tensors().end(), path, ": missing tensor \"", name, "\"");
+  const StoredTensor& tensor = found->second;
+  QE_CHECK(tensor.dtype == DType::kF32 && tensor.n_elements() == static_cast<int64_t>(out.size()),
+           path, ": tensor \"", name, "\": expected ", out.size(), " F32 values, got ",
+           tensor.n_elements(), " ", dtype_name(tensor.dtype));
+  std::memcpy(out.data(), tensor.bytes.data(), out.size_bytes());
+}
+
+}  // namespace
+
+Json trainer_state_json(const TrainingState& state, const Json& arguments, double epoch,
+                        int64_t total_steps) {
+  const auto argument = [&](const char* key) {
+    const Json* value = arguments.find(key);
+    return value ? *value : Json();
+  };
+  return Json::object({{"best_global_step", Json()},
+                       {"best_metric", Json()},
+                       {"best_model_checkpoint", Json()},
+                       {"epoch", epoch},
+                       {"global_step", state.step},
+                       {"is_hyper_param_search", false},
+                       {"is_local_process_zero", true},
+                       {"is_world_process_zero", true},
+                       {"log_history", state.log_history},
+                       {"max_steps", total_steps},
+                       {"num_input_tokens_seen", state.n_tokens_seen},
+                       {"num_train_epochs", argument("num_train_epochs")},
+                       {"qlora_engine", Json::object({{"loss_sum", state.loss_sum},
+                                                      {"logged_loss_sum", state.logged_loss_sum},
+                                                      {"logged_step", state.logged_step}})},
+                       {"stateful_callbacks", Json::object()},
+                       {"total_flos", 0},
+                       {"train_batch_size", argument("per_device_train_batch_size")},
+                       {"trial_name", Json()},
+                       {"trial_params", Json()}});
+}
+
+std::string write_checkpoint(const std::string& output_dir, const TrainingState& state,
+                             const Json& arguments, double epoch, int64_t total_steps,
+                             const LoraAdapter& adapter, const Optimizer& optimizer,
+                             const std::vector<std::string>& tokenizer_files) {
+  const std::string folder = output_dir + "/" + kCheckpointPrefix + std::to_string(state.step);
+  write_folder_atomically(folder, [&](const std::string& temporary) {
+    write_adapter(temporary, adapter.config(), adapter.views());
+    copy_files(tokenizer_files, temporary);
+    const int64_t n = static_cast<int64_t>(optimizer.exp_avg().size());
+    write_safetensors(temporary + "/optimizer.safetensors",
+                      {{"exp_avg", DType::kF32, {n}, optimizer.exp_avg().data()},
+                       {"exp_avg_sq", DType::kF32, {n}, optimizer.exp_avg_sq().data()}});
+    write_file_atomically(temporary + "/training_args.json", arguments.dump(2, true) + "\n");
+    write_file_atomically(
+        temporary + "/trainer_state.json",
+        trainer_state_json(state, arguments, epoch, total_steps).dump(2, true) + "\n");
+  });
+  return folder;
+}
+
+TrainingState read_checkpoint(const std::string& folder, const Json& arguments,
+                              LoraAdapter& adapter, Optimizer& optimizer) {
+  const std::string args_path = folder + "/training_args.json";
+  require_same_arguments(Json::parse_file(args_path), arguments, args_path);
+  const Json stored = Json::parse_file(folder + "/trainer_state.json");
+  const Json& ours = stored.at("qlora_engine");
+  TrainingState state{.step = stored.at("global_step").as_int(),
+                      .loss_sum = ours.at("loss_sum").as_double(),
+                      .logged_loss_sum = ours.at("logged_loss_sum").as_double(),
+                      .logged_step = ours.at("logged_step").as_int(),
+                      .n_tokens_seen = stored.at("num_input_tokens_seen").as_int(),
+                      .log_history = stored.at("log_history")};
+  adapter.assign(read_adapter(folder), folder);
+  const std::string optimizer_path = folder + "/optimizer.safetensors";
+  const SafetensorsFile file(optimizer_path);
+  read_flat(file, optimizer_path, "exp_avg", optimizer.exp_avg());
+  read_flat(file, optimizer_path, "exp_avg_sq", optimizer.exp_avg_sq());
+  return state;
+}
+
+std::optional<std::string> newest_checkpoint(const std::string& output_dir) {
+  const auto all = checkpoints(output_dir);
+  if (all.empty()) return std::nullopt;
+  return all.back().second;
+}
+
+void prune_checkpoints(const std::string& output_dir, int64_t keep) {
+  const auto all = checkpoints(output_dir);
+  for (size_t i = 0; i + static_cast<size_t>(keep) < all.size(); ++i) {
+    fs::remove_all(all[i].second);
+  }
+}
+
+void copy_files(const std::vector<std::string>& files, const std::string& folder) {
+  for (const std::string& file : files) {
+    const MappedFile source(file);
+    write_file_atomically(folder + "/" + fs::path(file).filename().string(),
+                          [&](const Append& append) { append(source.bytes()); });
+  }
+}
+
+}  // namespace qe

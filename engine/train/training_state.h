@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#pragma once
+
+// Checkpoints: everything a run needs to go on as if it had never stopped. Masks, dropout and the
+// order of samples are pure functions of seed and step, so the step count stands for all of them.
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/model/lora.h"
+#include "engine/train/optimizer.h"
+#include "formats/json.h"
+
+namespace qe {
+
+/// The part of a run's state that is not in flat buffers.
+struct TrainingState {
+  int64_t step = 0;              ///< updates done
+  double loss_sum = 0.0;         ///< sum of the losses of all updates so far
+  double logged_loss_sum = 0.0;  ///< the same at the last log entry
+  int64_t logged_step = 0;       ///< step of the last log entry
+  int64_t n_tokens_seen = 0;
+  Json log_history = Json::array();
+};
+
+/// Settings and data that the numbers of a run depend on, as a flat object: what must be equal on
+/// resume. trainer_state.json of Hugging Face's Trainer, with our own state beside it under
+/// "qlora_engine".
+Json trainer_state_json(const TrainingState& state, const Json& arguments, double epoch,
+                        int64_t total_steps);
+
+/// Writes `output_dir`/checkpoint-N atomically: adapter, tokenizer files, optimizer.safetensors
+/// (exp_avg, exp_avg_sq), trainer_state.json, training_args.json. Returns its path.
+std::string write_checkpoint(const std::string& output_dir, const TrainingState& state,
+                             const Json& arguments, double epoch, int64_t total_steps,
+                             const LoraAdapter& adapter, const Optimizer& optimizer,
+                             const std::vector<std::string>& tokenizer_files);
+
+/// Restores all of it. Throws Error naming the file and, when a setting differs from `arguments`,
+/// the setting with both values.
+TrainingState read_checkpoint(const std::string& folder, const Json& arguments,
+                              LoraAdapter& adapter, Optimizer& optimizer);
+
+/// The checkpoint-N folder of `output_dir` with the largest N, if any.
+std::optional<std::string> newest_checkpoint(const std::string& output_dir);
+/// Deletes all but the newest `keep` checkpoints.
+void prune_checkpoints(const std::string& output_dir, int64_t keep);
+
+/// Copies files into `folder` (atomically each), keeping their names.
+void copy_files(const std::vector<std::string>& files, const std::string& folder);
+
+}  // namespace qe
