@@ -179,13 +179,15 @@ std::string describe(simdjson::error_code code) {
   return simdjson::error_message(code);
 }
 
-/// "line 3, column 7" of a byte offset; both count from one, columns in bytes.
+/// "line 3, column 7" of a byte offset; both count from one, columns in bytes. Only the column in
+/// a text of one line, whose name may already end in a line number.
 std::string line_and_column(std::string_view text, size_t offset) {
   offset = std::min(offset, text.size());
   const std::string_view before = text.substr(0, offset);
   const auto line = std::count(before.begin(), before.end(), '\n') + 1;
   const size_t line_begin = before.rfind('\n') + 1;  // npos + 1 == 0
-  return cat("line ", line, ", column ", offset - line_begin + 1);
+  const std::string column = cat("column ", offset - line_begin + 1);
+  return text.find('\n') == std::string_view::npos ? column : cat("line ", line, ", ", column);
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 # SPDX-FileCopyrightText: 2026 The qlora-engine authors
 
 qe_test(qe_formats_tests qe_formats
+  formats/atomic_write_test.cpp
+  formats/hash_test.cpp
   formats/json_test.cpp
   formats/mapped_file_test.cpp
   formats/run_config_test.cpp)
