@@ -61,6 +61,7 @@ struct RunConfig {
   std::string optim =
       "adamw_torch";  ///< or adamw_torch_fused, adamw_bnb_32bit, paged_adamw(_32bit)
   bool gradient_checkpointing = false;
+  std::string train_sampling_strategy = "random";  ///< random, sequential
   uint64_t seed = 42;
   bool fixed_eval_masks = true;  ///< (ours)
 

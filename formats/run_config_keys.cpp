@@ -97,6 +97,9 @@ constexpr Setting kSettings[] = {
      one_of("adamw_torch|adamw_torch_fused|adamw_bnb_32bit|paged_adamw|paged_adamw_32bit")},
     {"gradient_checkpointing", &C::gradient_checkpointing, kMlm,
      "recompute each layer in the backward pass: less memory, more time"},
+    {"train_sampling_strategy", &C::train_sampling_strategy, kMlm,
+     "order of the training sequences: shuffled every epoch, or as in the file",
+     one_of("random|sequential")},
     {"seed", &C::seed, kMlm, "masks, dropout, order and adapter initialization derive from it",
      between(0, 9e18)},
     {"fixed_eval_masks", &C::fixed_eval_masks, kOurs,
@@ -149,6 +152,7 @@ constexpr RefusedValue kRefusedValues[] = {
      "paged_lion_8bit|paged_lion_32bit|rmsprop_bnb|rmsprop_bnb_8bit|rmsprop_bnb_32bit",
      "not supported yet: use adamw_torch or paged_adamw_32bit"},
     {"save_strategy", "best", "not supported yet: use steps or epoch"},
+    {"train_sampling_strategy", "group_by_length", "not supported yet: use random or sequential"},
 };
 
 constexpr auto kNote = ForeignKey::Otherwise::kNote;
@@ -267,7 +271,6 @@ constexpr ForeignKey kForeignKeys[] = {
     {"remove_unused_columns", "", kNote, "only the columns that are used are read"},
     {"label_names", "[]|[\"labels\"]", kNote, "labels come from the masks"},
     {"group_by_length", "false", kNote, kPacked},
-    {"train_sampling_strategy", "random|group_by_length", kRefuse, "only \"random\" is supported"},
     {"length_column_name", "length", kNote, kPacked},
     {"skip_memory_metrics", "", kNote, kPlanned},
     {"local_rank", "", kNote, kOneDevice},

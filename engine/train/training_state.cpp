@@ -43,15 +43,47 @@ void require_same_arguments(const Json& stored, const Json& now, const std::stri
   }
 }
 
-void read_flat(const SafetensorsFile& file, const std::string& path, const std::string& name,
-               std::span<float> out) {
-  const auto found = file.tensors().find(name);
-  QE_CHECK(found != file.tensors().end(), path, ": missing tensor \"", name, "\"");
-  const StoredTensor& tensor = found->second;
-  QE_CHECK(tensor.dtype == DType::kF32 && tensor.n_elements() == static_cast<int64_t>(out.size()),
-           path, ": tensor \"", name, "\": expected ", out.size(), " F32 values, got ",
-           tensor.n_elements(), " ", dtype_name(tensor.dtype));
-  std::memcpy(out.data(), tensor.bytes.data(), out.size_bytes());
+// One optimizer state of one LoRA matrix: its name in optimizer.safetensors and its place.
+struct StateView {
+  std::string name;
+  std::vector<int64_t> shape;
+  float* data;
+};
+
+std::vector<StateView> state_views(const LoraAdapter& adapter, const Optimizer& optimizer) {
+  std::vector<StateView> views;
+  const auto add = [&](const std::string& name, const Tensor& matrix) {
+    const int64_t offset = matrix.f32() - adapter.parameters().data();
+    const std::vector<int64_t> shape{matrix.rows, matrix.cols};
+    views.push_back({name + ".exp_avg", shape, optimizer.exp_avg().data() + offset});
+    views.push_back({name + ".exp_avg_sq", shape, optimizer.exp_avg_sq().data() + offset});
+  };
+  for (const LoraPair& pair : adapter.pairs()) {
+    add(pair.module + ".lora_A.weight", pair.a);
+    add(pair.module + ".lora_B.weight", pair.b);
+  }
+  return views;
+}
+
+void write_optimizer(const std::string& path, const LoraAdapter& adapter,
+                     const Optimizer& optimizer) {
+  std::vector<TensorToWrite> tensors;
+  for (const StateView& view : state_views(adapter, optimizer)) {
+    tensors.push_back({view.name, DType::kF32, view.shape, view.data});
+  }
+  write_safetensors(path, std::move(tensors));
+}
+
+void read_optimizer(const std::string& path, const LoraAdapter& adapter, Optimizer& optimizer) {
+  const SafetensorsFile file(path);
+  for (const StateView& view : state_views(adapter, optimizer)) {
+    const auto found = file.tensors().find(view.name);
+    QE_CHECK(found != file.tensors().end(), path, ": missing tensor \"", view.name, "\"");
+    const StoredTensor& tensor = found->second;
+    QE_CHECK(tensor.dtype == DType::kF32 && tensor.shape == view.shape, path, ": tensor \"",
+             view.name, "\": expected F32 (", view.shape[0], ", ", view.shape[1], ")");
+    std::memcpy(view.data, tensor.bytes.data(), tensor.bytes.size());
+  }
 }
 
 }  // namespace
@@ -92,10 +124,7 @@ std::string write_checkpoint(const std::string& output_dir, const TrainingState&
   write_folder_atomically(folder, [&](const std::string& temporary) {
     write_adapter(temporary, adapter.config(), adapter.views());
     copy_files(tokenizer_files, temporary);
-    const int64_t n = static_cast<int64_t>(optimizer.exp_avg().size());
-    write_safetensors(temporary + "/optimizer.safetensors",
-                      {{"exp_avg", DType::kF32, {n}, optimizer.exp_avg().data()},
-                       {"exp_avg_sq", DType::kF32, {n}, optimizer.exp_avg_sq().data()}});
+    write_optimizer(temporary + "/optimizer.safetensors", adapter, optimizer);
     write_file_atomically(temporary + "/training_args.json", arguments.dump(2, true) + "\n");
     write_file_atomically(
         temporary + "/trainer_state.json",
@@ -117,10 +146,7 @@ TrainingState read_checkpoint(const std::string& folder, const Json& arguments,
                       .n_tokens_seen = stored.at("num_input_tokens_seen").as_int(),
                       .log_history = stored.at("log_history")};
   adapter.assign(read_adapter(folder), folder);
-  const std::string optimizer_path = folder + "/optimizer.safetensors";
-  const SafetensorsFile file(optimizer_path);
-  read_flat(file, optimizer_path, "exp_avg", optimizer.exp_avg());
-  read_flat(file, optimizer_path, "exp_avg_sq", optimizer.exp_avg_sq());
+  read_optimizer(folder + "/optimizer.safetensors", adapter, optimizer);
   return state;
 }
 

@@ -25,14 +25,14 @@ struct TrainingState {
   Json log_history = Json::array();
 };
 
-/// Settings and data that the numbers of a run depend on, as a flat object: what must be equal on
-/// resume. trainer_state.json of Hugging Face's Trainer, with our own state beside it under
-/// "qlora_engine".
+/// trainer_state.json of Hugging Face's Trainer, with our own state under "qlora_engine".
+/// `arguments` are the settings and data that the numbers of the run depend on, as a flat object.
 Json trainer_state_json(const TrainingState& state, const Json& arguments, double epoch,
                         int64_t total_steps);
 
 /// Writes `output_dir`/checkpoint-N atomically: adapter, tokenizer files, optimizer.safetensors
-/// (exp_avg, exp_avg_sq), trainer_state.json, training_args.json. Returns its path.
+/// (`<module>.lora_A.weight.exp_avg` ...), trainer_state.json, training_args.json. Returns its
+/// path.
 std::string write_checkpoint(const std::string& output_dir, const TrainingState& state,
                              const Json& arguments, double epoch, int64_t total_steps,
                              const LoraAdapter& adapter, const Optimizer& optimizer,

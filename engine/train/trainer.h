@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#pragma once
+
+// The training run: from a RunConfig to an adapter folder. The same object plans (counting memory,
+// reading only headers), evaluates and trains.
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/memory/memory.h"
+#include "engine/model/weight_loader.h"
+#include "engine/train/data_loader.h"
+#include "engine/train/metrics.h"
+#include "engine/train/optimizer.h"
+#include "engine/train/training_state.h"
+#include "formats/run_config.h"
+#include "formats/tokenizer/tokenizer.h"
+
+namespace qe {
+
+/// Sinks and switches of a training run; any may be empty.
+struct TrainEvents {
+  std::function<void(const StepMetrics&)> on_step;
+  std::function<void(const EvalMetrics&)> on_evaluation;
+  std::function<void(const std::string& folder)> on_checkpoint;
+  /// Every micro-batch before it runs; step is 0-based.
+  std::function<void(int64_t step, int64_t micro_step, const PackedBatch&)> on_batch;
+  const std::atomic<bool>* stop = nullptr;  ///< set: save a checkpoint at the next step and return
+};
+
+struct TrainResult {
+  int64_t first_step = 0;  ///< > 0 after a resume
+  int64_t steps = 0;       ///< updates done in all
+  int64_t total_steps = 0;
+  bool stopped = false;     ///< by the stop token, before the end
+  double train_loss = 0.0;  ///< mean of the updates' losses
+  double seconds = 0.0;     ///< of this process's training loop
+  int64_t n_tokens = 0;     ///< trained on by this process
+};
+
+/// What a run will do, for people.
+struct RunSummary {
+  int64_t n_parameters = 0;  ///< of the base
+  int64_t n_trainable = 0;   ///< LoRA parameters
+  int64_t n_lora_modules = 0;
+  int64_t train_samples = 0, train_tokens = 0;
+  int64_t eval_samples = 0, eval_tokens = 0;
+  int64_t updates_per_epoch = 0, total_steps = 0;
+  int64_t max_length = 0;  ///< tokens of the longest sample
+  std::string isa;         ///< instruction set of the CPU kernels
+  int threads = 1;
+};
+
+class Trainer {
+ public:
+  enum class Task { kTrain, kEvaluate };
+
+  /// Reads the model's config, tokenizer and data, loads (or, planning, only measures) the weights,
+  /// and plans then owns all memory. Throws Error for anything wrong with the settings or the
+  /// files.
+  Trainer(const RunConfig& config, Task task, bool planning, const Log& log);
+  ~Trainer();
+
+  const std::vector<MemoryRow>& memory() const { return memory_.rows(); }
+  RunSummary summary() const;
+
+  /// Loss over the validation data.
+  EvalMetrics evaluate();
+  /// Trains to the end (or until stopped) and writes everything into output_dir. Task::kTrain only.
+  TrainResult train(const TrainEvents& events);
+
+  const LoraAdapter* adapter() const { return adapter_.get(); }
+  const MaskedLm& model() const { return model_; }
+
+ private:
+  struct Schedule {
+    int64_t total_steps = 0;
+    int64_t warmup_steps = 0;
+    int64_t logging_steps = 0;
+    int64_t eval_steps = 0;  // 0: never by steps
+    int64_t save_steps = 0;
+  };
+  void load_data();
+  void load_adapter();
+  void allocate_arena();
+  PackedBatch planning_batch(int64_t batch_size, int64_t length) const;
+  MlmCollator collator(RandomPurpose purpose) const;
+  Schedule make_schedule() const;
+  Json arguments() const;
+  void run_update(int64_t n_micro, std::vector<PackedBatch>& batches, MlmTotals& totals);
+  int64_t start_or_resume(TrainingState& state);
+  void save_results(const TrainingState& state, const TrainResult& result,
+                    const std::vector<EvalMetrics>& evaluations);
+  double epoch_of(int64_t step) const;
+  std::string save_checkpoint(const TrainingState& state);
+
+  RunConfig config_;
+  Task task_;
+  Log log_;
+  ThreadPool threads_;
+  StepState step_state_;
+  Memory memory_;
+  Context ctx_;
+  EncoderConfig encoder_;
+  Tokenizer tokenizer_;
+  TokenDataset train_data_;
+  TokenDataset eval_data_;
+  MaskedLm model_;
+  std::unique_ptr<LoraAdapter> adapter_;
+  std::unique_ptr<Optimizer> optimizer_;
+  std::unique_ptr<DataLoader> loader_;
+  Schedule schedule_;
+  Arena arena_;
+  std::unique_ptr<Tape> tape_;
+};
+
+}  // namespace qe
