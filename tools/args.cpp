@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#include "tools/args.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "formats/run_config.h"
+#include "kernels/core/error.h"
+
+namespace qe::tools {
+namespace {
+
+constexpr size_t kHelpColumn = 26;  // where the explanations start
+constexpr size_t kHelpWidth = 96;
+
+const Option* find_option(const Command& command, const std::string& name) {
+  for (const Option& option : command.options)
+    if (name == option.name) return &option;
+  return nullptr;
+}
+
+bool starts_with_dashes(const std::string& word) {
+  return word.size() > 2 && word.rfind("--", 0) == 0;
+}
+
+/// Whether `word` can be the value of setting `key`: options cannot, and a true|false setting takes
+/// nothing else, so that `--line_by_line config.json` reads as expected.
+bool is_value_of(const std::string& key, const std::string& word) {
+  if (starts_with_dashes(word)) return false;
+  for (const RunConfigKey& known : run_config_keys())
+    if (known.key == key && known.type == "true|false")
+      return word == "true" || word == "false" || word == "True" || word == "False" ||
+             word == "0" || word == "1" || word == "yes" || word == "no";
+  return true;
+}
+
+/// `left` padded to the help column, then `text` wrapped beside it.
+std::string help_entry(const std::string& left, const std::string& text) {
+  std::string out = "  " + left;
+  if (out.size() + 2 > kHelpColumn)
+    out += "\n" + std::string(kHelpColumn, ' ');
+  else
+    out += std::string(kHelpColumn - out.size(), ' ');
+  size_t column = kHelpColumn;
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = std::min(text.find(' ', at), text.size());
+    if (column + (end - at) > kHelpWidth && column > kHelpColumn) {
+      out += "\n" + std::string(kHelpColumn, ' ');
+      column = kHelpColumn;
+    }
+    out += text.substr(at, end - at) + " ";
+    column += end - at + 1;
+    at = end + 1;
+  }
+  out.erase(out.find_last_not_of(' ') + 1);
+  return out + "\n";
+}
+
+std::string settings_help() {
+  std::string out = "\nSettings (in the file, or --key value; [default, and whose it is]):\n";
+  for (const RunConfigKey& key : run_config_keys())
+    out += help_entry(
+        "--" + key.key,
+        cat(key.help, key.type.find('|') == std::string::npos ? "" : ": " + key.type, " [",
+            key.default_value.empty() ? "" : key.default_value + ", ", key.default_from, "]"));
+  out += help_entry("--preset", "qlora: all defaults of qlora.py");
+  return out;
+}
+
+}  // namespace
+
+std::string Arguments::text(const std::string& name, const std::string& otherwise) const {
+  const auto found = options.find(name);
+  return found == options.end() ? otherwise : found->second;
+}
+
+long Arguments::integer(const std::string& name, long otherwise, long low, long high) const {
+  const auto found = options.find(name);
+  if (found == options.end()) return otherwise;
+  const std::string& text = found->second;
+  long value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || value < low || value > high)
+    throw UsageError(
+        cat("--", name, ": expected an integer from ", low, " to ", high, ", got \"", text, "\""));
+  return value;
+}
+
+Arguments parse_arguments(const Command& command, const std::vector<std::string>& words) {
+  Arguments arguments;
+  for (size_t i = 0; i < words.size(); ++i) {
+    if (words[i] == "--") {
+      arguments.positionals.insert(arguments.positionals.end(), words.begin() + i + 1, words.end());
+      break;
+    }
+    if (!starts_with_dashes(words[i])) {
+      if (words[i].size() > 1 && words[i][0] == '-' && command.takes_settings)
+        throw UsageError(cat(words[i], ": options start with two dashes"));
+      arguments.positionals.push_back(words[i]);
+      continue;
+    }
+    const size_t equals = words[i].find('=');
+    const bool has_value = equals != std::string::npos;
+    std::string name = words[i].substr(2, has_value ? equals - 2 : equals);
+    std::string value = has_value ? words[i].substr(equals + 1) : "";
+    std::replace(name.begin(), name.end(), '-', '_');
+
+    const Option* option = find_option(command, name);
+    if (!option && !command.takes_settings)
+      throw UsageError(cat("unknown option ", words[i].substr(0, equals)));
+    if (option && !option->value) {
+      if (has_value) throw UsageError(cat("--", name, " takes no value"));
+    } else if (!has_value) {
+      const bool next_is_value = i + 1 < words.size() && (option ? !starts_with_dashes(words[i + 1])
+                                                                 : is_value_of(name, words[i + 1]));
+      if (option && !next_is_value) throw UsageError(cat("--", name, " needs ", option->value));
+      value = next_is_value ? words[++i] : "true";
+    }
+    if (option)
+      arguments.options[name] = value;
+    else
+      arguments.settings.emplace_back(name, value);
+  }
+
+  if (command.max_positionals >= 0 &&
+      arguments.positionals.size() > static_cast<size_t>(command.max_positionals))
+    throw UsageError(
+        cat("unexpected argument \"", arguments.positionals[command.max_positionals], "\""));
+  for (const Option& option : command.options)
+    if (option.required && !arguments.has(option.name))
+      throw UsageError(cat("--", option.name, " ", option.value, " is missing"));
+  return arguments;
+}
+
+std::string command_help(const Command& command) {
+  std::string usage = cat("Usage: qlora-engine ", command.name);
+  if (*command.positionals) usage += cat(" ", command.positionals);
+  if (!command.options.empty()) usage += " [options]";
+  if (command.takes_settings) usage += " [--key value ...]";
+  std::string out = cat(usage, "\n\n", command.description, "\n");
+  if (!command.options.empty()) {
+    out += "\nOptions:\n";
+    for (const Option& option : command.options)
+      out += help_entry(
+          cat("--", option.name, option.value ? " " : "", option.value ? option.value : ""),
+          option.help);
+  }
+  out += cat("\nExample:\n  ", command.example, "\n");
+  if (command.takes_settings) out += settings_help();
+  return out;
+}
+
+std::string program_help(const std::vector<Command>& commands) {
+  std::string out =
+      "qlora-engine fine-tunes masked language models (BERT and its relatives) with QLoRA and\n"
+      "serves them: a frozen 4-bit base, trainable LoRA adapters, nothing else to install.\n"
+      "\nUsage: qlora-engine COMMAND [arguments]\n\nCommands:\n";
+  for (const Command& command : commands) out += help_entry(command.name, command.summary);
+  out +=
+      "\n  qlora-engine COMMAND --help   what it does, all its options, an example\n"
+      "  qlora-engine --version\n"
+      "\nResults go to stdout, progress and tables to stderr. Exit status: 0 done, 1 error, 2 "
+      "wrong\n"
+      "usage.\n";
+  return out;
+}
+
+}  // namespace qe::tools

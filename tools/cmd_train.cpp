@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#include <cmath>
+#include <fstream>
+#include <iostream>
+#include <optional>
+
+#include "kernels/core/error.h"
+#include "tools/commands.h"
+#include "tools/run_report.h"
+#include "tools/stop_signal.h"
+#include "tools/table.h"
+
+namespace qe::tools {
+namespace {
+
+/// What people see of a run: a bar and, every logging_steps, a line with means since the last one.
+class TrainingView {
+ public:
+  TrainingView(const RunConfig& config, Progress& progress)
+      : logging_steps_(config.logging_steps), progress_(progress) {}
+
+  void step(const StepMetrics& m) {
+    loss_ += m.loss;
+    seconds_ += m.seconds;
+    n_tokens_ += m.n_tokens;
+    ++n_steps_;
+    const std::string speed =
+        human_count(std::llround(static_cast<double>(n_tokens_) / std::max(seconds_, 1e-9))) +
+        " tokens/s";
+    const double mean_loss = loss_ / static_cast<double>(n_steps_);
+    const auto every = static_cast<int64_t>(
+        logging_steps_ < 1 ? std::ceil(logging_steps_ * static_cast<double>(m.total_steps))
+                           : logging_steps_);
+    if (m.step % every == 0 || m.step == m.total_steps) {
+      progress_.line(cat("update ", m.step, "/", m.total_steps, "  epoch ", fixed(m.epoch, 2),
+                         "  loss ", fixed(mean_loss, 4), "  lr ", m.learning_rate, "  grad norm ",
+                         fixed(m.grad_norm, 3), "  ", speed));
+      loss_ = seconds_ = 0;
+      n_tokens_ = n_steps_ = 0;
+    }
+    progress_.bar("training", m.step, m.total_steps, "loss " + fixed(mean_loss, 3) + "  " + speed);
+  }
+
+  void evaluation(const EvalMetrics& m) {
+    progress_.line(cat("evaluation at update ", m.step, "  ", evaluation_text(m)));
+    last_ = m;
+  }
+  const std::optional<EvalMetrics>& last_evaluation() const { return last_; }
+
+ private:
+  double logging_steps_;
+  Progress& progress_;
+  double loss_ = 0, seconds_ = 0;  // since the last line
+  int64_t n_tokens_ = 0, n_steps_ = 0;
+  std::optional<EvalMetrics> last_;
+};
+
+/// One JSON line per micro-batch, for comparing data and masks with other trainers.
+class BatchDump {
+ public:
+  explicit BatchDump(const std::string& path) : path_(path), file_(path, std::ios::trunc) {
+    QE_CHECK(file_, path_, ": cannot create the file");
+  }
+  void write(int64_t step, int64_t micro_step, const PackedBatch& batch) {
+    Json line = Json::object();
+    line.set("step", step);
+    line.set("micro_step", micro_step);
+    line.set("sample_ids", list(batch.sample_ids));
+    line.set("cu_seqlens", list(batch.cu_seqlens));
+    line.set("token_ids", list(batch.token_ids));
+    line.set("type_ids", list(batch.type_ids));
+    line.set("position_ids", list(batch.position_ids));
+    line.set("label_rows", list(batch.label_rows));
+    line.set("labels", list(batch.labels));
+    file_ << line.dump() << "\n" << std::flush;
+    QE_CHECK(file_, path_, ": cannot write");
+  }
+
+ private:
+  template <class T>
+  static Json list(const std::vector<T>& values) {
+    Json out = Json::array();
+    for (const T value : values) out.push_back(Json(static_cast<int64_t>(value)));
+    return out;
+  }
+  std::string path_;
+  std::ofstream file_;
+};
+
+std::string result_text(const RunConfig& config, const TrainResult& result,
+                        const std::optional<EvalMetrics>& evaluation) {
+  Table table("ll");
+  table.add({"adapter", config.output_dir});
+  table.add({"updates", human_count(result.steps)});
+  table.add({"training loss", fixed(result.train_loss, 4)});
+  if (evaluation) table.add({"evaluation", evaluation_text(*evaluation)});
+  table.add({"time", human_duration(result.seconds)});
+  if (result.seconds > 0)
+    table.add({"tokens/s",
+               human_count(std::llround(static_cast<double>(result.n_tokens) / result.seconds))});
+  return table.text();
+}
+
+int run_train(const Arguments& arguments) {
+  Progress progress;
+  const RunConfig config = read_config(arguments, progress);
+  const std::atomic<bool>& stop = stop_on_signals();
+  Trainer trainer(config, Trainer::Task::kTrain, /*planning=*/false, progress.log());
+  size_t n_bytes = 0;
+  for (const MemoryRow& row : trainer.memory()) n_bytes += row.n_bytes;
+  progress.line(summary_text(config, trainer.summary()) + "memory      " + human_bytes(n_bytes));
+
+  TrainingView view(config, progress);
+  std::optional<BatchDump> dump;
+  if (arguments.has("dump_batches")) dump.emplace(arguments.text("dump_batches"));
+  TrainEvents events;
+  events.stop = &stop;
+  events.on_step = [&](const StepMetrics& metrics) { view.step(metrics); };
+  events.on_evaluation = [&](const EvalMetrics& metrics) { view.evaluation(metrics); };
+  events.on_checkpoint = [&](const std::string& folder) { progress.line("wrote " + folder); };
+  if (dump)
+    events.on_batch = [&](int64_t step, int64_t micro_step, const PackedBatch& batch) {
+      dump->write(step, micro_step, batch);
+    };
+
+  const TrainResult result = trainer.train(events);
+  progress.clear();
+  if (result.stopped) {
+    progress.line(cat("stopped after update ", result.steps, " of ", result.total_steps,
+                      "; the same command goes on from there"));
+    return stop_status();
+  }
+  std::cout << result_text(config, result, view.last_evaluation());
+  return 0;
+}
+
+}  // namespace
+
+Command train_command() {
+  return {
+      .name = "train",
+      .summary = "QLoRA fine-tune; writes a PEFT adapter and checkpoints",
+      .positionals = "[config.json]",
+      .max_positionals = 1,
+      .takes_settings = true,
+      .description =
+          "Trains LoRA adapters on a frozen, quantized masked language model. The configuration "
+          "is\n"
+          "the flat JSON that run_mlm.py and qlora.py read, with their key names and meanings.\n"
+          "output_dir gets the adapter (adapter_config.json, adapter_model.safetensors: peft "
+          "loads\n"
+          "them as they are), the tokenizer, checkpoint-N folders, trainer_state.json, metrics "
+          "and\n"
+          "the loss curve. Ctrl-C saves a checkpoint and stops; the same command continues, bit\n"
+          "for bit as if it had never stopped.",
+      .options = {{"dump_batches", "FILE",
+                   "write every micro-batch (ids, masks, labels) to FILE as JSON lines"}},
+      .example = "qlora-engine train examples/kjv_demo.json --max_steps 50 --output_dir out",
+      .run = run_train};
+}
+
+}  // namespace qe::tools

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#pragma once
+
+// The commands, one file each, in the order of --help.
+
+#include "tools/args.h"
+
+namespace qe::tools {
+
+Command train_command();
+Command eval_command();
+Command fill_mask_command();
+Command plan_command();
+Command tokenize_command();
+
+}  // namespace qe::tools

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+
+// qlora-engine: picks the command and turns exceptions into one line on stderr and an exit status.
+
+#include <exception>
+#include <iostream>
+#include <new>
+
+#include "kernels/core/error.h"
+#include "tools/commands.h"
+
+namespace {
+
+using namespace qe::tools;
+
+constexpr int kError = 1, kWrongUsage = 2;
+
+int run(const std::vector<std::string>& words) {
+  const std::vector<Command> commands = {train_command(), eval_command(), fill_mask_command(),
+                                         plan_command(), tokenize_command()};
+  if (words.empty()) {
+    std::cerr << program_help(commands);
+    return kWrongUsage;
+  }
+  if (words[0] == "--help" || words[0] == "-h" || words[0] == "help") {
+    std::cout << program_help(commands);
+    return 0;
+  }
+  if (words[0] == "--version") {
+    std::cout << "qlora-engine " QE_VERSION "\n";
+    return 0;
+  }
+  for (const Command& command : commands) {
+    if (words[0] != command.name) continue;
+    for (size_t i = 1; i < words.size() && words[i] != "--"; ++i)
+      if (words[i] == "--help" || words[i] == "-h") {
+        std::cout << command_help(command);
+        return 0;
+      }
+    try {
+      return command.run(parse_arguments(command, {words.begin() + 1, words.end()}));
+    } catch (const UsageError& error) {
+      throw UsageError(qe::cat(error.what(), "; see qlora-engine ", command.name, " --help"));
+    }
+  }
+  throw UsageError(qe::cat("unknown command \"", words[0], "\"; see qlora-engine --help"));
+}
+
+int fail_with(int status, const std::string& message) {
+  std::cerr << "error: " << message << "\n";
+  return status;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::ios::sync_with_stdio(false);
+  try {
+    const int status = run({argv + 1, argv + argc});
+    if (!std::cout.flush()) return fail_with(kError, "standard output: cannot write");
+    return status;
+  } catch (const UsageError& error) {
+    return fail_with(kWrongUsage, error.what());
+  } catch (const std::bad_alloc&) {
+    return fail_with(kError, "out of memory");
+  } catch (const std::exception& error) {
+    return fail_with(kError, error.what());
+  }
+}

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#include "tools/run_report.h"
+
+#include "kernels/core/error.h"
+#include "tools/table.h"
+
+namespace qe::tools {
+
+RunConfig read_config(const Arguments& arguments, Progress& progress) {
+  if (arguments.positionals.empty() && arguments.settings.empty())
+    throw UsageError("a configuration file is missing");
+  const std::string path = arguments.positionals.empty() ? "" : arguments.positionals[0];
+  RunConfig config = read_run_config(path, arguments.settings);
+  for (const std::string& note : config.notes) progress.line("note: " + note);
+  return config;
+}
+
+std::string summary_text(const RunConfig& config, const RunSummary& summary) {
+  Table table("ll");
+  const std::string stored =
+      config.bits == 4 ? cat(config.quant_type, config.double_quant ? ", double quantization" : "")
+                       : cat(config.bits, " bits");
+  table.add({"model", cat(config.model_name_or_path, ": ", human_count(summary.n_parameters),
+                          " parameters, frozen, linear layers in ", stored)});
+  if (summary.n_trainable > 0)
+    table.add(
+        {"adapter", cat(human_count(summary.n_trainable), " parameters in ", summary.n_lora_modules,
+                        " modules (rank ", config.lora_r, ", alpha ", config.lora_alpha, ")")});
+  const auto data = [](int64_t samples, int64_t tokens) {
+    return cat(human_count(samples), " sequences, ", human_count(tokens), " tokens");
+  };
+  if (summary.train_samples > 0)
+    table.add({"training", data(summary.train_samples, summary.train_tokens)});
+  if (summary.eval_samples > 0)
+    table.add({"evaluation", data(summary.eval_samples, summary.eval_tokens)});
+  if (summary.total_steps > 0)
+    table.add({"run", cat(human_count(summary.total_steps), " updates of ",
+                          config.per_device_train_batch_size * config.gradient_accumulation_steps,
+                          " sequences; an epoch is ", human_count(summary.updates_per_epoch),
+                          " updates")});
+  table.add(
+      {"machine", cat("CPU, ", summary.threads, summary.threads == 1 ? " thread, " : " threads, ",
+                      summary.isa, ", computes in fp32")});
+  return table.text();
+}
+
+std::string memory_text(const std::vector<MemoryRow>& rows) {
+  Table table("lrr");
+  size_t total = 0;
+  for (const MemoryRow& row : rows) {
+    table.add({row.name, human_bytes(row.n_bytes), human_count(static_cast<int64_t>(row.n_bytes))});
+    total += row.n_bytes;
+  }
+  table.rule();
+  table.add({"total", human_bytes(total), human_count(static_cast<int64_t>(total))});
+  return table.text(2);
+}
+
+std::string settings_text(const RunConfig& config) {
+  Table table("lll");
+  for (const RunConfig::Origin& origin : config.origins)
+    table.add({origin.key, origin.value, origin.origin});
+  return table.text(2);
+}
+
+std::string evaluation_text(const EvalMetrics& metrics) {
+  return cat("loss ", fixed(metrics.loss, 4), "  perplexity ", fixed(metrics.perplexity(), 2),
+             "  accuracy ", fixed(100 * metrics.accuracy, 2), " %");
+}
+
+}  // namespace qe::tools
