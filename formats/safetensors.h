@@ -15,7 +15,8 @@
 
 namespace qe {
 
-/// One stored tensor; `bytes` points into the file's mapping.
+/// One stored tensor, C order, little-endian. `bytes` points into the file's mapping and need not
+/// be aligned for the dtype (header lengths are arbitrary): copy with memcpy, or check alignment.
 struct StoredTensor {
   std::string name;
   DType dtype = DType::kF32;
@@ -34,18 +35,16 @@ struct StoredTensor {
 class SafetensorsFile {
  public:
   explicit SafetensorsFile(const std::string& path);
+  SafetensorsFile(const SafetensorsFile&) = delete;
+  SafetensorsFile& operator=(const SafetensorsFile&) = delete;
+
   const std::map<std::string, StoredTensor>& tensors() const { return tensors_; }
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
 
  private:
   MappedFile file_;
-  std::string path_;
   std::map<std::string, StoredTensor> tensors_;
   std::map<std::string, std::string> metadata_;
-
- public:
-  SafetensorsFile(const SafetensorsFile&) = delete;
-  SafetensorsFile& operator=(const SafetensorsFile&) = delete;
 };
 
 /// A tensor to be written; `data` is host memory of the tensor's whole size.
@@ -56,8 +55,9 @@ struct TensorToWrite {
   const void* data = nullptr;
 };
 
-/// Writes atomically, in Hugging Face's order (descending dtype size, then name), header padded so
-/// that data is 8-byte aligned, metadata {"format": "pt"}.
+/// Writes atomically and without a second copy of the data, byte for byte as the reference library
+/// does: its order (types by descending size, then name), the header padded so that data is 8-byte
+/// aligned, metadata {"format": "pt"}.
 void write_safetensors(const std::string& path, std::vector<TensorToWrite> tensors);
 
 }  // namespace qe

@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#include "formats/adapter.h"
+
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+#include <filesystem>
+
+#include "formats/atomic_write.h"
+#include "formats/safetensors.h"
+#include "kernels/core/error.h"
+
+namespace qe {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kConfigFile = "adapter_config.json";
+constexpr const char* kWeightsFile = "adapter_model.safetensors";
+constexpr const char* kPickleFile = "adapter_model.bin";
+constexpr const char* kPeftVersion = "0.20.0";  // whose format this is
+constexpr std::string_view kPrefix = "base_model.model.";
+constexpr std::string_view kSuffixA = ".lora_A.weight";
+constexpr std::string_view kSuffixB = ".lora_B.weight";
+constexpr size_t kMaxConfigBytes = size_t{1} << 24;
+constexpr int64_t kMaxRank = int64_t{1} << 16;
+
+/// Settings that change which parameters exist or what they compute. Anything but "off" (null,
+/// false, empty, "none") is refused, with the reason.
+struct Refusal {
+  const char* key;
+  const char* reason;
+};
+constexpr Refusal kRefusals[] = {
+    {"use_dora", "DoRA is not supported"},
+    {"use_rslora", "rank-stabilized scaling is not supported"},
+    {"use_qalora", "QA-LoRA is not supported"},
+    {"use_bdlora", "block-diagonal LoRA is not supported"},
+    {"lora_bias", "biases in LoRA layers are not supported"},
+    {"bias", "trained biases are not supported"},
+    {"fan_in_fan_out", "transposed weights are not supported"},
+    {"modules_to_save", "modules saved in full are not supported"},
+    {"rank_pattern", "ranks that differ by module are not supported"},
+    {"alpha_pattern", "scales that differ by module are not supported"},
+    {"exclude_modules", "exclusions are not supported; list the targets"},
+    {"layers_to_transform", "a choice of layers is not supported"},
+    {"layers_pattern", "a choice of layers is not supported"},
+    {"layer_replication", "replicated layers are not supported"},
+    {"megatron_config", "Megatron's parallel layers are not supported"},
+    {"trainable_token_indices", "trained token rows are not supported"},
+    {"target_parameters", "targets that are parameters are not supported"},
+    {"alora_invocation_tokens", "activated LoRA is not supported"},
+    {"arrow_config", "arrow routing is not supported"},
+    {"velora_config", "this variant is not supported"},
+    {"monteclora_config", "this variant is not supported"},
+    {"kasa_config", "this variant is not supported"},
+    {"ensure_weight_tying", "adapters of tied weights are not supported"},
+};
+
+bool is_off(const Json& value) {
+  switch (value.kind()) {
+    case Json::Kind::kNull:
+      return true;
+    case Json::Kind::kBool:
+      return !value.as_bool();
+    case Json::Kind::kString:
+      return value.as_string() == "none";
+    case Json::Kind::kArray:
+      return value.items().empty();
+    case Json::Kind::kObject:
+      return value.members().empty();
+    default:
+      return false;
+  }
+}
+
+const Json* find_value(const Json& json, const char* key) {
+  const Json* value = json.find(key);
+  return value && !value->is_null() ? value : nullptr;
+}
+
+std::string read_string(const Json& json, const char* key) {
+  const Json* value = find_value(json, key);
+  return value ? value->as_string() : std::string();
+}
+
+double read_number(const Json& json, const char* key, double standard) {
+  const Json* value = find_value(json, key);
+  return value ? value->as_double() : standard;
+}
+
+/// Initializations that also change the base: their factors only fit the changed base.
+void check_initialization(const Json& json) {
+  const Json* value = find_value(json, "init_lora_weights");
+  if (!value || value->is_bool()) return;
+  const std::string& name = value->as_string();
+  for (const char* mutating : {"pissa", "olora", "corda", "loftq", "lora_ga"}) {
+    QE_CHECK(!name.starts_with(mutating), value->where(), ": ", value->dump(),
+             " changes the base model's weights: convert the adapter for the original base first "
+             "(peft: save_pretrained with path_initial_model_for_weight_conversion)");
+  }
+}
+
+void read_targets(const Json& json, AdapterConfig& config) {
+  const Json* targets = find_value(json, "target_modules");
+  if (!targets) return;
+  if (targets->is_string()) {
+    std::string name = targets->as_string();
+    std::transform(name.begin(), name.end(), name.begin(),
+                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    QE_CHECK(name == "all-linear", targets->where(), ": ", targets->dump(),
+             " is a regular expression, which is not supported; give a list of module names");
+    config.all_linear = true;
+    return;
+  }
+  for (const Json& target : targets->items()) config.target_modules.push_back(target.as_string());
+}
+
+AdapterConfig read_config(const std::string& path) {
+  const Json json = Json::parse_file(path, kMaxConfigBytes);
+  const Json& type = json.at("peft_type");
+  QE_CHECK(type.as_string() == "LORA", type.where(), ": expected \"LORA\", got ", type.dump());
+  for (const Refusal& refusal : kRefusals) {
+    const Json* value = json.find(refusal.key);
+    QE_CHECK(!value || is_off(*value), value->where(), ": ", value->dump(), ": ", refusal.reason);
+  }
+  check_initialization(json);
+
+  AdapterConfig config;
+  if (const Json* r = find_value(json, "r")) {
+    config.r = r->as_int();
+    QE_CHECK(config.r >= 1 && config.r <= kMaxRank, r->where(), ": expected 1 to ", kMaxRank,
+             ", got ", config.r);
+  }
+  config.lora_alpha = read_number(json, "lora_alpha", 8.0);
+  config.lora_dropout = read_number(json, "lora_dropout", 0.0);
+  QE_CHECK(config.lora_dropout >= 0.0 && config.lora_dropout < 1.0, json.at("lora_dropout").where(),
+           ": expected a probability in [0, 1), got ", config.lora_dropout);
+  read_targets(json, config);
+  config.base_model_name_or_path = read_string(json, "base_model_name_or_path");
+  if (const Json* mapping = find_value(json, "auto_mapping")) {
+    config.base_model_class = read_string(*mapping, "base_model_class");
+    config.parent_library = read_string(*mapping, "parent_library");
+  }
+  return config;
+}
+
+/// A module path: names of letters, digits, '_' and '-', joined by dots. Everything else cannot
+/// be an attribute of a model, and could mean something to a file system or a terminal.
+bool is_module_path(std::string_view path) {
+  bool name_began = false;
+  for (const char c : path) {
+    if (c == '.' && !name_began) return false;
+    name_began = c != '.';
+    const bool allowed = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                         (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.';
+    if (!allowed) return false;
+  }
+  return name_began;
+}
+
+/// "file: tensor "name""
+std::string place_of(const StoredTensor& tensor) {
+  return cat(*tensor.file, ": tensor ", Json(tensor.name).dump());
+}
+
+/// The two halves of a pair as they are found in the file.
+struct Halves {
+  const StoredTensor* a = nullptr;
+  const StoredTensor* b = nullptr;
+};
+
+std::map<std::string, Halves> collect_halves(const SafetensorsFile& file) {
+  std::map<std::string, Halves> halves;
+  for (const auto& [name, tensor] : file.tensors()) {
+    std::string_view rest = name;
+    const bool is_a = rest.ends_with(kSuffixA);
+    QE_CHECK(rest.starts_with(kPrefix) && (is_a || rest.ends_with(kSuffixB)) &&
+                 rest.size() > kPrefix.size() + kSuffixA.size(),
+             place_of(tensor), ": expected ", kPrefix, "<module>", kSuffixA, " or ", kSuffixB);
+    rest.remove_prefix(kPrefix.size());
+    rest.remove_suffix(kSuffixA.size());
+    QE_CHECK(is_module_path(rest), place_of(tensor),
+             ": not a module path: ", Json(std::string(rest)).dump());
+    (is_a ? halves[std::string(rest)].a : halves[std::string(rest)].b) = &tensor;
+  }
+  return halves;
+}
+
+std::vector<float> read_factor(const StoredTensor& tensor) {
+  std::vector<float> values = tensor.to_f32();
+  for (size_t i = 0; i < values.size(); ++i) {
+    QE_CHECK(std::isfinite(values[i]), place_of(tensor), ": element ", i, " is ", values[i]);
+  }
+  return values;
+}
+
+/// A (rows, cols) matrix with one dimension given; Error otherwise.
+void check_matrix(const StoredTensor& tensor, size_t rank_axis, int64_t r) {
+  QE_CHECK(tensor.shape.size() == 2 && tensor.shape[0] > 0 && tensor.shape[1] > 0, place_of(tensor),
+           ": expected a matrix, got ", tensor.shape.size(), " dimensions or a ", "size of 0");
+  QE_CHECK(tensor.shape[rank_axis] == r, place_of(tensor), ": expected ", r,
+           rank_axis == 0 ? " rows" : " columns", " (r of ", kConfigFile, "), got ",
+           tensor.shape[rank_axis]);
+}
+
+AdapterPair read_pair(const std::string& module, const Halves& halves, int64_t r) {
+  QE_CHECK(halves.a && halves.b, place_of(halves.a ? *halves.a : *halves.b),
+           ": its partner ending in ", halves.a ? kSuffixB : kSuffixA, " is missing");
+  check_matrix(*halves.a, 0, r);
+  check_matrix(*halves.b, 1, r);
+  return {.module = module,
+          .r = r,
+          .in = halves.a->shape[1],
+          .out = halves.b->shape[0],
+          .a = read_factor(*halves.a),
+          .b = read_factor(*halves.b)};
+}
+
+/// 16.0 is written 16, as peft users write it.
+Json number(double value) {
+  const bool whole = std::fabs(value) < 1e15 && value == std::trunc(value);
+  return whole ? Json(static_cast<int64_t>(value)) : Json(value);
+}
+
+Json text_or_null(const std::string& text) { return text.empty() ? Json() : Json(text); }
+
+/// The keys that every peft since 0.9 knows.
+Json config_json(const AdapterConfig& config, const std::vector<std::string>& targets) {
+  Json mapping;
+  if (!config.base_model_class.empty()) {
+    mapping.set("base_model_class", config.base_model_class);
+    mapping.set("parent_library", text_or_null(config.parent_library));
+  }
+  Json target_list = Json::array();
+  for (const std::string& target : targets) target_list.push_back(target);
+  return Json::object({
+      {"alpha_pattern", Json::object()},
+      {"auto_mapping", mapping},
+      {"base_model_name_or_path", text_or_null(config.base_model_name_or_path)},
+      {"bias", "none"},
+      {"exclude_modules", Json()},
+      {"fan_in_fan_out", false},
+      {"inference_mode", true},
+      {"init_lora_weights", true},
+      {"layer_replication", Json()},
+      {"layers_pattern", Json()},
+      {"layers_to_transform", Json()},
+      {"loftq_config", Json::object()},
+      {"lora_alpha", number(config.lora_alpha)},
+      {"lora_dropout", config.lora_dropout},
+      {"megatron_config", Json()},
+      {"megatron_core", "megatron.core"},
+      {"modules_to_save", Json()},
+      {"peft_type", "LORA"},
+      {"peft_version", kPeftVersion},
+      {"r", config.r},
+      {"rank_pattern", Json::object()},
+      {"revision", Json()},
+      {"target_modules", target_list},
+      {"task_type", Json()},
+      {"use_dora", false},
+      {"use_rslora", false},
+  });
+}
+
+/// A model card with peft's front matter. Strings are quoted as JSON, which is YAML as well.
+std::string model_card(const AdapterConfig& config, size_t n_pairs) {
+  const std::string& base = config.base_model_name_or_path;
+  std::string card = "---\n";
+  if (!base.empty()) card += cat("base_model: ", Json(base).dump(), "\n");
+  card += "library_name: peft\npipeline_tag: fill-mask\ntags:\n";
+  if (!base.empty()) card += cat("- ", Json("base_model:adapter:" + base).dump(), "\n");
+  card += "- lora\n- transformers\n---\n\n";
+  card += "# LoRA adapter for masked language modelling\n\n";
+  card += cat("- Base model: ", base.empty() ? std::string("not recorded") : base, "\n");
+  card += cat("- Rank ", config.r, ", alpha ", number(config.lora_alpha).dump(), ", dropout ",
+              number(config.lora_dropout).dump(), "\n");
+  card += cat("- Adapted modules: ", n_pairs, "\n\n");
+  card += "Load it with `PeftModel.from_pretrained(base_model, this_folder)`.\n";
+  return card;
+}
+
+void check_pairs(const std::string& folder, const AdapterConfig& config,
+                 const std::vector<AdapterPairView>& pairs,
+                 const std::vector<std::string>& targets) {
+  QE_CHECK(!pairs.empty(), folder, ": an adapter without LoRA pairs");
+  for (const AdapterPairView& pair : pairs) {
+    const std::string place = cat(folder, ": LoRA pair ", Json(pair.module).dump());
+    QE_CHECK(is_module_path(pair.module), place, ": not a module path");
+    QE_CHECK(pair.r == config.r && pair.in > 0 && pair.out > 0, place, ": rank ", pair.r, " of ",
+             pair.out, " x ", pair.in, ", expected rank ", config.r, " and positive sizes");
+    QE_CHECK(matches_suffix(pair.module, targets), place, ": is not among target_modules");
+    const auto check_finite = [&](const float* values, int64_t n, const char* factor) {
+      const float* bad =
+          std::find_if(values, values + n, [](float x) { return !std::isfinite(x); });
+      QE_CHECK(bad == values + n, place, ": element ", bad - values, " of ", factor, " is ", *bad);
+    };
+    check_finite(pair.a, pair.r * pair.in, "A");
+    check_finite(pair.b, pair.out * pair.r, "B");
+  }
+}
+
+}  // namespace
+
+Adapter read_adapter(const std::string& folder) {
+  const fs::path base(folder);
+  QE_CHECK(fs::is_directory(base), folder, ": no such folder");
+  QE_CHECK(fs::exists(base / kConfigFile), folder, ": no adapter here, expected ", kConfigFile);
+  QE_CHECK(fs::exists(base / kWeightsFile) || !fs::exists(base / kPickleFile), folder, ": only ",
+           kPickleFile, " is there, a Python pickle, which is not read; save the adapter as ",
+           kWeightsFile, " (save_pretrained does)");
+  QE_CHECK(fs::exists(base / kWeightsFile), folder, ": no adapter weights, expected ",
+           kWeightsFile);
+  Adapter adapter;
+  adapter.config = read_config((base / kConfigFile).string());
+  const SafetensorsFile file((base / kWeightsFile).string());
+  for (const auto& [module, halves] : collect_halves(file)) {
+    adapter.pairs.push_back(read_pair(module, halves, adapter.config.r));
+  }
+  QE_CHECK(!adapter.pairs.empty(), (base / kWeightsFile).string(), ": holds no LoRA pair");
+  return adapter;
+}
+
+void write_adapter(const std::string& folder, const AdapterConfig& config,
+                   const std::vector<AdapterPairView>& pairs) {
+  std::vector<std::string> targets = config.target_modules;
+  if (targets.empty()) {
+    for (const AdapterPairView& pair : pairs) targets.push_back(pair.module);
+  }
+  check_pairs(folder, config, pairs, targets);
+  std::vector<TensorToWrite> tensors;
+  for (const AdapterPairView& pair : pairs) {
+    const std::string module = cat(kPrefix, pair.module);
+    tensors.push_back({cat(module, kSuffixA), DType::kF32, {pair.r, pair.in}, pair.a});
+    tensors.push_back({cat(module, kSuffixB), DType::kF32, {pair.out, pair.r}, pair.b});
+  }
+  const fs::path base(folder);
+  write_safetensors((base / kWeightsFile).string(), std::move(tensors));
+  write_file_atomically((base / kConfigFile).string(),
+                        config_json(config, targets).dump(2, true) + "\n");
+  write_file_atomically((base / "README.md").string(), model_card(config, pairs.size()));
+}
+
+bool matches_suffix(const std::string& path, const std::vector<std::string>& entries) {
+  return std::any_of(entries.begin(), entries.end(), [&](const std::string& entry) {
+    return path == entry || path.ends_with("." + entry);
+  });
+}
+
+}  // namespace qe

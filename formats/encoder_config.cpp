@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#include "formats/encoder_config.h"
+
+#include <filesystem>
+
+#include "kernels/core/error.h"
+
+namespace qe {
+namespace {
+
+constexpr size_t kMaxConfigBytes = size_t{1} << 24;
+
+const Family& family_of_config(const Json& config) {
+  const Json& model_type = config.at("model_type");
+  const std::string& name = model_type.as_string();
+  try {
+    return family_of(name);
+  } catch (const Error& error) {
+    fail(model_type.where(), ": ", error.what());
+  }
+}
+
+}  // namespace
+
+EncoderConfig read_encoder_config(const std::string& folder) {
+  const std::string path = (std::filesystem::path(folder) / "config.json").string();
+  const Json config = Json::parse_file(path, kMaxConfigBytes);
+  return family_of_config(config).read(config);
+}
+
+std::string layer_name(const std::string& pattern, int64_t layer) {
+  static constexpr std::string_view kIndex = "{i}";
+  const size_t at = pattern.find(kIndex);
+  QE_CHECK(at != std::string::npos, "layer pattern \"", pattern, "\" has no {i}");
+  std::string name = pattern;
+  return name.replace(at, kIndex.size(), std::to_string(layer));
+}
+
+}  // namespace qe

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#include "formats/families/config_keys.h"
+
+#include "kernels/core/error.h"
+
+namespace qe::config_keys {
+namespace {
+
+const Json* find_value(const Json& config, const char* key) {
+  const Json* value = config.find(key);
+  return value && !value->is_null() ? value : nullptr;
+}
+
+struct ActivationRow {
+  const char* name;
+  HiddenAct activation;
+};
+// transformers' names. The tanh forms differ in how the constant sqrt(2/pi) is written only.
+constexpr ActivationRow kActivations[] = {
+    {"gelu", HiddenAct::kGelu},          {"gelu_python", HiddenAct::kGelu},
+    {"gelu_new", HiddenAct::kGeluTanh},  {"gelu_pytorch_tanh", HiddenAct::kGeluTanh},
+    {"gelu_fast", HiddenAct::kGeluTanh}, {"gelu_accurate", HiddenAct::kGeluTanh},
+    {"relu", HiddenAct::kRelu},          {"silu", HiddenAct::kSilu},
+    {"swish", HiddenAct::kSilu},
+};
+
+}  // namespace
+
+int64_t read_int(const Json& config, const char* key, int64_t standard, int64_t low, int64_t high) {
+  const Json* value = find_value(config, key);
+  if (!value) return standard;
+  const int64_t number = value->as_int();
+  QE_CHECK(number >= low && number <= high, value->where(), ": expected ", low, " to ", high,
+           ", got ", number);
+  return number;
+}
+
+float read_dropout(const Json& config, const char* key, float standard) {
+  const Json* value = find_value(config, key);
+  if (!value) return standard;
+  const double number = value->as_double();
+  QE_CHECK(number >= 0.0 && number < 1.0, value->where(),
+           ": expected a probability in [0, 1), got ", value->dump());
+  return static_cast<float>(number);
+}
+
+float read_epsilon(const Json& config, const char* key, float standard) {
+  const Json* value = find_value(config, key);
+  if (!value) return standard;
+  const auto number = static_cast<float>(value->as_double());
+  QE_CHECK(number > 0.0f && number < 1.0f, value->where(),
+           ": expected an epsilon in (0, 1) of fp32, got ", value->dump());
+  return number;
+}
+
+bool read_bool(const Json& config, const char* key, bool standard) {
+  const Json* value = find_value(config, key);
+  return value ? value->as_bool() : standard;
+}
+
+void refuse_flag(const Json& config, const char* key, const char* reason) {
+  QE_CHECK(!read_bool(config, key, false), config.at(key).where(),
+           ": true is not supported: ", reason);
+}
+
+HiddenAct read_activation(const Json& config, const char* key, const char* standard) {
+  const Json* value = find_value(config, key);
+  const std::string name = value ? value->as_string() : standard;
+  std::string known;
+  for (const ActivationRow& row : kActivations) {
+    if (name == row.name) return row.activation;
+    known += cat(known.empty() ? "" : ", ", row.name);
+  }
+  fail(value->where(), ": activation ", value->dump(), " is not supported; supported: ", known);
+}
+
+void check_sizes(const EncoderConfig& encoder, const Json& config) {
+  QE_CHECK(encoder.hidden_size % encoder.n_heads == 0, config.where(), ": hidden size ",
+           encoder.hidden_size, " is not a multiple of the ", encoder.n_heads, " attention heads");
+  QE_CHECK(encoder.head_dim() <= kMaxHeadDim, config.where(), ": hidden size ", encoder.hidden_size,
+           " over ", encoder.n_heads, " attention heads gives ", encoder.head_dim(),
+           " columns a head, at most ", kMaxHeadDim, " are supported");
+  QE_CHECK(encoder.pad_token_id < encoder.vocab_size, config.where(), ": pad_token_id ",
+           encoder.pad_token_id, " is outside the vocabulary of ", encoder.vocab_size);
+  QE_CHECK(encoder.max_length() >= 1, config.where(), ": ", encoder.max_positions,
+           " positions from offset ", encoder.position_offset, " leave none for tokens");
+}
+
+}  // namespace qe::config_keys
