@@ -26,14 +26,15 @@ struct AdamwSpan {
   std::span<float> exp_avg;          ///< m
   std::span<float> exp_avg_sq;       ///< v
   AdamwRule rule = AdamwRule::kBitsandbytes;
-  float beta1 = 0.9f;
-  float beta2 = 0.999f;
-  float epsilon = 1e-8f;
-  float weight_decay = 0.0f;
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double epsilon = 1e-8;
+  double weight_decay = 0.0;
 };
 
-/// One update of the span; nothing happens when StepState::finite is 0. c1 = 1 - beta1^t and c2 = 1
-/// - beta2^t are computed in fp64.
+/// One update of the span; nothing happens when StepState::finite is 0. Whatever is the same for
+/// all elements (c1 = 1 - beta1^t, c2 = 1 - beta2^t, 1 - beta, lr sqrt(c2) / c1 ...) is computed in
+/// fp64 and rounded once; the elements are fp32.
 void adamw_step(Context& ctx, const AdamwSpan& args);
 
 }  // namespace qe

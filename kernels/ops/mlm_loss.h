@@ -31,10 +31,21 @@ struct MlmLoss {
   MlmTotals* totals = nullptr;  ///< in the device's memory; added to
 };
 
+/// The middle of mlm_loss, for one chunk of rows: what a backend provides.
+struct MlmLossRows {
+  Tensor logits;                    ///< (n, V); replaced by dlogits when `gradient` is set
+  std::span<const int32_t> labels;  ///< (n)
+  bool gradient = false;
+  Tensor row_loss;              ///< (1, n) nullable out
+  MlmTotals* totals = nullptr;  ///< nullable
+  float* losses = nullptr;      ///< (n) scratch
+  int32_t* correct = nullptr;   ///< (n) scratch
+};
+
 /// Rows of logits held at a time: a function of the vocabulary only.
 int64_t mlm_loss_chunk_rows(int64_t vocab_size);
 
-/// Scratch: min(M, chunk rows) * V * 4 bytes. M may be 0.
+/// Scratch: min(M, chunk rows) * (V + 2) * 4 bytes, and gemm's. M may be 0.
 void mlm_loss(Context& ctx, const MlmLoss& args);
 
 /// logits = hidden decoder^T + bias, (M, V) fp32: for inference over few rows.

@@ -10,10 +10,14 @@
 
 namespace qe {
 
+/// Elements whose squares are summed into one fp64 partial sum.
+inline constexpr int64_t kNormBlock = 4096;
+
 /// Over all `gradients` (flat, fp32), divided by StepState::loss_scale: writes
 /// StepState::gradient_norm (L2), clip_factor = min(1, max_norm / (norm + 1e-6)), or 1 when
 /// max_norm <= 0, and finite = whether the norm is finite. Squares are summed in fp64 per block of
-/// 4096 elements, blocks in ascending order, so the result does not depend on threads.
+/// kNormBlock elements, blocks in ascending order, so the result does not depend on threads.
+/// Scratch: 8 bytes per block.
 void gradient_norm(Context& ctx, std::span<const float> gradients, float max_norm);
 
 }  // namespace qe

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/cpu/isa.h"
+
+namespace qe::cpu {
+
+/// qe::Activation, entry by entry.
+enum class ActivationFunction { kGelu, kGeluTanh, kRelu, kSilu };
+
+/// y = f(x), or with dy: y = f'(x) * dy. All (T, cols).
+struct ActivationRows {
+  ActivationFunction function;
+  const float* x;
+  int64_t x_stride;
+  const float* dy;
+  int64_t dy_stride;
+  float* y;
+  int64_t y_stride;
+  int64_t cols;
+};
+QE_PER_ISA(void activation_forward_rows(const ActivationRows& args, int64_t begin, int64_t end);
+           void activation_backward_rows(const ActivationRows& args, int64_t begin, int64_t end);)
+
+}  // namespace qe::cpu

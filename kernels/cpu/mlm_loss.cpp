@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#include "kernels/cpu/mlm_loss.h"
+
+#include "kernels/cpu/row_loop.h"
+#include "kernels/cpu/softmax_kernel.h"
+
+namespace qe::cpu {
+
+void mlm_loss_rows(Context& ctx, const MlmLossRows& args) {
+  const CrossEntropyRows rows{
+      .logits = args.logits.f32(),
+      .stride = args.logits.stride,
+      .cols = args.logits.cols,
+      .labels = args.labels.data(),
+      .gradient = args.gradient,
+      .scale = args.gradient ? ctx.step->loss_scale * ctx.step->inverse_labels : 0.0f,
+      .losses = args.losses,
+      .correct = args.correct};
+  const auto kernel = QE_ISA_SELECT(cross_entropy_rows);
+  for_row_ranges(ctx, args.logits.rows, rows.cols,
+                 [&](int64_t begin, int64_t end) { kernel(rows, begin, end); });
+  for (int64_t i = 0; i < args.logits.rows; ++i) {
+    if (args.row_loss) args.row_loss.f32()[i] = args.losses[i];
+    if (args.totals == nullptr) continue;
+    args.totals->loss += static_cast<double>(args.losses[i]);
+    args.totals->n_labels += 1;
+    args.totals->n_correct += args.correct[i];
+  }
+}
+
+}  // namespace qe::cpu

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#include "kernels/ops/embedding.h"
+
+#include "kernels/core/dispatch.h"
+#include "kernels/cpu/embedding.h"
+#include "kernels/ops/contract.h"
+
+namespace qe {
+namespace {
+
+// Values can be read here on the CPU only, and not while planning.
+bool values_readable(const Context& ctx) {
+  return ctx.device.kind == DeviceKind::kCpu && !ctx.planning;
+}
+
+void check_ids(const Context& ctx, const char* op, const char* name, std::span<const int32_t> ids,
+               int64_t limit) {
+  if (!values_readable(ctx)) return;
+  for (size_t i = 0; i < ids.size(); ++i) {
+    QE_CHECK(ids[i] >= 0 && ids[i] < limit, op, ": ", name, "[", i, "] is ", ids[i],
+             ", expected 0 .. ", limit - 1);
+  }
+}
+
+void check_table(const Context& ctx, const char* name, const char* ids_name, const Tensor& table,
+                 std::span<const int32_t> ids, const Tensor& out) {
+  contract::check_weight(ctx, "embedding_forward", name, table, table.rows, out.cols);
+  contract::check_count("embedding_forward", ids_name, ids.size(), out.rows);
+  check_ids(ctx, "embedding_forward", ids_name, ids, table.rows);
+}
+
+}  // namespace
+
+void embedding_forward(Context& ctx, const EmbeddingForward& args) {
+  contract::check_matrix(ctx, "embedding_forward", "out", args.out, args.out.rows, args.out.cols);
+  check_table(ctx, "word_table", "token_ids", args.word_table, args.token_ids, args.out);
+  if (args.type_table) {
+    check_table(ctx, "type_table", "type_ids", args.type_table, args.type_ids, args.out);
+  }
+  if (args.position_table) {
+    check_table(ctx, "position_table", "position_ids", args.position_table, args.position_ids,
+                args.out);
+  }
+  QE_DISPATCH(ctx, embedding_forward, ctx, args);
+}
+
+void gather_rows(Context& ctx, const Tensor& x, std::span<const int32_t> rows, const Tensor& y) {
+  contract::check_matrix(ctx, "gather_rows", "x", x, x.rows, x.cols);
+  contract::check_matrix(ctx, "gather_rows", "y", y, static_cast<int64_t>(rows.size()), x.cols);
+  contract::check_disjoint("gather_rows", "x", x, "y", y);
+  check_ids(ctx, "gather_rows", "rows", rows, x.rows);
+  QE_DISPATCH(ctx, gather_rows, ctx, x, rows, y);
+}
+
+void scatter_rows(Context& ctx, const Tensor& dy, std::span<const int32_t> rows, const Tensor& dx,
+                  GradientMode mode) {
+  contract::check_matrix(ctx, "scatter_rows", "dx", dx, dx.rows, dx.cols);
+  contract::check_matrix(ctx, "scatter_rows", "dy", dy, static_cast<int64_t>(rows.size()), dx.cols);
+  contract::check_disjoint("scatter_rows", "dy", dy, "dx", dx);
+  check_ids(ctx, "scatter_rows", "rows", rows, dx.rows);
+  QE_DISPATCH(ctx, scatter_rows, ctx, dy, rows, dx, mode);
+}
+
+}  // namespace qe

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#include "kernels/ops/mlm_loss.h"
+
+#include <algorithm>
+
+#include "kernels/core/dispatch.h"
+#include "kernels/cpu/mlm_loss.h"
+#include "kernels/ops/contract.h"
+#include "kernels/ops/gemm.h"
+
+namespace qe {
+namespace {
+
+constexpr int64_t kLogitBytes = int64_t{64} << 20;  // of one chunk, as long as rows stay in bounds
+constexpr int64_t kMinChunkRows = 16;
+constexpr int64_t kMaxChunkRows = 512;
+
+void check_head(const Context& ctx, const char* op, const Tensor& hidden, const Tensor& decoder,
+                const Tensor& bias) {
+  QE_CHECK(decoder.rows > 0, op, ": the decoder has no rows");
+  contract::check_matrix(ctx, op, "hidden", hidden, hidden.rows, decoder.cols);
+  contract::check_weight(ctx, op, "decoder", decoder, decoder.rows, decoder.cols);
+  if (bias) contract::check_matrix(ctx, op, "bias", bias, 1, decoder.rows);
+}
+
+void check_loss(const Context& ctx, const MlmLoss& args) {
+  constexpr const char* kOp = "mlm_loss";
+  const int64_t rows = args.hidden.rows;
+  check_head(ctx, kOp, args.hidden, args.decoder, args.bias);
+  contract::check_count(kOp, "labels", args.labels.size(), rows);
+  if (args.d_hidden) {
+    contract::check_matrix(ctx, kOp, "d_hidden", args.d_hidden, rows, args.decoder.cols);
+    contract::check_in_place(kOp, "hidden", args.hidden, "d_hidden", args.d_hidden);
+    QE_CHECK(ctx.step != nullptr, kOp, ": the gradient reads Context::step, which is null");
+  }
+  if (args.row_loss) contract::check_matrix(ctx, kOp, "row_loss", args.row_loss, 1, rows);
+  if (ctx.device.kind != DeviceKind::kCpu || ctx.planning) return;
+  for (size_t i = 0; i < args.labels.size(); ++i) {
+    QE_CHECK(args.labels[i] >= 0 && args.labels[i] < args.decoder.rows, kOp, ": labels[", i,
+             "] is ", args.labels[i], ", expected 0 .. ", args.decoder.rows - 1);
+  }
+}
+
+}  // namespace
+
+int64_t mlm_loss_chunk_rows(int64_t vocab_size) {
+  const int64_t row_bytes = std::max<int64_t>(vocab_size, 1) * static_cast<int64_t>(sizeof(float));
+  return std::clamp(kLogitBytes / row_bytes, kMinChunkRows, kMaxChunkRows);
+}
+
+void mlm_logits(Context& ctx, const Tensor& hidden, const Tensor& decoder, const Tensor& bias,
+                const Tensor& logits) {
+  check_head(ctx, "mlm_logits", hidden, decoder, bias);
+  contract::check_matrix(ctx, "mlm_logits", "logits", logits, hidden.rows, decoder.rows);
+  gemm(ctx, {.a = hidden, .b = decoder, .b_transposed = true, .bias = bias, .c = logits});
+}
+
+void mlm_loss(Context& ctx, const MlmLoss& args) {
+  check_loss(ctx, args);
+  const int64_t n_rows = args.hidden.rows;
+  const int64_t vocab = args.decoder.rows;
+  const int64_t chunk = std::min(n_rows, mlm_loss_chunk_rows(vocab));
+  if (n_rows == 0) return;
+  const Scratch logits_scratch(*ctx.arena, static_cast<size_t>(chunk * vocab) * sizeof(float));
+  const Scratch losses(*ctx.arena, static_cast<size_t>(chunk) * sizeof(float));
+  const Scratch correct(*ctx.arena, static_cast<size_t>(chunk) * sizeof(int32_t));
+  for (int64_t begin = 0; begin < n_rows; begin += chunk) {
+    const int64_t n = std::min(chunk, n_rows - begin);
+    const Tensor logits = make_tensor(logits_scratch.data(), n, vocab, DType::kF32, ctx.device);
+    mlm_logits(ctx, args.hidden.row_range(begin, n), args.decoder, args.bias, logits);
+    const MlmLossRows rows{
+        .logits = logits,
+        .labels = args.labels.subspan(static_cast<size_t>(begin), static_cast<size_t>(n)),
+        .gradient = static_cast<bool>(args.d_hidden),
+        .row_loss = args.row_loss ? args.row_loss.col_range(begin, n) : Tensor{},
+        .totals = args.totals,
+        .losses = losses.f32(),
+        .correct = static_cast<int32_t*>(correct.data())};
+    QE_DISPATCH(ctx, mlm_loss_rows, ctx, rows);
+    if (!args.d_hidden) continue;
+    gemm(ctx, {.a = logits,
+               .b = args.decoder,
+               .b_transposed = false,
+               .c = args.d_hidden.row_range(begin, n)});
+  }
+}
+
+}  // namespace qe
