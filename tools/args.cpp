@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <iostream>
 
 #include "formats/run_config.h"
 #include "kernels/core/error.h"
@@ -131,6 +132,21 @@ Arguments parse_arguments(const Command& command, const std::vector<std::string>
     if (option.required && !arguments.has(option.name))
       throw UsageError(cat("--", option.name, " ", option.value, " is missing"));
   return arguments;
+}
+
+void for_each_text(const Arguments& arguments,
+                   const std::function<void(const std::string&)>& take) {
+  for (const std::string& text : arguments.positionals) take(text);
+  if (!arguments.positionals.empty()) return;
+  std::string line;
+  for (int64_t number = 1; std::getline(std::cin, line); ++number) {
+    if (!line.empty() && line.back() == '\r') line.pop_back();
+    try {
+      take(line);
+    } catch (const Error& error) {
+      fail("standard input: line ", number, ": ", error.what());
+    }
+  }
 }
 
 std::string command_help(const Command& command) {

@@ -5,6 +5,7 @@
 // The command line. Each command describes itself as data (Command); parsing, checking and --help
 // come from that description alone.
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <stdexcept>
@@ -59,6 +60,10 @@ struct Command {
 /// options; `-` inside a key reads as `_`. A setting whose value is missing, or a true|false
 /// setting that is not followed by one of these, is "true". Throws UsageError.
 Arguments parse_arguments(const Command& command, const std::vector<std::string>& words);
+
+/// Calls `take` with every text of a command: its positional arguments, or, when there are none,
+/// the lines of standard input. Errors of those lines say which line it was.
+void for_each_text(const Arguments& arguments, const std::function<void(const std::string&)>& take);
 
 /// Text of `qlora-engine COMMAND --help`, and of `qlora-engine --help`.
 std::string command_help(const Command& command);

@@ -3,6 +3,7 @@
 
 // qlora-engine: picks the command and turns exceptions into one line on stderr and an exit status.
 
+#include <algorithm>
 #include <exception>
 #include <iostream>
 #include <new>
@@ -47,7 +48,8 @@ int run(const std::vector<std::string>& words) {
   throw UsageError(qe::cat("unknown command \"", words[0], "\"; see qlora-engine --help"));
 }
 
-int fail_with(int status, const std::string& message) {
+int fail_with(int status, std::string message) {
+  std::replace(message.begin(), message.end(), '\n', ' ');  // one line, whatever a text contained
   std::cerr << "error: " << message << "\n";
   return status;
 }
