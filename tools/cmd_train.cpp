@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #include <cmath>
-#include <fstream>
 #include <iostream>
 #include <optional>
 
+#include "engine/train/batch_dump.h"
+#include "engine/train/loss_svg.h"
+#include "formats/atomic_write.h"
 #include "kernels/core/error.h"
 #include "tools/commands.h"
 #include "tools/run_report.h"
@@ -56,37 +58,22 @@ class TrainingView {
   std::optional<EvalMetrics> last_;
 };
 
-/// One JSON line per micro-batch, for comparing data and masks with other trainers.
-class BatchDump {
- public:
-  explicit BatchDump(const std::string& path) : path_(path), file_(path, std::ios::trunc) {
-    QE_CHECK(file_, path_, ": cannot create the file");
+/// The curve of the whole run, also of what came before a resume, from its log.
+void write_loss_curve(const RunConfig& config) {
+  const Json state = Json::parse_file(config.output_dir + "/trainer_state.json");
+  std::vector<LossPoint> training, evaluation;
+  for (const Json& entry : state.at("log_history").items()) {
+    const double step = entry.at("step").as_double();
+    const auto add = [&](const char* key, std::vector<LossPoint>& points) {
+      const Json* loss = entry.find(key);
+      if (loss && loss->is_number()) points.push_back({step, loss->as_double()});
+    };
+    add("loss", training);
+    add("eval_loss", evaluation);
   }
-  void write(int64_t step, int64_t micro_step, const PackedBatch& batch) {
-    Json line = Json::object();
-    line.set("step", step);
-    line.set("micro_step", micro_step);
-    line.set("sample_ids", list(batch.sample_ids));
-    line.set("cu_seqlens", list(batch.cu_seqlens));
-    line.set("token_ids", list(batch.token_ids));
-    line.set("type_ids", list(batch.type_ids));
-    line.set("position_ids", list(batch.position_ids));
-    line.set("label_rows", list(batch.label_rows));
-    line.set("labels", list(batch.labels));
-    file_ << line.dump() << "\n" << std::flush;
-    QE_CHECK(file_, path_, ": cannot write");
-  }
-
- private:
-  template <class T>
-  static Json list(const std::vector<T>& values) {
-    Json out = Json::array();
-    for (const T value : values) out.push_back(Json(static_cast<int64_t>(value)));
-    return out;
-  }
-  std::string path_;
-  std::ofstream file_;
-};
+  write_file_atomically(config.output_dir + "/loss.svg",
+                        loss_svg(config.output_dir, training, evaluation));
+}
 
 std::string result_text(const RunConfig& config, const TrainResult& result,
                         const std::optional<EvalMetrics>& evaluation) {
@@ -112,7 +99,7 @@ int run_train(const Arguments& arguments) {
   progress.line(summary_text(config, trainer.summary()) + "memory      " + human_bytes(n_bytes));
 
   TrainingView view(config, progress);
-  std::optional<BatchDump> dump;
+  std::optional<BatchDumpWriter> dump;
   if (arguments.has("dump_batches")) dump.emplace(arguments.text("dump_batches"));
   TrainEvents events;
   events.stop = &stop;
@@ -125,6 +112,7 @@ int run_train(const Arguments& arguments) {
     };
 
   const TrainResult result = trainer.train(events);
+  write_loss_curve(config);
   progress.clear();
   if (result.stopped) {
     progress.line(cat("stopped after update ", result.steps, " of ", result.total_steps,
