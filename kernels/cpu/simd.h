@@ -14,10 +14,11 @@
 //   arithmetic + - * / and fma(a, b, c) = a * b + c, fnma(a, b, c) = c - a * b, sqrt
 //              min(a, b) = a < b ? a : b and max(a, b) = a > b ? a : b (so b when either is NaN)
 //   compare    less less_equal equal (false for NaN); select(mask, a, b) = mask ? a : b;
-//              mask_and mask_or mask_bits (bit i = lane i)
+//              mask_and mask_or mask_bits (bit i = lane i); truth_int: all ones or 0 per lane
 //   integers   + - & | ^, shl<n> shr<n> (logical), mul_low and mul_high (of the 64-bit product),
 //              less_int (unsigned) equal_int; bits(Vec) and as_float(Int) reinterpret, to_float
-//              converts from int32; lookup16(load_table(p), index) = p[index & 15]
+//              converts from int32; round_f16 rounds fp32 to binary16 and back;
+//              lookup16(load_table(p), index) = p[index & 15]
 //   across     reduce_add and reduce_max: the fixed tree below
 //   transpose16: a 16 x 16 block from memory to memory
 //
@@ -84,6 +85,12 @@ QE_INLINE void store_first(float* p, Vec v, int64_t n) {
 
 QE_INLINE Vec abs(Vec a) { return as_float(bits(a) & set_int(0x7fffffffu)); }
 QE_INLINE Vec operator-(Vec a) { return as_float(bits(a) ^ set_int(0x80000000u)); }
+/// fp32 rounded to bfloat16 (nearest even) and back; not for NaN.
+QE_INLINE Vec round_bf16(Vec a) {
+  const Int b = bits(a);
+  const Int odd = shr<16>(b) & set_int(1u);
+  return as_float((b + set_int(0x7fffu) + odd) & set_int(0xffff0000u));
+}
 /// True for NaN and infinities.
 QE_INLINE Mask not_finite(Vec a) {
   return less_int(set_int(0x7f7fffffu), bits(a) & set_int(0x7fffffffu));

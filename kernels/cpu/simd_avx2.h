@@ -147,9 +147,15 @@ QE_INLINE Mask equal_int(Int a, Int b) {
   return {_mm256_castsi256_ps(_mm256_cmpeq_epi32(a.lo, b.lo)),
           _mm256_castsi256_ps(_mm256_cmpeq_epi32(a.hi, b.hi))};
 }
+QE_INLINE Int truth_int(Mask m) { return {_mm256_castps_si256(m.lo), _mm256_castps_si256(m.hi)}; }
 QE_INLINE Int bits(Vec a) { return {_mm256_castps_si256(a.lo), _mm256_castps_si256(a.hi)}; }
 QE_INLINE Vec as_float(Int a) { return {_mm256_castsi256_ps(a.lo), _mm256_castsi256_ps(a.hi)}; }
 QE_INLINE Vec to_float(Int a) { return {_mm256_cvtepi32_ps(a.lo), _mm256_cvtepi32_ps(a.hi)}; }
+
+QE_INLINE Vec round_f16(Vec a) {
+  return {_mm256_cvtph_ps(_mm256_cvtps_ph(a.lo, _MM_FROUND_TO_NEAREST_INT)),
+          _mm256_cvtph_ps(_mm256_cvtps_ph(a.hi, _MM_FROUND_TO_NEAREST_INT))};
+}
 
 struct Table16 {
   __m256 low, high;  // entries 0 .. 7, 8 .. 15

@@ -82,9 +82,14 @@ QE_INLINE Int mul_high(Int a, Int b) {
 }
 QE_INLINE Mask less_int(Int a, Int b) { return {_mm512_cmplt_epu32_mask(a.v, b.v)}; }
 QE_INLINE Mask equal_int(Int a, Int b) { return {_mm512_cmpeq_epi32_mask(a.v, b.v)}; }
+QE_INLINE Int truth_int(Mask m) { return {_mm512_movm_epi32(m.v)}; }
 QE_INLINE Int bits(Vec a) { return {_mm512_castps_si512(a.v)}; }
 QE_INLINE Vec as_float(Int a) { return {_mm512_castsi512_ps(a.v)}; }
 QE_INLINE Vec to_float(Int a) { return {_mm512_cvtepi32_ps(a.v)}; }
+
+QE_INLINE Vec round_f16(Vec a) {
+  return {_mm512_cvtph_ps(_mm512_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT))};
+}
 
 struct Table16 {
   __m512 v;

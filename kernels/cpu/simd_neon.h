@@ -155,6 +155,7 @@ QE_INLINE Mask less_int(Int a, Int b) {
 QE_INLINE Mask equal_int(Int a, Int b) {
   return each<Mask>([&](int i) { return vceqq_u32(a.v[i], b.v[i]); });
 }
+QE_INLINE Int truth_int(Mask m) { return Int{{m.v[0], m.v[1], m.v[2], m.v[3]}}; }
 QE_INLINE Int bits(Vec a) {
   return each<Int>([&](int i) { return vreinterpretq_u32_f32(a.v[i]); });
 }
@@ -163,6 +164,10 @@ QE_INLINE Vec as_float(Int a) {
 }
 QE_INLINE Vec to_float(Int a) {
   return each<Vec>([&](int i) { return vcvtq_f32_s32(vreinterpretq_s32_u32(a.v[i])); });
+}
+
+QE_INLINE Vec round_f16(Vec a) {
+  return each<Vec>([&](int i) { return vcvt_f32_f16(vcvt_f16_f32(a.v[i])); });
 }
 
 struct Table16 {

@@ -154,6 +154,9 @@ QE_INLINE Mask less_int(Int a, Int b) {
 QE_INLINE Mask equal_int(Int a, Int b) {
   return each<Mask>([&](int i) { return truth(a.lane[i] == b.lane[i]); });
 }
+QE_INLINE Int truth_int(Mask m) {
+  return each<Int>([&](int i) { return m.lane[i]; });
+}
 QE_INLINE Int bits(Vec a) {
   Int v;
   std::memcpy(v.lane, a.lane, sizeof v.lane);
@@ -166,6 +169,10 @@ QE_INLINE Vec as_float(Int a) {
 }
 QE_INLINE Vec to_float(Int a) {
   return each<Vec>([&](int i) { return static_cast<float>(static_cast<int32_t>(a.lane[i])); });
+}
+
+QE_INLINE Vec round_f16(Vec a) {
+  return each<Vec>([&](int i) { return from_f16(to_f16(a.lane[i])); });
 }
 
 struct Table16 {

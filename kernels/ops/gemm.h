@@ -16,12 +16,15 @@ struct Gemm {
   bool a_transposed = false;
   bool b_transposed = true;
   Tensor bias;         ///< (1, N) fp32 nullable: added last; only with kOverwrite
-  float alpha = 1.0f;  ///< multiplies a's elements before the chain
+  float alpha = 1.0f;  ///< multiplies b's elements before the chain
   Tensor c;            ///< (M, N) fp32. kAccumulate starts each chain from c instead of 0
   GradientMode mode = GradientMode::kOverwrite;
 };
 
-/// c = [c +] (alpha * op(a)) * op(b) [+ bias]. M, N or K may be 0.
+/// c = [c +] op(a) * (alpha * op(b)) [+ bias]. M, N or K may be 0. c overlaps no input.
 void gemm(Context& ctx, const Gemm& args);
+
+/// Scratch that gemm, matmul4_forward and matmul4_backward take for an (M, K) by (K, N) product.
+size_t gemm_workspace_bytes(const Context& ctx, int64_t m, int64_t n, int64_t k);
 
 }  // namespace qe

@@ -11,7 +11,7 @@
 // * nested_absmax[b / 256] + offset.
 
 #include <cstdint>
-#include <span>
+#include <string_view>
 
 #include "kernels/core/context.h"
 #include "kernels/core/quant_codebook.h"
@@ -39,11 +39,15 @@ struct Quant4Matrix {
   bool nested() const { return absmax_codes != nullptr; }
 };
 
+/// Throws Error (naming `op`) unless q's sizes, block size and dtype are ones this project knows
+/// and its pointers are there (they need not be while planning).
+void check_quant4(const Context& ctx, std::string_view op, const Quant4Matrix& q);
+
 /// Quantizes w (N, K; F32, F16 or BF16, contiguous) into `out`, whose buffers the caller owns and
 /// whose shape, type and block size are set. Scales are plain when out.absmax is set; else double
 /// quantization, which sets out.nested_offset and reads out.nested_map. Zero blocks get code 7
-/// (NF4) or 0 (FP4). Throws Error when w holds NaN or infinity. Scratch: 4 * n_blocks bytes when
-/// nested.
+/// (NF4) or 0 (FP4). Throws Error, naming the element, when w holds NaN or infinity. Scratch: 4 *
+/// n_blocks bytes when nested.
 void quantize4(Context& ctx, const Tensor& w, Quant4Matrix& out);
 
 /// out (N, K), F32, F16 or BF16: code[nibble] * scale in fp32, rounded once to q.dtype, then

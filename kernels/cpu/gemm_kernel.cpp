@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+
+// The matrix product's numeric code, compiled once per instruction set (simd.h has the rules).
+//
+// b is packed into panels of 16 columns (gemm_pack.h) and a into tiles of a few rows, one block of
+// 256 k's at a time; the micro-kernel keeps rows x panels accumulators in registers and runs over
+// the block's k's. Between blocks the chain rests in c: storing and loading fp32 changes nothing.
+// After K. Goto and R. van de Geijn, "Anatomy of high-performance matrix multiplication", 2008.
+
+#include "kernels/cpu/gemm_kernel.h"
+
+#include "kernels/cpu/gemm_pack.h"
+#include "kernels/cpu/simd.h"
+
+namespace qe::cpu::QE_ISA {
+namespace {
+
+// Rows of a full tile, and how many panels a tile of 1, 2, 3 or more rows covers: enough
+// independent chains to hide the latency of an FMA, no more than the registers hold.
+#if defined(QE_ISA_IS_avx512)
+constexpr int kTileRows = 12;
+constexpr int kPanelsOf[4] = {8, 6, 4, 2};
+#elif defined(QE_ISA_IS_avx2) || defined(QE_ISA_IS_neon)
+constexpr int kTileRows = 6;
+constexpr int kPanelsOf[4] = {4, 3, 2, 1};
+#else
+constexpr int kTileRows = 2;
+constexpr int kPanelsOf[4] = {1, 1, 1, 1};
+#endif
+static_assert(kGemmRows % kTileRows == 0);
+constexpr int panels_of(int rows) { return kPanelsOf[rows < 4 ? rows - 1 : 3]; }
+
+struct Tile {
+  int64_t depth;
+  const float* a;
+  int64_t a_row_stride;  // direct tiles only; packed ones are [k][row]
+  const float* b;
+  int64_t panel_stride;
+  float* c;
+  int64_t c_stride;
+  const float* bias;  // null: none
+  bool from_c;
+};
+
+// kDirect: rows of a are read where they are, a_row_stride apart; else a is packed.
+template <int kRows, int kPanels, bool kDirect>
+void tile(const Tile& t) {
+  Vec sum[kRows][kPanels];
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 8
+    for (int p = 0; p < kPanels; ++p) {
+      sum[i][p] = t.from_c ? load(t.c + i * t.c_stride + p * kGemmPanel) : zero();
+    }
+  }
+  const float* a = t.a;
+  const float* b = t.b;
+  for (int64_t k = 0; k < t.depth; ++k) {
+    Vec column[kPanels];
+#pragma GCC unroll 8
+    for (int p = 0; p < kPanels; ++p) column[p] = load(b + p * t.panel_stride);
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; ++i) {
+      const Vec row = set(kDirect ? a[i * t.a_row_stride] : a[i]);
+#pragma GCC unroll 8
+      for (int p = 0; p < kPanels; ++p) sum[i][p] = fma(row, column[p], sum[i][p]);
+    }
+    a += kDirect ? 1 : kRows;
+    b += kGemmPanel;
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 8
+    for (int p = 0; p < kPanels; ++p) {
+      const Vec value = t.bias != nullptr ? sum[i][p] + load(t.bias + p * kGemmPanel) : sum[i][p];
+      store(t.c + i * t.c_stride + p * kGemmPanel, value);
+    }
+  }
+}
+
+using TileFunction = void (*)(const Tile&);
+
+// Tiles of 1 .. kTileRows rows, over panels_of(rows) panels or over one.
+struct TileTable {
+  TileFunction wide[kTileRows + 1];
+  TileFunction narrow[kTileRows + 1];
+};
+
+template <bool kDirect, int kRows>
+constexpr void fill_tiles(TileTable& table) {
+  table.wide[kRows] = &tile<kRows, panels_of(kRows), kDirect>;
+  table.narrow[kRows] = &tile<kRows, 1, kDirect>;
+  if constexpr (kRows > 1) fill_tiles<kDirect, kRows - 1>(table);
+}
+template <bool kDirect>
+constexpr TileTable make_tiles() {
+  TileTable table{};
+  fill_tiles<kDirect, kTileRows>(table);
+  return table;
+}
+constexpr TileTable kPackedTiles = make_tiles<false>();
+constexpr TileTable kDirectTiles = make_tiles<true>();
+
+// A tile whose last panel reaches beyond the last column: through a buffer of full width.
+void edge_tile(TileFunction function, Tile t, int rows, int64_t columns) {
+  alignas(64) float c[kTileRows * kGemmPanel];
+  alignas(64) float bias[kGemmPanel] = {};
+  for (int i = 0; i < rows; ++i) {
+    for (int64_t j = 0; j < kGemmPanel; ++j) {
+      c[i * kGemmPanel + j] = t.from_c && j < columns ? t.c[i * t.c_stride + j] : 0.0f;
+    }
+  }
+  for (int64_t j = 0; t.bias != nullptr && j < columns; ++j) bias[j] = t.bias[j];
+  float* to = t.c;
+  const int64_t stride = t.c_stride;
+  t.c = c;
+  t.c_stride = kGemmPanel;
+  if (t.bias != nullptr) t.bias = bias;
+  function(t);
+  for (int i = 0; i < rows; ++i) {
+    for (int64_t j = 0; j < columns; ++j) to[i * stride + j] = c[i * kGemmPanel + j];
+  }
+}
+
+// One tile of rows by `columns` columns, panels_of(rows) panels at a time as long as they are full.
+void run_tile(const TileTable& tiles, Tile t, int rows, int64_t columns) {
+  const int64_t wide = panels_of(rows) * kGemmPanel;
+  int64_t done = 0;
+  const auto advance = [&](int64_t by) {
+    done += by;
+    t.b += by / kGemmPanel * t.panel_stride;
+    t.c += by;
+    if (t.bias != nullptr) t.bias += by;
+  };
+  while (columns - done >= wide) {
+    tiles.wide[rows](t);
+    advance(wide);
+  }
+  while (columns - done >= kGemmPanel) {
+    tiles.narrow[rows](t);
+    advance(kGemmPanel);
+  }
+  if (done < columns) edge_tile(tiles.narrow[rows], t, rows, columns - done);
+}
+
+// Rows [row, row + rows) of op(a), k's [k, k + depth), as [k][row].
+void pack_a_tile(const GemmProblem& g, int64_t row, int rows, int64_t k, int64_t depth,
+                 float* out) {
+  if (g.a_transposed) {
+    const float* from = g.a + k * g.a_stride + row;
+    for (int64_t i = 0; i < depth; ++i, from += g.a_stride, out += rows) {
+      for (int j = 0; j < rows; ++j) out[j] = from[j];
+    }
+    return;
+  }
+  for (int j = 0; j < rows; ++j) {
+    const float* from = g.a + (row + j) * g.a_stride + k;
+    for (int64_t i = 0; i < depth; ++i) out[i * rows + j] = from[i];
+  }
+}
+
+// K == 0: the empty chain.
+void fill_block(const GemmProblem& g, int64_t row_begin, int64_t row_end, int64_t col_begin,
+                int64_t col_end) {
+  if (g.accumulate) return;
+  for (int64_t i = row_begin; i < row_end; ++i) {
+    for (int64_t j = col_begin; j < col_end; ++j) {
+      g.c[i * g.c_stride + j] = g.bias != nullptr ? 0.0f + g.bias[j] : 0.0f;
+    }
+  }
+}
+
+struct Block {
+  const GemmProblem& g;
+  int64_t col_begin;
+  int64_t columns;
+  int64_t k_begin;
+  int64_t depth;
+  const float* b;  // packed
+  float* a;        // room for a packed block of a
+};
+
+// Rows [row_begin, row_begin + rows) by the block's columns and k's; rows <= kGemmRows.
+void run_rows(const Block& block, int64_t row_begin, int64_t rows, bool direct) {
+  const GemmProblem& g = block.g;
+  const bool last = block.k_begin + block.depth == g.k;
+  if (!direct) {
+    for (int64_t i = 0; i < rows; i += kTileRows) {
+      pack_a_tile(g, row_begin + i, static_cast<int>(at_most(rows - i, kTileRows)), block.k_begin,
+                  block.depth, block.a + i * block.depth);
+    }
+  }
+  Tile t{.depth = block.depth,
+         .a = nullptr,
+         .a_row_stride = g.a_stride,
+         .b = nullptr,
+         .panel_stride = block.depth * kGemmPanel,
+         .c = nullptr,
+         .c_stride = g.c_stride,
+         .bias = nullptr,
+         .from_c = g.accumulate || block.k_begin > 0};
+  const TileTable& tiles = direct ? kDirectTiles : kPackedTiles;
+  // A few panels of b stay in L1 while all tiles of a pass by; one tile alone takes all panels.
+  const int64_t step = rows > kTileRows ? panels_of(kTileRows) * kGemmPanel : block.columns;
+  for (int64_t j = 0; j < block.columns; j += step) {
+    const int64_t columns = at_most(block.columns - j, step);
+    for (int64_t i = 0; i < rows; i += kTileRows) {
+      const int tile_rows = static_cast<int>(at_most(rows - i, kTileRows));
+      t.a = direct ? g.a + (row_begin + i) * g.a_stride + block.k_begin : block.a + i * block.depth;
+      t.b = block.b + j * block.depth;
+      t.c = g.c + (row_begin + i) * g.c_stride + block.col_begin + j;
+      t.bias = last && g.bias != nullptr ? g.bias + block.col_begin + j : nullptr;
+      run_tile(tiles, t, tile_rows, columns);
+    }
+  }
+}
+
+}  // namespace
+
+void gemm_block(const GemmProblem& g, int64_t row_begin, int64_t row_end, int64_t col_begin,
+                int64_t col_end, float* scratch) {
+  if (g.k == 0) return fill_block(g, row_begin, row_end, col_begin, col_end);
+  // Packing a pays when many columns reuse it.
+  constexpr int64_t kDirectColumns = 64;
+  const int64_t wide = at_most(col_end - col_begin, kGemmColumns);
+  const bool direct = !g.a_transposed && wide <= kDirectColumns;
+  float* packed_b = scratch;
+  float* packed_a =
+      scratch + at_most(g.k, kGemmDepth) * ((wide + kGemmPanel - 1) / kGemmPanel * kGemmPanel);
+  for (int64_t j = col_begin; j < col_end; j += kGemmColumns) {
+    for (int64_t k = 0; k < g.k; k += kGemmDepth) {
+      const Block block{.g = g,
+                        .col_begin = j,
+                        .columns = at_most(col_end - j, kGemmColumns),
+                        .k_begin = k,
+                        .depth = at_most(g.k - k, kGemmDepth),
+                        .b = packed_b,
+                        .a = packed_a};
+      pack_b(g, PackRange{k, block.depth, j, block.columns}, packed_b);
+      for (int64_t i = row_begin; i < row_end; i += kGemmRows) {
+        run_rows(block, i, at_most(row_end - i, kGemmRows), direct);
+      }
+    }
+  }
+}
+
+}  // namespace qe::cpu::QE_ISA
