@@ -134,6 +134,7 @@ std::vector<std::vector<MaskAnswer>> FillMask::fill(const std::string& text, int
       for (size_t i = m * k; i < (m + 1) * static_cast<size_t>(k); ++i) {
         std::vector<int32_t> filled = encoding.ids;
         filled[some[m]] = ids[i];
+        if (tokenizer_.pad_id()) std::erase(filled, *tokenizer_.pad_id());
         best.push_back({scores[i], ids[i], tokenizer_.decode({ids[i]}, false),
                         tokenizer_.decode(filled, positions.size() == 1)});
       }

@@ -408,7 +408,8 @@ TrainResult Trainer::train(const TrainEvents& events) {
   if (state.step == 0 && schedule_.eval_steps > 0) evaluate_now();
   while (state.step < schedule_.total_steps) {
     const Clock::time_point step_start = Clock::now();
-    const int64_t n_micro = loader_->load_update(state.step, batches);
+    const int64_t n_micro = events.load_update ? events.load_update(state.step, batches)
+                                               : loader_->load_update(state.step, batches);
     step_state_.step = static_cast<int32_t>(state.step);
     step_state_.epoch = static_cast<uint32_t>(state.step / loader_->updates_per_epoch());
     step_state_.learning_rate = static_cast<float>(

@@ -29,6 +29,9 @@ struct TrainEvents {
   std::function<void(const std::string& folder)> on_checkpoint;
   /// Every micro-batch before it runs; step is 0-based.
   std::function<void(int64_t step, int64_t micro_step, const PackedBatch&)> on_batch;
+  /// Instead of the training data: fills the batches of a step and returns how many (a replayed
+  /// dump).
+  std::function<int64_t(int64_t step, std::vector<PackedBatch>&)> load_update;
   const std::atomic<bool>* stop = nullptr;  ///< set: save a checkpoint at the next step and return
 };
 

@@ -1,3 +1,8 @@
 # SPDX-License-Identifier: MIT
 # SPDX-FileCopyrightText: 2026 The qlora-engine authors
 
+qe_test(qe_engine_tests qe_engine
+  engine/golden_model_test.cpp
+  engine/lr_schedule_test.cpp
+  engine/memory_test.cpp
+  engine/tape_test.cpp)
