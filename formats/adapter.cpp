@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "formats/atomic_write.h"
+#include "formats/mapped_file.h"
 #include "formats/safetensors.h"
 #include "kernels/core/error.h"
 
@@ -274,7 +275,7 @@ std::string model_card(const AdapterConfig& config, size_t n_pairs) {
   if (!base.empty()) card += cat("- ", Json("base_model:adapter:" + base).dump(), "\n");
   card += "- lora\n- transformers\n---\n\n";
   card += "# LoRA adapter for masked language modelling\n\n";
-  card += cat("- Base model: ", base.empty() ? std::string("not recorded") : base, "\n");
+  card += cat("- Base model: ", base.empty() ? "not recorded" : Json(base).dump(), "\n");
   card += cat("- Rank ", config.r, ", alpha ", number(config.lora_alpha).dump(), ", dropout ",
               number(config.lora_dropout).dump(), "\n");
   card += cat("- Adapted modules: ", n_pairs, "\n\n");
@@ -305,21 +306,23 @@ void check_pairs(const std::string& folder, const AdapterConfig& config,
 }  // namespace
 
 Adapter read_adapter(const std::string& folder) {
-  const fs::path base(folder);
-  QE_CHECK(fs::is_directory(base), folder, ": no such folder");
-  QE_CHECK(fs::exists(base / kConfigFile), folder, ": no adapter here, expected ", kConfigFile);
-  QE_CHECK(fs::exists(base / kWeightsFile) || !fs::exists(base / kPickleFile), folder, ": only ",
-           kPickleFile, " is there, a Python pickle, which is not read; save the adapter as ",
-           kWeightsFile, " (save_pretrained does)");
-  QE_CHECK(fs::exists(base / kWeightsFile), folder, ": no adapter weights, expected ",
-           kWeightsFile);
+  const std::string config_path = (fs::path(folder) / kConfigFile).string();
+  const std::string weights_path = (fs::path(folder) / kWeightsFile).string();
+  QE_CHECK(folder_exists(folder), folder, ": no such folder");
+  QE_CHECK(file_exists(config_path), folder, ": no adapter here, expected ", kConfigFile);
+  if (!file_exists(weights_path)) {
+    QE_CHECK(!file_exists((fs::path(folder) / kPickleFile).string()), folder, ": only ",
+             kPickleFile, " is there, a Python pickle, which is not read; save the adapter as ",
+             kWeightsFile, " (save_pretrained does)");
+    fail(folder, ": no adapter weights, expected ", kWeightsFile);
+  }
   Adapter adapter;
-  adapter.config = read_config((base / kConfigFile).string());
-  const SafetensorsFile file((base / kWeightsFile).string());
+  adapter.config = read_config(config_path);
+  const SafetensorsFile file(weights_path);
   for (const auto& [module, halves] : collect_halves(file)) {
     adapter.pairs.push_back(read_pair(module, halves, adapter.config.r));
   }
-  QE_CHECK(!adapter.pairs.empty(), (base / kWeightsFile).string(), ": holds no LoRA pair");
+  QE_CHECK(!adapter.pairs.empty(), weights_path, ": holds no LoRA pair");
   return adapter;
 }
 

@@ -30,4 +30,9 @@ class MappedFile {
   size_t size_ = 0;
 };
 
+/// True when something other than a folder has this name. Never throws.
+bool file_exists(const std::string& path);
+/// True when a folder has this name. Never throws.
+bool folder_exists(const std::string& path);
+
 }  // namespace qe

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "formats/json.h"
+#include "formats/mapped_file.h"
 #include "kernels/core/error.h"
 
 namespace qe {
@@ -18,9 +19,9 @@ constexpr const char* kIndex = "model.safetensors.index.json";
 constexpr size_t kMaxIndexBytes = size_t{1} << 27;
 
 [[noreturn]] void fail_no_weights(const std::string& folder) {
-  QE_CHECK(fs::is_directory(folder), folder, ": no such folder");
+  QE_CHECK(folder_exists(folder), folder, ": no such folder");
   for (const char* pickle : {"pytorch_model.bin", "pytorch_model.bin.index.json"}) {
-    QE_CHECK(!fs::exists(fs::path(folder) / pickle), folder, ": only ", pickle,
+    QE_CHECK(!file_exists((fs::path(folder) / pickle).string()), folder, ": only ", pickle,
              " is there, a Python pickle, which is not read; save the model as safetensors "
              "(save_pretrained does)");
   }
@@ -41,12 +42,12 @@ void check_shard_name(const Json& value) {
 WeightFiles::WeightFiles(const std::string& folder) : folder_(folder) {
   const std::string single = (fs::path(folder) / kSingle).string();
   const std::string index_path = (fs::path(folder) / kIndex).string();
-  if (fs::exists(single)) {
+  if (file_exists(single)) {
     files_.push_back(std::make_unique<SafetensorsFile>(single));
     for (const auto& [name, tensor] : files_.back()->tensors()) tensors_.emplace(name, &tensor);
     return;
   }
-  if (!fs::exists(index_path)) fail_no_weights(folder);
+  if (!file_exists(index_path)) fail_no_weights(folder);
 
   const Json index = Json::parse_file(index_path, kMaxIndexBytes);
   std::map<std::string, const SafetensorsFile*> shards;
@@ -55,7 +56,7 @@ WeightFiles::WeightFiles(const std::string& folder) : folder_(folder) {
     const SafetensorsFile*& file = shards[shard.as_string()];
     if (!file) {
       const std::string path = (fs::path(folder) / shard.as_string()).string();
-      QE_CHECK(fs::exists(path), shard.where(), ": there is no file ", path);
+      QE_CHECK(file_exists(path), shard.where(), ": there is no file ", path);
       file = files_.emplace_back(std::make_unique<SafetensorsFile>(path)).get();
     }
     const auto found = file->tensors().find(name);

@@ -2,8 +2,14 @@
 # SPDX-FileCopyrightText: 2026 The qlora-engine authors
 
 qe_test(qe_formats_tests qe_formats
+  formats/adapter_test.cpp
   formats/atomic_write_test.cpp
+  formats/dataset/text_reader_test.cpp
+  formats/encoder_config_test.cpp
+  formats/families/bert_test.cpp
   formats/hash_test.cpp
   formats/json_test.cpp
   formats/mapped_file_test.cpp
-  formats/run_config_test.cpp)
+  formats/run_config_test.cpp
+  formats/safetensors_test.cpp
+  formats/weight_files_test.cpp)

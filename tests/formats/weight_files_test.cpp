@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#include "formats/weight_files.h"
+
+#include <doctest/doctest.h>
+
+#include "tests/support/temporary_folder.h"
+
+namespace qe {
+namespace {
+
+/// Writes a file with one-element tensors of these names; the i-th holds i + 1.
+void write_tensors(const std::string& path, const std::vector<std::string>& names) {
+  const std::vector<float> values = {1.0f, 2.0f, 3.0f, 4.0f};
+  std::vector<TensorToWrite> tensors;
+  for (size_t i = 0; i < names.size(); ++i) {
+    tensors.push_back({names[i], DType::kF32, {1}, &values[i]});
+  }
+  write_safetensors(path, tensors);
+}
+
+std::string open_error(const std::string& folder) {
+  return error_of([&] { WeightFiles weights(folder); });
+}
+
+TEST_CASE("WeightFiles opens a single file, which wins over an index") {
+  const TemporaryFolder folder;
+  write_tensors(folder.path() + "/model.safetensors", {"a", "b"});
+  folder.write("model.safetensors.index.json", "not even JSON");
+  const WeightFiles weights(folder.path());
+  CHECK(weights.folder() == folder.path());
+  CHECK(weights.tensors().size() == 2);
+  REQUIRE(weights.find("b"));
+  CHECK(weights.find("b")->to_f32() == std::vector<float>{2.0f});
+  CHECK(weights.find("c") == nullptr);
+}
+
+TEST_CASE("WeightFiles follows an index, also where a tensor is stored twice") {
+  const TemporaryFolder folder;
+  write_tensors(folder.path() + "/model-00001-of-00002.safetensors", {"a", "twice"});
+  write_tensors(folder.path() + "/model-00002-of-00002.safetensors", {"twice", "b"});
+  folder.write("model.safetensors.index.json",
+               R"({"metadata": {"total_size": 16}, "weight_map": {
+                 "a": "model-00001-of-00002.safetensors",
+                 "twice": "model-00002-of-00002.safetensors",
+                 "b": "model-00002-of-00002.safetensors"}})");
+  const WeightFiles weights(folder.path());
+  CHECK(weights.tensors().size() == 3);
+  CHECK(weights.find("a")->to_f32()[0] == 1.0f);
+  CHECK(weights.find("twice")->to_f32()[0] == 1.0f);
+  CHECK(*weights.find("twice")->file == folder.path() + "/model-00002-of-00002.safetensors");
+  CHECK(weights.find("b")->to_f32()[0] == 2.0f);
+}
+
+TEST_CASE("WeightFiles says what it looked for") {
+  const TemporaryFolder folder;
+  const std::string path = folder.path();
+  CHECK(open_error(path + "/none") == path + "/none: no such folder");
+  CHECK(open_error(path) ==
+        path + ": no weights, expected model.safetensors or model.safetensors.index.json");
+  folder.write("pytorch_model.bin", "x");
+  CHECK(open_error(path).starts_with(path + ": only pytorch_model.bin is there, a Python pickle"));
+}
+
+TEST_CASE("an index cannot name files outside its folder") {
+  const TemporaryFolder folder;
+  write_tensors(folder.write("outside.safetensors", ""), {"a"});
+  const std::string model = folder.path() + "/model";
+  const std::string index = "model/model.safetensors.index.json";
+  for (const std::string name :
+       {"../outside.safetensors", "/etc/passwd", "sub/x.safetensors", "..", ".", "",
+        "..\\\\outside.safetensors", "outside.safetensors\\u0000.x"}) {
+    CAPTURE(name);
+    folder.write(index, R"({"weight_map": {"a": ")" + name + "\"}}");
+    const std::string error = open_error(model);
+    CHECK(error.starts_with(model + "/model.safetensors.index.json: /weight_map/a: expected the "
+                                    "name of a file in the same folder, got \""));
+    CHECK(error.find('\n') == std::string::npos);
+  }
+}
+
+TEST_CASE("a broken index names file and key") {
+  const TemporaryFolder folder;
+  const std::string index = folder.path() + "/model.safetensors.index.json";
+  const auto error = [&](const std::string& content) {
+    folder.write("model.safetensors.index.json", content);
+    const std::string message = open_error(folder.path());
+    REQUIRE(message.starts_with(index + ": "));
+    return message.substr(index.size() + 2);
+  };
+  write_tensors(folder.path() + "/shard.safetensors", {"a"});
+  CHECK(error("{}") == "missing key \"weight_map\"");
+  CHECK(error("[]") == "expected an object, got []");
+  CHECK(error(R"({"weight_map": []})") == "/weight_map: expected an object, got []");
+  CHECK(error(R"({"weight_map": {"a": 1}})") == "/weight_map/a: expected a string, got 1");
+  CHECK(error(R"({"weight_map": {"a": "gone.safetensors"}})") ==
+        "/weight_map/a: there is no file " + folder.path() + "/gone.safetensors");
+  CHECK(error(R"({"weight_map": {"a": ")" + std::string(5000, 'x') + "\"}}")
+            .starts_with("/weight_map/a: there is no file "));
+  CHECK(error(R"({"weight_map": {"b": "shard.safetensors"}})") ==
+        "/weight_map/b: shard.safetensors has no such tensor");
+  folder.write("bad.safetensors", "short");
+  folder.write("model.safetensors.index.json", R"({"weight_map": {"a": "bad.safetensors"}})");
+  CHECK(open_error(folder.path()).starts_with(folder.path() + "/bad.safetensors: 5 bytes"));
+}
+
+}  // namespace
+}  // namespace qe
