@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#include "formats/tokenizer/wordpiece.h"
+
+#include <algorithm>
+#include <array>
+
+#include "formats/tokenizer/utf8.h"
+#include "kernels/core/error.h"
+
+// A candidate that ends inside a character is never in the vocabulary, whose tokens are valid
+// UTF-8: candidates can shrink byte by byte. The hashes of all prefixes come from one pass.
+
+namespace qe {
+
+WordPiece WordPiece::from_json(const Json& json) {
+  Options options;
+  if (const Json* unk = json.find("unk_token")) options.unk_token = unk->as_string();
+  if (const Json* prefix = json.find("continuing_subword_prefix")) {
+    options.continuing_subword_prefix = prefix->as_string();
+  }
+  if (const Json* limit = json.find("max_input_chars_per_word")) {
+    options.max_input_chars_per_word = limit->as_int();
+    QE_CHECK(options.max_input_chars_per_word >= 0, limit->where(), ": expected at least 0, got ",
+             options.max_input_chars_per_word);
+  }
+  const Json& vocab = json.at("vocab");
+  return WordPiece(Vocab::from_json(vocab), options, vocab.where());
+}
+
+WordPiece::WordPiece(Vocab vocab, Options options, const std::string& where)
+    : vocab_(std::move(vocab)), options_(std::move(options)) {
+  const std::optional<int32_t> unk = vocab_.id(options_.unk_token);
+  QE_CHECK(unk.has_value(), where, ": the unknown token \"", options_.unk_token,
+           "\" is not in the vocabulary");
+  unk_id_ = *unk;
+  for (int32_t id = 0; id < vocab_.id_end(); ++id) {
+    const std::string* token = vocab_.token(id);
+    if (token != nullptr && token->starts_with(options_.continuing_subword_prefix)) {
+      const size_t n_prefix = options_.continuing_subword_prefix.size();
+      continuations_.insert(std::string_view(*token).substr(n_prefix), id);
+    }
+  }
+}
+
+WordToken WordPiece::longest_match(std::string_view word, size_t begin) const {
+  constexpr size_t kHashes = 128;  // longer candidates are hashed one by one
+  const StringTable& table = begin == 0 ? vocab_.table() : continuations_;
+  const std::string_view rest = word.substr(begin, table.longest());
+  size_t length = rest.size();
+  for (; length > kHashes; --length) {
+    const std::string_view candidate = rest.substr(0, length);
+    const int32_t id = table.find(candidate);
+    if (id != StringTable::kNotFound) return {id, begin, begin + length};
+  }
+  std::array<uint32_t, kHashes> hashes;  // of the prefixes of 1, 2, ... bytes
+  uint64_t state = StringTable::kHashSeed;
+  for (size_t k = 0; k < length; ++k) {
+    state = StringTable::step(state, rest[k]);
+    hashes[k] = StringTable::finish(state);
+  }
+  for (; length > 0; --length) {
+    const int32_t id = table.find(rest.substr(0, length), hashes[length - 1]);
+    if (id != StringTable::kNotFound) return {id, begin, begin + length};
+  }
+  return {StringTable::kNotFound, begin, begin};
+}
+
+void WordPiece::tokenize(std::string_view word, std::vector<WordToken>& out) const {
+  const size_t n_before = out.size();
+  const auto limit = static_cast<size_t>(options_.max_input_chars_per_word);
+  bool known = word.size() <= limit || count_code_points(word) <= options_.max_input_chars_per_word;
+  for (size_t begin = 0; known && begin < word.size(); begin = out.back().end) {
+    const WordToken match = longest_match(word, begin);
+    known = match.id != StringTable::kNotFound;
+    if (known) out.push_back(match);
+  }
+  if (known) return;
+  out.resize(n_before);
+  out.push_back({unk_id_, 0, word.size()});
+}
+
+}  // namespace qe
