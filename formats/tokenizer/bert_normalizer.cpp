@@ -42,7 +42,7 @@ class Decomposer {
     char32_t parts[4];
     const int n = unicode::decompose_canonical(c, flags, parts);
     for (int k = 0; k < n; ++k) {
-      const uint8_t part_flags = n == 1 ? flags : table_.flags(parts[k]);
+      const uint8_t part_flags = parts[k] == c ? flags : table_.flags(parts[k]);
       const bool combining = part_flags & unicode::kCombining;
       if (!combining) sort_marks();
       parts_.push_back({parts[k], combining ? unicode::combining_class(parts[k]) : uint8_t{0},

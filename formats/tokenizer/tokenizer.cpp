@@ -97,7 +97,6 @@ class SequenceEncoder {
         out_.word_ids.push_back(n_words_);
       }
       ++n_words_;
-      // As the reference: checked after a word, never after an added token.
       full_ = limit_ > 0 && out_.size() >= limit_;
       if (full_) return;
     }
@@ -120,11 +119,12 @@ Encoding encode_texts(const TokenizerParts& parts, std::string_view text,
   QE_CHECK(options.max_length >= 0, "max_length: expected at least 0, got ", options.max_length);
   QE_CHECK(options.max_length == 0 || options.max_length >= n_added, "max_length ",
            options.max_length, " leaves no room for the ", n_added, " special tokens");
-  const auto limit = static_cast<size_t>(options.max_length);
+  // Of a pair both lengths must be known before cutting.
+  const auto limit = pair == nullptr ? static_cast<size_t>(options.max_length) : size_t{0};
   int64_t n_replaced = 0;
   TokenSequence first = SequenceEncoder(parts, limit).encode(text, n_replaced);
   TokenSequence second;
-  if (pair != nullptr) second = SequenceEncoder(parts, limit).encode(*pair, n_replaced);
+  if (pair != nullptr) second = SequenceEncoder(parts, 0).encode(*pair, n_replaced);
   TokenSequence* const other = pair != nullptr ? &second : nullptr;
   if (options.max_length > 0) truncate_longest_first(first, other, options.max_length - n_added);
   Encoding out = parts.post_processor.process(first, other, options.add_special_tokens);
