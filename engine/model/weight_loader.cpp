@@ -10,6 +10,8 @@
 namespace qe {
 namespace {
 
+constexpr const char* kScalesRow = "base: block scales";
+
 std::string shape_text(const std::vector<int64_t>& shape) {
   std::string text = "(";
   for (size_t i = 0; i < shape.size(); ++i) text += cat(i ? ", " : "", shape[i]);
@@ -170,17 +172,24 @@ class Loader {
                    .k = k,
                    .block_size = options_.block_size,
                    .dtype = DType::kF32};
-    const char* const scales = "base: block scales";
     q.codes = memory_.allocate_array<uint8_t>("base: 4-bit weights", q.n_code_bytes());
     if (options_.double_quant) {
-      q.absmax_codes = memory_.allocate_array<uint8_t>(scales, q.n_blocks());
-      q.nested_absmax = memory_.allocate_array<float>(scales, q.n_nested_blocks());
-      q.nested_map = kDynamicSignedValues;
+      q.absmax_codes = memory_.allocate_array<uint8_t>(kScalesRow, q.n_blocks());
+      q.nested_absmax = memory_.allocate_array<float>(kScalesRow, q.n_nested_blocks());
+      q.nested_map = dynamic_map();
     } else {
-      q.absmax = memory_.allocate_array<float>(scales, q.n_blocks());
+      q.absmax = memory_.allocate_array<float>(kScalesRow, q.n_blocks());
     }
     if (!memory_.planning()) quantize(stored, q);
     return q;
+  }
+
+  // The 8-bit code that all double-quantized weights of this model share.
+  const float* dynamic_map() {
+    if (dynamic_map_) return dynamic_map_;
+    dynamic_map_ = memory_.allocate_array<float>(kScalesRow, 256);
+    for (int i = 0; i < 256 && !memory_.planning(); ++i) dynamic_map_[i] = dynamic_map_value(i);
+    return dynamic_map_;
   }
 
   void quantize(const StoredTensor& stored, Quant4Matrix& q) {
@@ -212,6 +221,7 @@ class Loader {
   EncoderConfig config_;
   WeightFiles files_;
   std::map<std::string, const StoredTensor*> tensors_;
+  float* dynamic_map_ = nullptr;
   int next_id_ = 0;
 };
 

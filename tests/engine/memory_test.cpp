@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "engine/memory/planning.h"
+#include "kernels/core/error.h"
 
 namespace qe {
 
