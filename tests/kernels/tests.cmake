@@ -1,4 +1,16 @@
 # SPDX-License-Identifier: MIT
 # SPDX-FileCopyrightText: 2026 The qlora-engine authors
 qe_test(qe_kernels_tests qe_kernels
-  kernels/simd_test.cpp)
+  kernels/activation_test.cpp
+  kernels/adamw_test.cpp
+  kernels/attention_test.cpp
+  kernels/contract_test.cpp
+  kernels/dropout_test.cpp
+  kernels/embedding_test.cpp
+  kernels/gemm_test.cpp
+  kernels/layernorm_test.cpp
+  kernels/mlm_loss_test.cpp
+  kernels/quant4_test.cpp
+  kernels/reduce_test.cpp
+  kernels/simd_test.cpp
+  kernels/topk_test.cpp)

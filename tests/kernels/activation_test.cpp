@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#include "kernels/ops/activation.h"
+
+#include <algorithm>
+
+#include "tests/reference/activation.h"
+#include "tests/support/op_variants.h"
+
+namespace qe {
+namespace {
+
+using test::Doubles;
+using test::Matrix;
+using test::run_planned;
+
+struct Case {
+  Activation f;
+  reference::ValueAndSlope (*reference)(double);
+};
+constexpr Case kCases[] = {{Activation::kGelu, reference::gelu},
+                           {Activation::kGeluTanh, reference::gelu_tanh},
+                           {Activation::kRelu, reference::relu},
+                           {Activation::kSilu, reference::silu}};
+
+TEST_CASE("the references' slopes are those of their values") {
+  constexpr double kStep = 1e-6;
+  for (const Case& c : kCases) {
+    for (const double x : {-4.0, -1.3, -0.2, 0.3, 0.9, 2.5, 5.0}) {
+      const double slope =
+          (c.reference(x + kStep).value - c.reference(x - kStep).value) / (2 * kStep);
+      CHECK(c.reference(x).slope == doctest::Approx(slope).epsilon(1e-8));
+    }
+  }
+}
+
+TEST_CASE("activations match float64") {
+  for (const Case& c : kCases) {
+    for (const int64_t cols : {1, 15, 16, 17, 129}) {
+      const int64_t rows = 7;
+      Matrix x = Matrix::random(rows, cols, 3, cols + 5);
+      for (int64_t t = 0; t < rows; ++t) {
+        for (int64_t i = 0; i < cols; ++i) x.at(t, i) *= 6.0f;
+      }
+      Matrix dy = Matrix::random(rows, cols, 4, cols + 2);
+      Matrix y(rows, cols, cols + 1);
+      Matrix dx(rows, cols);
+      run_planned(2, [&](Context& ctx) {
+        activation_forward(ctx, c.f, x.view(), y.view());
+        activation_backward(ctx, c.f, x.view(), dy.view(), dx.view());
+      });
+      Doubles value, gradient;
+      for (int64_t t = 0; t < rows; ++t) {
+        for (int64_t i = 0; i < cols; ++i) {
+          const reference::ValueAndSlope at = c.reference(static_cast<double>(x.at(t, i)));
+          value.push_back(at.value);
+          gradient.push_back(at.slope * static_cast<double>(dy.at(t, i)));
+        }
+      }
+      CHECK(test::relative_error(y, value) < 3e-7);
+      CHECK(test::relative_error(dx, gradient) < 3e-7);
+    }
+  }
+}
+
+TEST_CASE("activations far out, in place, and of NaN") {
+  for (const Case& c : kCases) {
+    Matrix x(1, 6);
+    const float far[6] = {-1e30f, -200.0f, -0.0f, 200.0f, 1e30f, std::nanf("")};
+    for (int64_t i = 0; i < 6; ++i) x.at(0, i) = far[i];
+    Matrix dy(1, 6);
+    for (int64_t i = 0; i < 6; ++i) dy.at(0, i) = 1.0f;
+    Matrix y(1, 6);
+    run_planned(1, [&](Context& ctx) {
+      activation_backward(ctx, c.f, x.view(), dy.view(), dy.view());
+      activation_forward(ctx, c.f, x.view(), y.view());
+      activation_forward(ctx, c.f, x.view(), x.view());
+    });
+    const double slope_at_zero = c.reference(-0.0).slope;
+    const double expected_slope[5] = {0.0, 0.0, slope_at_zero, 1.0, 1.0};
+    for (int64_t i = 0; i < 5; ++i) {
+      CHECK(y.at(0, i) == std::max(far[i], 0.0f));
+      CHECK(x.at(0, i) == y.at(0, i));
+      // Planning made no launch, so dy was replaced once.
+      CHECK(static_cast<double>(dy.at(0, i)) == expected_slope[i]);
+    }
+    CHECK(std::isnan(y.at(0, 5)));
+    CHECK(std::isnan(dy.at(0, 5)));
+  }
+}
+
+TEST_CASE("activations give the same bits everywhere") {
+  Matrix x = Matrix::random(19, 1003, 9);
+  Matrix dy = Matrix::random(19, 1003, 10);
+  for (const Case& c : kCases) {
+    test::check_same_everywhere([&](int n_threads) {
+      Matrix y(19, 1003);
+      Matrix dx(19, 1003);
+      run_planned(n_threads, [&](Context& ctx) {
+        activation_forward(ctx, c.f, x.view(), y.view());
+        activation_backward(ctx, c.f, x.view(), dy.view(), dx.view());
+      });
+      std::vector<uint32_t> bits;
+      test::append_bits(bits, y);
+      test::append_bits(bits, dx);
+      return bits;
+    });
+  }
+}
+
+}  // namespace
+}  // namespace qe

@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#include "kernels/ops/attention.h"
+
+#include <numeric>
+
+#include "tests/reference/attention.h"
+#include "tests/reference/dropout.h"
+#include "tests/support/op_variants.h"
+
+namespace qe {
+namespace {
+
+using test::Doubles;
+using test::Matrix;
+using test::run_planned;
+
+constexpr StepState kStep{.seed = 31, .epoch = 4};
+
+// A packed batch with forward's and backward's results.
+struct Batch {
+  std::vector<int32_t> starts = {0};
+  std::vector<uint32_t> samples;
+  AttentionShape shape;
+  Matrix qkv, d_out, out, lse, d_qkv;
+
+  Batch(const std::vector<int32_t>& lengths, int64_t n_heads, int64_t head_dim, float p)
+      : qkv(0, 1), d_out(0, 1), out(0, 1), lse(0, 1), d_qkv(0, 1) {
+    for (const int32_t length : lengths) {
+      samples.push_back(100 + static_cast<uint32_t>(samples.size()));
+      starts.push_back(starts.back() + length);
+    }
+    const int64_t rows = starts.back();
+    const int64_t cols = n_heads * head_dim;
+    qkv = Matrix::random(rows, 3 * cols, 1, 3 * cols + 5);
+    d_out = Matrix::random(rows, cols, 2, cols + 3);
+    out = Matrix(rows, cols, cols + 1);
+    lse = Matrix(rows, n_heads, n_heads + 2);
+    d_qkv = Matrix(rows, 3 * cols, 3 * cols + 7);
+    for (int64_t i = 0; i < rows; ++i) {
+      // Scores of a few units: softmax rows that are neither flat nor one-hot.
+      for (int64_t j = 0; j < 3 * cols; ++j) qkv.at(i, j) *= 2.5f;
+    }
+    shape = {.max_length = *std::max_element(lengths.begin(), lengths.end()),
+             .n_heads = n_heads,
+             .head_dim = head_dim,
+             .scale = 1.0f / std::sqrt(static_cast<float>(head_dim)),
+             .dropout_p = p,
+             .layer = 2};
+  }
+  void run(int n_threads) {
+    shape.cu_seqlens = starts;
+    shape.sample_ids = samples;
+    run_planned(n_threads, kStep, [&](Context& ctx) {
+      attention_forward(ctx, shape, qkv.view(), out.view(), lse.view());
+      attention_backward(ctx, shape, qkv.view(), out.view(), lse.view(), d_out.view(),
+                         d_qkv.view());
+    });
+  }
+  std::vector<uint32_t> bits() const {
+    std::vector<uint32_t> all;
+    for (const Matrix* m : {&out, &lse, &d_qkv}) test::append_bits(all, *m);
+    return all;
+  }
+};
+
+// Columns [col, col + n) of the rows of one sequence.
+Doubles slice(const Matrix& m, int64_t row, int64_t n_rows, int64_t col, int64_t n) {
+  Doubles out;
+  for (int64_t i = row; i < row + n_rows; ++i) {
+    for (int64_t j = col; j < col + n; ++j) out.push_back(static_cast<double>(m.at(i, j)));
+  }
+  return out;
+}
+
+reference::AttentionInput reference_input(const Batch& b, size_t sequence, int64_t head) {
+  const int64_t row = b.starts[sequence];
+  const int64_t n = b.starts[sequence + 1] - row;
+  const int64_t dim = b.shape.head_dim;
+  const int64_t cols = b.shape.n_heads * dim;
+  return {.length = static_cast<size_t>(n),
+          .dim = static_cast<size_t>(dim),
+          .scale = static_cast<double>(b.shape.scale),
+          .q = slice(b.qkv, row, n, head * dim, dim),
+          .k = slice(b.qkv, row, n, cols + head * dim, dim),
+          .v = slice(b.qkv, row, n, 2 * cols + head * dim, dim),
+          .keep_scale = [&b, sequence, head](size_t query, size_t key) {
+            return reference::keep_scale(
+                {kStep.seed, RandomPurpose::kAttentionDropout, b.samples[sequence], kStep.epoch,
+                 b.shape.layer, static_cast<uint32_t>(head), static_cast<uint32_t>(query),
+                 static_cast<uint32_t>(key)},
+                static_cast<double>(b.shape.dropout_p));
+          }};
+}
+
+void check_against_reference(const Batch& b) {
+  CHECK(b.out.guards_intact());
+  CHECK(b.lse.guards_intact());
+  CHECK(b.d_qkv.guards_intact());
+  const int64_t dim = b.shape.head_dim;
+  const int64_t cols = b.shape.n_heads * dim;
+  for (size_t s = 0; s + 1 < b.starts.size(); ++s) {
+    const int64_t row = b.starts[s];
+    const int64_t n = b.starts[s + 1] - row;
+    for (int64_t head = 0; head < b.shape.n_heads; ++head) {
+      CAPTURE(n);
+      CAPTURE(head);
+      const reference::AttentionInput in = reference_input(b, s, head);
+      const reference::AttentionOutput out = reference::attention(in);
+      const reference::AttentionGradient gradient =
+          reference::attention_gradient(in, slice(b.d_out, row, n, head * dim, dim));
+      CHECK(test::relative_error(slice(b.out, row, n, head * dim, dim), out.out) < 2e-6);
+      CHECK(test::relative_error(slice(b.lse, row, n, head, 1), out.lse) < 1e-6);
+      const auto part = [&](int64_t at) {
+        return slice(b.d_qkv, row, n, at * cols + head * dim, dim);
+      };
+      CHECK(test::relative_error(part(2), gradient.dv) < 3e-6);
+      if (n == 1) {  // one key: the probability is 1 whatever q and k are
+        for (const int64_t at : {0, 1}) {
+          for (const double v : part(at)) CHECK(std::fabs(v) < 1e-5);
+        }
+      } else {  // dP - D cancels
+        CHECK(test::relative_error(part(0), gradient.dq) < 1e-5);
+        CHECK(test::relative_error(part(1), gradient.dk) < 1e-5);
+      }
+    }
+  }
+}
+
+TEST_CASE("the reference's gradients are those of its value") {
+  Batch b({9}, 1, 4, 0.3f);
+  reference::AttentionInput in = reference_input(b, 0, 0);
+  const Doubles d_out = slice(b.d_out, 0, 9, 0, 4);
+  const reference::AttentionGradient gradient = reference::attention_gradient(in, d_out);
+  const auto value = [&] {
+    const Doubles out = reference::attention(in).out;
+    return std::inner_product(out.begin(), out.end(), d_out.begin(), 0.0);
+  };
+  constexpr double kDelta = 1e-6;
+  const auto check = [&](Doubles& input, const Doubles& slopes) {
+    for (size_t i = 0; i < input.size(); ++i) {
+      const double at = input[i];
+      input[i] = at + kDelta;
+      const double up = value();
+      input[i] = at - kDelta;
+      const double down = value();
+      input[i] = at;
+      CHECK(std::fabs(slopes[i] - (up - down) / (2 * kDelta)) < 1e-8);
+    }
+  };
+  check(in.q, gradient.dq);
+  check(in.k, gradient.dk);
+  check(in.v, gradient.dv);
+}
+
+TEST_CASE("attention matches float64 for all head sizes") {
+  for (const int64_t dim : {1, 16, 24, 32, 64, 80}) {
+    for (const float p : {0.0f, 0.15f}) {
+      CAPTURE(dim);
+      CAPTURE(p);
+      Batch b({1, 17, 40, 2}, 2, dim, p);
+      b.run(2);
+      check_against_reference(b);
+    }
+  }
+}
+
+TEST_CASE("attention matches float64 for awkward lengths") {
+  for (const std::vector<int32_t>& lengths :
+       {std::vector<int32_t>{1}, {127}, {128}, {129}, {64, 65, 63}, {300, 1, 2, 3, 5, 1, 16, 4}}) {
+    CAPTURE(lengths[0]);
+    for (const float p : {0.0f, 0.1f}) {
+      Batch b(lengths, 1, 24, p);
+      b.run(2);
+      check_against_reference(b);
+    }
+  }
+}
+
+TEST_CASE("attention skips empty sequences and empty batches") {
+  Batch b({0, 20, 0, 3, 0}, 2, 16, 0.0f);
+  b.run(2);
+  check_against_reference(b);
+  Batch none({0}, 2, 16, 0.0f);
+  none.run(2);
+  CHECK(none.bits().empty());
+}
+
+TEST_CASE("attention of large scores stays finite and sharp") {
+  Batch b({33}, 1, 16, 0.0f);
+  for (int64_t i = 0; i < 33; ++i) {
+    for (int64_t j = 0; j < 32; ++j) b.qkv.at(i, j) *= 40.0f;
+  }
+  b.run(1);
+  const reference::AttentionOutput out = reference::attention(reference_input(b, 0, 0));
+  // Scores of thousands are rounded to 1e-4 or so, and so are probabilities, relatively.
+  CHECK(test::relative_error(b.out, out.out) < 1e-3);
+  for (const double v : test::doubles(b.d_qkv)) CHECK(std::isfinite(v));
+}
+
+TEST_CASE("dropout of attention: its share, and the same mask for any packing") {
+  Batch together({50, 30, 129}, 2, 16, 0.3f);
+  together.run(2);
+  // The middle sample alone must give the same bits.
+  Batch alone({30}, 2, 16, 0.3f);
+  alone.samples = {together.samples[1]};
+  for (int64_t i = 0; i < 30; ++i) {
+    for (int64_t j = 0; j < 96; ++j) alone.qkv.at(i, j) = together.qkv.at(50 + i, j);
+    for (int64_t j = 0; j < 32; ++j) alone.d_out.at(i, j) = together.d_out.at(50 + i, j);
+  }
+  alone.run(1);
+  for (int64_t i = 0; i < 30; ++i) {
+    for (int64_t j = 0; j < 32; ++j) CHECK(alone.out.at(i, j) == together.out.at(50 + i, j));
+    for (int64_t j = 0; j < 96; ++j) CHECK(alone.d_qkv.at(i, j) == together.d_qkv.at(50 + i, j));
+  }
+  // With v = 1 and equal scores an output is (kept keys) / ((1 - p) length).
+  const int32_t n = 200;
+  Batch share({n}, 1, 16, 0.3f);
+  for (int64_t i = 0; i < n; ++i) {
+    for (int64_t j = 0; j < 48; ++j) share.qkv.at(i, j) = j < 32 ? 0.0f : 1.0f;
+  }
+  share.run(1);
+  double mean = 0.0;
+  for (int64_t i = 0; i < n; ++i) mean += static_cast<double>(share.out.at(i, 0)) / n;
+  const double sigma = std::sqrt(0.3 / 0.7) / n;
+  CHECK(std::fabs(mean - 1.0) < 5 * sigma);
+  CHECK(std::fabs(mean - 1.0) > 0.0);
+}
+
+TEST_CASE("attention's backward is the slope of its forward, with dropout") {
+  // Finite differences of the op itself: the mask must be the same in both directions.
+  Batch b({21}, 1, 16, 0.4f);
+  b.run(1);
+  const auto value = [&] {
+    double sum = 0.0;
+    run_planned(1, kStep, [&](Context& ctx) {
+      attention_forward(ctx, b.shape, b.qkv.view(), b.out.view(), b.lse.view());
+    });
+    for (int64_t i = 0; i < 21; ++i) {
+      for (int64_t j = 0; j < 16; ++j) {
+        sum += static_cast<double>(b.out.at(i, j)) * static_cast<double>(b.d_out.at(i, j));
+      }
+    }
+    return sum;
+  };
+  constexpr float kDelta = 1e-2f;
+  double largest = 0.0;
+  for (int64_t j = 0; j < 48; ++j) {
+    const int64_t row = (j * 5) % 21;
+    const float at = b.qkv.at(row, j);
+    b.qkv.at(row, j) = at + kDelta;
+    const double up = value();
+    b.qkv.at(row, j) = at - kDelta;
+    const double down = value();
+    b.qkv.at(row, j) = at;
+    const double slope = (up - down) / (2.0 * static_cast<double>(kDelta));
+    CHECK(std::fabs(slope - static_cast<double>(b.d_qkv.at(row, j))) < 2e-3);
+    largest = std::max(largest, std::fabs(slope));
+  }
+  CHECK(largest > 0.1);
+}
+
+TEST_CASE("attention gives the same bits everywhere") {
+  for (const float p : {0.0f, 0.1f}) {
+    test::check_same_everywhere([&](int n_threads) {
+      Batch b({140, 7, 33}, 2, 24, p);
+      b.run(n_threads);
+      return b.bits();
+    });
+  }
+}
+
+TEST_CASE("attention's scratch grows with the length, not its square") {
+  ThreadPool threads(2);
+  const Context ctx{.threads = &threads};
+  const auto bytes = [&](int64_t length, bool backward) {
+    const std::vector<int32_t> starts = {0, static_cast<int32_t>(length)};
+    return attention_workspace_bytes(
+        ctx,
+        {.cu_seqlens = starts, .max_length = length, .n_heads = 12, .head_dim = 64, .scale = 1.0f},
+        backward);
+  };
+  for (const bool backward : {false, true}) {
+    CHECK(bytes(8192, backward) < 2.1 * static_cast<double>(bytes(4096, backward)));
+    CHECK(bytes(8192, backward) < 40u << 20);
+  }
+}
+
+TEST_CASE("attention's contract") {
+  Batch b({5, 6}, 2, 16, 0.0f);
+  const auto error = [&] { return test::error_of([&] { b.run(1); }); };
+  b.shape.max_length = 5;
+  CHECK(error() == "attention_forward: sequence 1 has 6 tokens, expected 0 .. max_length = 5");
+  b.shape.max_length = 6;
+  b.starts.back() = 10;
+  CHECK(error() == "attention_forward: cu_seqlens ends at 10, but there are 11 rows");
+  b.starts.back() = 11;
+  b.shape.head_dim = 8;
+  CHECK(error() == "attention_forward: expected qkv of 11 x 48, got 11 x 96");
+  b.shape.head_dim = 16;
+  b.shape.dropout_p = 0.1f;
+  b.samples.pop_back();
+  CHECK(error() == "attention_forward: expected 2 sample_ids, got 1");
+}
+
+}  // namespace
+}  // namespace qe

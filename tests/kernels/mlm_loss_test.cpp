@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#include "kernels/ops/mlm_loss.h"
+
+#include "tests/reference/mlm_loss.h"
+#include "tests/support/op_variants.h"
+
+namespace qe {
+namespace {
+
+using test::Doubles;
+using test::Matrix;
+using test::run_planned;
+
+constexpr StepState kStep{.loss_scale = 8.0f, .inverse_labels = 0.125f};
+
+// A head with its labelled rows.
+struct Problem {
+  int64_t rows, cols, vocab;
+  Matrix hidden, decoder, bias;
+  std::vector<uint16_t> halves;
+  DType dtype;
+  std::vector<int32_t> labels;
+
+  Problem(int64_t n_rows, int64_t n_cols, int64_t n_vocab, DType type = DType::kF32)
+      : rows(n_rows),
+        cols(n_cols),
+        vocab(n_vocab),
+        hidden(Matrix::random(rows, cols, 1, cols + 3)),
+        decoder(Matrix::random(vocab, cols, 2)),
+        bias(Matrix::random(1, vocab, 3)),
+        dtype(type) {
+    test::Random random(4);
+    for (int64_t i = 0; i < rows; ++i) {
+      labels.push_back(static_cast<int32_t>(random.next() % static_cast<uint64_t>(vocab)));
+    }
+    if (type == DType::kF32) return;
+    for (int64_t v = 0; v < vocab; ++v) {
+      for (int64_t c = 0; c < cols; ++c) {
+        const bool f16 = type == DType::kF16;
+        halves.push_back(f16 ? to_f16(decoder.at(v, c)) : to_bf16(decoder.at(v, c)));
+        decoder.at(v, c) = f16 ? from_f16(halves.back()) : from_bf16(halves.back());
+      }
+    }
+  }
+  Tensor decoder_view() {
+    return dtype == DType::kF32 ? decoder.view() : make_tensor(halves.data(), vocab, cols, dtype);
+  }
+  Doubles logits(int64_t row) const {
+    Doubles out;
+    for (int64_t v = 0; v < vocab; ++v) {
+      double sum = static_cast<double>(bias.at(0, v));
+      for (int64_t c = 0; c < cols; ++c) {
+        sum += static_cast<double>(hidden.at(row, c)) * static_cast<double>(decoder.at(v, c));
+      }
+      out.push_back(sum);
+    }
+    return out;
+  }
+};
+
+struct Outputs {
+  Matrix d_hidden, row_loss;
+  MlmTotals totals;
+  explicit Outputs(const Problem& p) : d_hidden(p.rows, p.cols, p.cols + 2), row_loss(1, p.rows) {}
+};
+
+void run(int n_threads, Problem& p, Outputs& o) {
+  run_planned(n_threads, kStep, [&](Context& ctx) {
+    mlm_loss(ctx, {.hidden = p.hidden.view(),
+                   .decoder = p.decoder_view(),
+                   .bias = p.bias.view(),
+                   .labels = p.labels,
+                   .d_hidden = o.d_hidden.view(),
+                   .row_loss = o.row_loss.view(),
+                   .totals = &o.totals});
+  });
+}
+
+TEST_CASE("the reference's gradient is that of its loss") {
+  const Doubles logits = {0.1, 2.0, -1.0, 0.7};
+  constexpr double kDelta = 1e-6;
+  for (size_t i = 0; i < 4; ++i) {
+    Doubles up = logits;
+    Doubles down = logits;
+    up[i] += kDelta;
+    down[i] -= kDelta;
+    const double slope =
+        (reference::cross_entropy(up, 2).loss - reference::cross_entropy(down, 2).loss) /
+        (2 * kDelta);
+    CHECK(reference::cross_entropy(logits, 2).d_logits[i] == doctest::Approx(slope).epsilon(1e-7));
+  }
+}
+
+TEST_CASE("mlm_loss matches float64, whatever the decoder's type") {
+  for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
+    for (const auto& [rows, cols, vocab] : {std::tuple<int64_t, int64_t, int64_t>{1, 16, 17},
+                                            {37, 48, 1003},
+                                            {3, 5, 1},
+                                            {9, 20, 16}}) {
+      CAPTURE(rows);
+      CAPTURE(vocab);
+      Problem p(rows, cols, vocab, dtype);
+      Outputs o(p);
+      run(2, p, o);
+      Doubles losses, d_hidden;
+      double total = 0.0;
+      int64_t n_correct = 0;
+      for (int64_t i = 0; i < rows; ++i) {
+        const reference::CrossEntropy row = reference::cross_entropy(
+            p.logits(i), static_cast<size_t>(p.labels[static_cast<size_t>(i)]));
+        losses.push_back(row.loss);
+        total += row.loss;
+        n_correct += row.correct;
+        for (int64_t c = 0; c < cols; ++c) {
+          double sum = 0.0;
+          for (int64_t v = 0; v < vocab; ++v) {
+            sum += row.d_logits[static_cast<size_t>(v)] * static_cast<double>(p.decoder.at(v, c));
+          }
+          d_hidden.push_back(sum * 8.0 * 0.125);
+        }
+      }
+      if (vocab > 1) {
+        CHECK(test::relative_error(o.row_loss, losses) < 1e-6);
+        CHECK(test::relative_error(o.d_hidden, d_hidden) < 3e-6);
+      } else {  // one word: certain
+        for (const double v : test::doubles(o.d_hidden)) CHECK(v == 0.0);
+      }
+      CHECK(o.totals.loss == doctest::Approx(total).epsilon(1e-6));
+      CHECK(o.totals.n_labels == rows);
+      CHECK(o.totals.n_correct == n_correct);
+    }
+  }
+}
+
+TEST_CASE("chunks of rows change nothing") {
+  const int64_t vocab = 30000;  // 512 rows of logits at a time
+  REQUIRE(mlm_loss_chunk_rows(vocab) == 512);
+  Problem p(515, 4, vocab);
+  Outputs o(p);
+  run(2, p, o);
+  // The last rows, which are in the second chunk, alone.
+  Matrix d_hidden(4, 4);
+  Matrix row_loss(1, 4);
+  run_planned(1, kStep, [&](Context& ctx) {
+    mlm_loss(ctx, {.hidden = p.hidden.view().row_range(511, 4),
+                   .decoder = p.decoder_view(),
+                   .bias = p.bias.view(),
+                   .labels = std::span(p.labels).subspan(511),
+                   .d_hidden = d_hidden.view(),
+                   .row_loss = row_loss.view()});
+  });
+  double total = 0.0;
+  for (int64_t i = 0; i < 515; ++i) total += static_cast<double>(o.row_loss.at(0, i));
+  CHECK(o.totals.loss == total);
+  for (int64_t i = 0; i < 4; ++i) {
+    CHECK(row_loss.at(0, i) == o.row_loss.at(0, 511 + i));
+    for (int64_t c = 0; c < 4; ++c) CHECK(d_hidden.at(i, c) == o.d_hidden.at(511 + i, c));
+  }
+  CHECK(mlm_loss_chunk_rows(1) == 512);
+  CHECK(mlm_loss_chunk_rows(250002) == 67);
+  CHECK(mlm_loss_chunk_rows(100000000) == 16);
+}
+
+TEST_CASE("a loss without labelled rows, without gradient, and of equal logits") {
+  Problem none(0, 8, 30);
+  Outputs o(none);
+  run(2, none, o);
+  CHECK(o.totals.n_labels == 0);
+  CHECK(o.totals.loss == 0.0);
+
+  Problem p(20, 8, 30);
+  Outputs with(p);
+  run(1, p, with);
+  MlmTotals totals;
+  run_planned(1, kStep, [&](Context& ctx) {
+    ctx.step = nullptr;  // evaluation needs none
+    mlm_loss(ctx, {.hidden = p.hidden.view(),
+                   .decoder = p.decoder_view(),
+                   .bias = p.bias.view(),
+                   .labels = p.labels,
+                   .totals = &totals});
+  });
+  CHECK(totals.loss == with.totals.loss);
+  CHECK(totals.n_correct == with.totals.n_correct);
+
+  // All logits equal: the lowest id is the answer, in whatever lane it lies.
+  Matrix zeros(2, 8);
+  Matrix zero_decoder(30, 8);
+  for (int64_t i = 0; i < 30; ++i) {
+    for (int64_t c = 0; c < 8; ++c) zero_decoder.at(i, c) = 0.0f;
+  }
+  for (int64_t c = 0; c < 8; ++c) zeros.at(0, c) = zeros.at(1, c) = 0.0f;
+  const std::vector<int32_t> labels = {0, 29};
+  MlmTotals equal;
+  run_planned(1, [&](Context& ctx) {
+    mlm_loss(ctx, {.hidden = zeros.view(),
+                   .decoder = zero_decoder.view(),
+                   .labels = labels,
+                   .totals = &equal});
+  });
+  CHECK(equal.n_correct == 1);
+  CHECK(equal.loss == doctest::Approx(2.0 * std::log(30.0)).epsilon(1e-6));
+}
+
+TEST_CASE("a NaN logit makes the loss NaN") {
+  Problem p(2, 8, 30);
+  p.bias.at(0, 11) = std::nanf("");
+  Outputs o(p);
+  run(1, p, o);
+  CHECK(std::isnan(o.totals.loss));
+}
+
+TEST_CASE("mlm_loss gives the same bits everywhere") {
+  Problem p(23, 40, 777, DType::kBF16);
+  test::check_same_everywhere([&](int n_threads) {
+    Outputs o(p);
+    run(n_threads, p, o);
+    std::vector<uint32_t> bits;
+    test::append_bits(bits, o.d_hidden);
+    test::append_bits(bits, o.row_loss);
+    return bits;
+  });
+}
+
+TEST_CASE("mlm_logits is the decoder's product") {
+  Problem p(3, 20, 50);
+  Matrix logits(3, 50, 53);
+  run_planned(2, [&](Context& ctx) {
+    mlm_logits(ctx, p.hidden.view(), p.decoder_view(), p.bias.view(), logits.view());
+  });
+  Doubles expected;
+  for (int64_t i = 0; i < 3; ++i) {
+    const Doubles row = p.logits(i);
+    expected.insert(expected.end(), row.begin(), row.end());
+  }
+  CHECK(test::relative_error(logits, expected) < 1e-6);
+}
+
+TEST_CASE("mlm_loss's contract") {
+  Problem p(3, 8, 30);
+  const auto error = [&] {
+    return test::error_of([&] {
+      Outputs o(p);
+      run(1, p, o);
+    });
+  };
+  p.labels[1] = 30;
+  CHECK(error() == "mlm_loss: labels[1] is 30, expected 0 .. 29");
+  p.labels[1] = -100;
+  CHECK(error() == "mlm_loss: labels[1] is -100, expected 0 .. 29");
+  p.labels.pop_back();
+  CHECK(error() == "mlm_loss: expected 3 labels, got 2");
+}
+
+}  // namespace
+}  // namespace qe

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#include "kernels/ops/reduce.h"
+
+#include <bit>
+#include <limits>
+
+#include "tests/support/op_variants.h"
+
+namespace qe {
+namespace {
+
+using test::Matrix;
+using test::run_planned;
+
+StepState norm_of(int n_threads, std::vector<float>& gradients, float max_norm,
+                  float loss_scale = 1.0f) {
+  StepState result;
+  run_planned(n_threads, StepState{.loss_scale = loss_scale}, [&](Context& ctx) {
+    gradient_norm(ctx, gradients, max_norm);
+    result = *ctx.step;
+  });
+  return result;
+}
+
+std::vector<float> random_gradients(size_t n) {
+  test::Random random(n);
+  std::vector<float> out;
+  for (size_t i = 0; i < n; ++i) out.push_back(random.symmetric());
+  return out;
+}
+
+TEST_CASE("gradient_norm is the L2 norm, with torch's clip factor") {
+  for (const size_t n : {size_t{1}, size_t{15}, size_t{4096}, size_t{4097}, size_t{100003}}) {
+    std::vector<float> g = random_gradients(n);
+    double sum = 0.0;
+    for (const float x : g) sum += static_cast<double>(x) * static_cast<double>(x);
+    const double norm = std::sqrt(sum) / 16.0;
+    const StepState step = norm_of(2, g, 0.3f, 16.0f);
+    CHECK(step.gradient_norm == doctest::Approx(norm).epsilon(1e-7));
+    CHECK(step.clip_factor ==
+          doctest::Approx(std::min(1.0, static_cast<double>(0.3f) / (norm + 1e-6))).epsilon(1e-7));
+    CHECK(step.finite == 1);
+    CHECK(norm_of(1, g, 1e6f).clip_factor == 1.0f);
+    CHECK(norm_of(1, g, 0.0f).clip_factor == 1.0f);
+  }
+  std::vector<float> none;
+  CHECK(norm_of(2, none, 1.0f).gradient_norm == 0.0f);
+  CHECK(norm_of(2, none, 1.0f).clip_factor == 1.0f);
+}
+
+TEST_CASE("gradient_norm neither overflows nor hides what is not finite") {
+  std::vector<float> large(5000, 1e30f);
+  CHECK(norm_of(1, large, 1.0f).gradient_norm == doctest::Approx(1e30 * std::sqrt(5000.0)));
+  CHECK(norm_of(1, large, 1.0f).finite == 1);
+  for (const float bad : {std::nanf(""), std::numeric_limits<float>::infinity()}) {
+    std::vector<float> g = random_gradients(5000);
+    g[4321] = bad;
+    CHECK(norm_of(2, g, 1.0f).finite == 0);
+  }
+}
+
+TEST_CASE("gradient_norm gives the same bits everywhere") {
+  std::vector<float> g = random_gradients(50021);
+  test::check_same_everywhere([&](int n_threads) {
+    const StepState step = norm_of(n_threads, g, 1.0f);
+    return std::vector<uint32_t>{std::bit_cast<uint32_t>(step.gradient_norm),
+                                 std::bit_cast<uint32_t>(step.clip_factor)};
+  });
+}
+
+}  // namespace
+}  // namespace qe
