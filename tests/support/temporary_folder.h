@@ -5,8 +5,7 @@
 // Small tools of tests that work with files: a folder that is removed at the end, and the message
 // of an expected Error.
 
-#include <stdlib.h>
-
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
