@@ -50,8 +50,9 @@ Split choose_split(int64_t n_threads, int64_t m, int64_t n, int64_t k) {
 size_t gemm_workspace_bytes(const Context& ctx, int64_t m, int64_t n, int64_t k) {
   const int64_t n_threads = ctx.threads->n_threads();
   const Split split = choose_split(n_threads, m, n, k);
-  const int64_t floats =
-      std::min(n_threads, split.n_tasks()) * gemm_block_scratch(split.columns, k);
+  // Any thread may take any task; a single one runs on the caller.
+  const int64_t n_slots = split.n_tasks() == 1 ? 1 : n_threads;
+  const int64_t floats = n_slots * gemm_block_scratch(split.columns, k);
   return static_cast<size_t>(floats) * sizeof(float);
 }
 

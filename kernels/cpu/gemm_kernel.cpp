@@ -41,17 +41,20 @@ struct Tile {
   int64_t c_stride;
   const float* bias;  // null: none
   bool from_c;
+  int64_t columns;  // of the one panel of an edge tile: 1 .. 15
 };
 
 // kDirect: rows of a are read where they are, a_row_stride apart; else a is packed.
-template <int kRows, int kPanels, bool kDirect>
+// kEdge: c has only t.columns columns here.
+template <int kRows, int kPanels, bool kDirect, bool kEdge>
 void tile(const Tile& t) {
+  const auto read = [&](const float* p) { return kEdge ? load_first(p, t.columns) : load(p); };
   Vec sum[kRows][kPanels];
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 8
     for (int p = 0; p < kPanels; ++p) {
-      sum[i][p] = t.from_c ? load(t.c + i * t.c_stride + p * kGemmPanel) : zero();
+      sum[i][p] = t.from_c ? read(t.c + i * t.c_stride + p * kGemmPanel) : zero();
     }
   }
   const float* a = t.a;
@@ -73,24 +76,32 @@ void tile(const Tile& t) {
   for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 8
     for (int p = 0; p < kPanels; ++p) {
-      const Vec value = t.bias != nullptr ? sum[i][p] + load(t.bias + p * kGemmPanel) : sum[i][p];
-      store(t.c + i * t.c_stride + p * kGemmPanel, value);
+      Vec value = sum[i][p];
+      if (t.bias != nullptr) value = value + read(t.bias + p * kGemmPanel);
+      float* c = t.c + i * t.c_stride + p * kGemmPanel;
+      if (kEdge) {
+        store_first(c, value, t.columns);
+      } else {
+        store(c, value);
+      }
     }
   }
 }
 
 using TileFunction = void (*)(const Tile&);
 
-// Tiles of 1 .. kTileRows rows, over panels_of(rows) panels or over one.
+// Tiles of 1 .. kTileRows rows: over panels_of(rows) panels, over one, over a part of one.
 struct TileTable {
   TileFunction wide[kTileRows + 1];
   TileFunction narrow[kTileRows + 1];
+  TileFunction edge[kTileRows + 1];
 };
 
 template <bool kDirect, int kRows>
 constexpr void fill_tiles(TileTable& table) {
-  table.wide[kRows] = &tile<kRows, panels_of(kRows), kDirect>;
-  table.narrow[kRows] = &tile<kRows, 1, kDirect>;
+  table.wide[kRows] = &tile<kRows, panels_of(kRows), kDirect, false>;
+  table.narrow[kRows] = &tile<kRows, 1, kDirect, false>;
+  table.edge[kRows] = &tile<kRows, 1, kDirect, true>;
   if constexpr (kRows > 1) fill_tiles<kDirect, kRows - 1>(table);
 }
 template <bool kDirect>
@@ -102,61 +113,58 @@ constexpr TileTable make_tiles() {
 constexpr TileTable kPackedTiles = make_tiles<false>();
 constexpr TileTable kDirectTiles = make_tiles<true>();
 
-// A tile whose last panel reaches beyond the last column: through a buffer of full width.
-void edge_tile(TileFunction function, Tile t, int rows, int64_t columns) {
-  alignas(64) float c[kTileRows * kGemmPanel];
-  alignas(64) float bias[kGemmPanel] = {};
-  for (int i = 0; i < rows; ++i) {
-    for (int64_t j = 0; j < kGemmPanel; ++j) {
-      c[i * kGemmPanel + j] = t.from_c && j < columns ? t.c[i * t.c_stride + j] : 0.0f;
-    }
-  }
-  for (int64_t j = 0; t.bias != nullptr && j < columns; ++j) bias[j] = t.bias[j];
-  float* to = t.c;
-  const int64_t stride = t.c_stride;
-  t.c = c;
-  t.c_stride = kGemmPanel;
-  if (t.bias != nullptr) t.bias = bias;
-  function(t);
-  for (int i = 0; i < rows; ++i) {
-    for (int64_t j = 0; j < columns; ++j) to[i * stride + j] = c[i * kGemmPanel + j];
-  }
-}
-
 // One tile of rows by `columns` columns, panels_of(rows) panels at a time as long as they are full.
 void run_tile(const TileTable& tiles, Tile t, int rows, int64_t columns) {
-  const int64_t wide = panels_of(rows) * kGemmPanel;
-  int64_t done = 0;
-  const auto advance = [&](int64_t by) {
-    done += by;
-    t.b += by / kGemmPanel * t.panel_stride;
-    t.c += by;
-    if (t.bias != nullptr) t.bias += by;
+  const auto advance = [&](int64_t panels) {
+    columns -= panels * kGemmPanel;
+    t.b += panels * t.panel_stride;
+    t.c += panels * kGemmPanel;
+    if (t.bias != nullptr) t.bias += panels * kGemmPanel;
   };
-  while (columns - done >= wide) {
-    tiles.wide[rows](t);
-    advance(wide);
-  }
-  while (columns - done >= kGemmPanel) {
-    tiles.narrow[rows](t);
-    advance(kGemmPanel);
-  }
-  if (done < columns) edge_tile(tiles.narrow[rows], t, rows, columns - done);
+  const int wide = panels_of(rows);
+  for (; columns >= wide * kGemmPanel; advance(wide)) tiles.wide[rows](t);
+  for (; columns >= kGemmPanel; advance(1)) tiles.narrow[rows](t);
+  t.columns = columns;
+  if (columns > 0) tiles.edge[rows](t);
 }
 
-// Rows [row, row + rows) of op(a), k's [k, k + depth), as [k][row].
-void pack_a_tile(const GemmProblem& g, int64_t row, int rows, int64_t k, int64_t depth,
+// Rows [row, row + rows) of op(a), k's [k, k + depth), as tiles of kTileRows rows, each [k][row].
+// The last tile may have fewer rows. May write 16 floats beyond the end.
+void pack_a_rows(const GemmProblem& g, int64_t row, int64_t rows, int64_t k, int64_t depth,
                  float* out) {
-  if (g.a_transposed) {
-    const float* from = g.a + k * g.a_stride + row;
-    for (int64_t i = 0; i < depth; ++i, from += g.a_stride, out += rows) {
-      for (int j = 0; j < rows; ++j) out[j] = from[j];
+  for (int64_t i = 0; i < rows; i += kTileRows, out += kTileRows * depth) {
+    const float* from = g.a + (row + i) * g.a_stride + k;
+    const int64_t height = at_most(rows - i, kTileRows);
+    int64_t done = 0;
+    if (height == kTileRows) {
+      for (; depth - done >= kLanes; done += kLanes) {
+        interleave<kTileRows>(from + done, g.a_stride, out + done * kTileRows);
+      }
     }
-    return;
+    for (int64_t j = 0; j < height; ++j) {
+      for (int64_t d = done; d < depth; ++d) out[d * height + j] = from[j * g.a_stride + d];
+    }
   }
-  for (int j = 0; j < rows; ++j) {
-    const float* from = g.a + (row + j) * g.a_stride + k;
-    for (int64_t i = 0; i < depth; ++i) out[i * rows + j] = from[i];
+}
+
+// The same when a is stored (K, M); a few k's at a time to keep reads and writes together.
+void pack_a_transposed(const GemmProblem& g, int64_t row, int64_t rows, int64_t k, int64_t depth,
+                       float* out) {
+  constexpr int64_t kChunk = 16;
+  for (int64_t begin = 0; begin < depth; begin += kChunk) {
+    const int64_t end = at_most(begin + kChunk, depth);
+    for (int64_t i = 0; i < rows; i += kTileRows) {
+      const int64_t height = at_most(rows - i, kTileRows);
+      float* to = out + i * depth + begin * height;
+      const float* from = g.a + (k + begin) * g.a_stride + row + i;
+      for (int64_t d = begin; d < end; ++d, from += g.a_stride, to += height) {
+        if (height == kTileRows) {
+          __builtin_memcpy(to, from, sizeof(float) * kTileRows);
+        } else {
+          for (int64_t j = 0; j < height; ++j) to[j] = from[j];
+        }
+      }
+    }
   }
 }
 
@@ -186,20 +194,19 @@ void run_rows(const Block& block, int64_t row_begin, int64_t rows, bool direct) 
   const GemmProblem& g = block.g;
   const bool last = block.k_begin + block.depth == g.k;
   if (!direct) {
-    for (int64_t i = 0; i < rows; i += kTileRows) {
-      pack_a_tile(g, row_begin + i, static_cast<int>(at_most(rows - i, kTileRows)), block.k_begin,
-                  block.depth, block.a + i * block.depth);
-    }
+    const auto pack_a = g.a_transposed ? &pack_a_transposed : &pack_a_rows;
+    pack_a(g, row_begin, rows, block.k_begin, block.depth, block.a);
   }
   Tile t{.depth = block.depth,
          .a = nullptr,
          .a_row_stride = g.a_stride,
          .b = nullptr,
-         .panel_stride = block.depth * kGemmPanel,
+         .panel_stride = panel_stride(block.depth),
          .c = nullptr,
          .c_stride = g.c_stride,
          .bias = nullptr,
-         .from_c = g.accumulate || block.k_begin > 0};
+         .from_c = g.accumulate || block.k_begin > 0,
+         .columns = 0};
   const TileTable& tiles = direct ? kDirectTiles : kPackedTiles;
   // A few panels of b stay in L1 while all tiles of a pass by; one tile alone takes all panels.
   const int64_t step = rows > kTileRows ? panels_of(kTileRows) * kGemmPanel : block.columns;
@@ -208,7 +215,7 @@ void run_rows(const Block& block, int64_t row_begin, int64_t rows, bool direct) 
     for (int64_t i = 0; i < rows; i += kTileRows) {
       const int tile_rows = static_cast<int>(at_most(rows - i, kTileRows));
       t.a = direct ? g.a + (row_begin + i) * g.a_stride + block.k_begin : block.a + i * block.depth;
-      t.b = block.b + j * block.depth;
+      t.b = block.b + j / kGemmPanel * t.panel_stride;
       t.c = g.c + (row_begin + i) * g.c_stride + block.col_begin + j;
       t.bias = last && g.bias != nullptr ? g.bias + block.col_begin + j : nullptr;
       run_tile(tiles, t, tile_rows, columns);
@@ -227,7 +234,7 @@ void gemm_block(const GemmProblem& g, int64_t row_begin, int64_t row_end, int64_
   const bool direct = !g.a_transposed && wide <= kDirectColumns;
   float* packed_b = scratch;
   float* packed_a =
-      scratch + at_most(g.k, kGemmDepth) * ((wide + kGemmPanel - 1) / kGemmPanel * kGemmPanel);
+      scratch + (wide + kGemmPanel - 1) / kGemmPanel * panel_stride(at_most(g.k, kGemmDepth));
   for (int64_t j = col_begin; j < col_end; j += kGemmColumns) {
     for (int64_t k = 0; k < g.k; k += kGemmDepth) {
       const Block block{.g = g,

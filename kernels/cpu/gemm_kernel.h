@@ -57,11 +57,12 @@ constexpr int64_t kGemmColumns = 512;  ///< columns of b per packed block, at mo
 /// Columns of one packed panel of b.
 constexpr int64_t kGemmPanel = 16;
 
-/// Scratch of one gemm_block call with at most `columns` columns, in floats.
+/// Scratch of one gemm_block call with at most `columns` columns, in floats: a multiple of 16.
 constexpr int64_t gemm_block_scratch(int64_t columns, int64_t k) {
   const int64_t depth = k < kGemmDepth ? k : kGemmDepth;
   const int64_t wide = columns < kGemmColumns ? columns : kGemmColumns;
-  return depth * ((wide + kGemmPanel - 1) / kGemmPanel * kGemmPanel + kGemmRows) + kGemmPanel;
+  const int64_t panels = (wide + kGemmPanel - 1) / kGemmPanel;
+  return panels * (depth + 1) * kGemmPanel + kGemmRows * depth + kGemmPanel;
 }
 
 QE_PER_ISA(

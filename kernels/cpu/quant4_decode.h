@@ -25,30 +25,41 @@ QE_INLINE Vec round_to(Vec a) {
   return a;
 }
 
-/// A gemm source (see gemm_pack.h): 16 consecutive decoded values of one row.
+/// Elements are numbered along the flattened matrix.
 template <DType kRound>
 struct Quant4Decoder {
   const Quant4View& q;
-  Table16 table;
-  explicit Quant4Decoder(const Quant4View& view) : q(view), table(load_table(view.table)) {}
+  NibbleTable table;
+  explicit Quant4Decoder(const Quant4View& view) : q(view), table(load_nibble_table(view.table)) {}
 
-  QE_INLINE Vec row(int64_t row, int64_t col, int64_t count) const {
-    const int64_t first = row * q.k + col;
-    return count == kLanes ? full(first) : partial(first, count);
+  /// Elements [first, first + 32), first a multiple of 32: of one block, as blocks have 32 or more.
+  QE_INLINE void pair(int64_t first, Vec& a, Vec& b) const {
+    const uint8_t* codes = q.codes + first / 2;
+    lookup_pair(table, codes, codes + 8, a, b);
+    const Vec scale = set(quant4_scale(q, first >> q.block_shift));
+    a = round_to<kRound>(a * scale);
+    b = round_to<kRound>(b * scale);
   }
 
-  /// Elements first .. first + 15 of the flattened matrix.
-  QE_INLINE Vec full(int64_t first) const {
-    const int64_t block = first >> q.block_shift;
-    if ((first & 1) != 0 || (first + kLanes - 1) >> q.block_shift != block) {
-      return partial(first, kLanes);
+  /// The scales of elements first, first + k, ... first + 15 k.
+  QE_INLINE Vec column_scales(int64_t first) const {
+    float scale[kLanes];
+    for (int i = 0; i < kLanes; ++i) {
+      scale[i] = quant4_scale(q, (first + i * q.k) >> q.block_shift);
     }
-    const Vec value = lookup16(table, load_nibbles(q.codes + first / 2));
-    return round_to<kRound>(value * set(quant4_scale(q, block)));
+    return load(scale);
+  }
+  /// Elements [col, col + 16) of rows [row, row + 16), as columns: emit(i, column col + i) for i <
+  /// 16. k and col are multiples of 16, so that each row's elements are of one block.
+  template <class Emit>
+  QE_INLINE void columns(int64_t row, int64_t col, Vec scales, Emit emit) const {
+    lookup_columns(table, q.codes + (row * q.k + col) / 2, q.k / 2,
+                   [&](int i, Vec value) { emit(i, round_to<kRound>(value * scales)); });
   }
 
-  /// Any start, any block border; slow.
-  Vec partial(int64_t first, int64_t count) const {
+  /// Elements [first, first + count), count <= 16, any start, any block border; slow. Other lanes
+  /// are 0.
+  Vec any(int64_t first, int64_t count) const {
     float value[kLanes] = {};
     for (int64_t i = 0; i < count; ++i) {
       const int64_t at = first + i;
@@ -56,6 +67,10 @@ struct Quant4Decoder {
       value[i] = q.table[code] * quant4_scale(q, at >> q.block_shift);
     }
     return round_to<kRound>(load(value));
+  }
+  /// As a gemm source (see gemm_pack.h).
+  QE_INLINE Vec row(int64_t row, int64_t col, int64_t count) const {
+    return any(row * q.k + col, count);
   }
 };
 

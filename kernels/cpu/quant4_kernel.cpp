@@ -105,10 +105,16 @@ QE_INLINE void store_any(void* out, DType dtype, int64_t at, Vec value, int64_t 
 template <DType kRound>
 void decode_range(const Quant4View& q, int64_t begin, int64_t end, void* out, DType out_dtype) {
   const Quant4Decoder<kRound> source(q);
-  for (int64_t at = begin; at < end; at += kLanes) {
+  int64_t at = begin;
+  for (; end - at >= 2 * kLanes; at += 2 * kLanes) {
+    Vec a, b;
+    source.pair(at, a, b);
+    store_any(out, out_dtype, at, a, kLanes);
+    store_any(out, out_dtype, at + kLanes, b, kLanes);
+  }
+  for (; at < end; at += kLanes) {
     const int64_t count = at_most(end - at, kLanes);
-    const Vec value = count == kLanes ? source.full(at) : source.partial(at, count);
-    store_any(out, out_dtype, at, value, count);
+    store_any(out, out_dtype, at, source.any(at, count), count);
   }
 }
 

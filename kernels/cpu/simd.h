@@ -10,7 +10,8 @@
 // What each simd_<isa>.h defines, lane by lane:
 //   types      Vec (fp32), Int (uint32), Mask (a truth value per lane); all trivially copyable
 //   memory     set zero load store load_f16 load_bf16; set_int load_int store_int;
-//              load_nibbles: 8 bytes to 16 values, byte j's high nibble is lane 2j (quant4's order)
+//              load_first(p, n) and store_first(p, v, n) touch n elements (0 .. 16) only, the other
+//              lanes are loaded as 0
 //   arithmetic + - * / and fma(a, b, c) = a * b + c, fnma(a, b, c) = c - a * b, sqrt
 //              min(a, b) = a < b ? a : b and max(a, b) = a > b ? a : b (so b when either is NaN)
 //   compare    less less_equal equal (false for NaN); select(mask, a, b) = mask ? a : b;
@@ -18,9 +19,14 @@
 //   integers   + - & | ^, shl<n> shr<n> (logical), mul_low and mul_high (of the 64-bit product),
 //              less_int (unsigned) equal_int; bits(Vec) and as_float(Int) reinterpret, to_float
 //              converts from int32; round_f16 rounds fp32 to binary16 and back;
-//              lookup16(load_table(p), index) = p[index & 15]
 //   across     reduce_add and reduce_max: the fixed tree below
-//   transpose16: a 16 x 16 block from memory to memory
+//   blocks     transpose16: 16 x 16 from memory to memory;
+//              interleave<rows>: dst[k * rows + i] = src[i * stride + k] for 16 k's; may also write
+//              the 16 elements that follow dst's last one
+//   nibbles    NibbleTable: 16 fp32 values to be indexed by 4-bit codes (byte j's high nibble is
+//              code 2j); lookup_pair(table, p, q, a, b): a = the 16 values of the 8 bytes at p, b
+//              of those at q; lookup_columns(table, p, stride, emit): 16 rows of 8 bytes, emit(k,
+//              v) is called for k = 0 .. 15 in any order, lane i of v = value k of row i
 //
 // The tree of reduce_*: lane i takes lane i + 8 (i < 8), then i + 4, i + 2, i + 1; always
 // op(lower lane, higher lane).
@@ -60,12 +66,7 @@ namespace qe::cpu::QE_ISA {
 
 constexpr int kLanes = 16;
 
-/// The first n (0 .. 16) elements; the other lanes are 0. Reads nothing beyond.
-QE_INLINE Vec load_first(const float* p, int64_t n) {
-  float lanes[kLanes] = {};
-  for (int64_t i = 0; i < n; ++i) lanes[i] = p[i];
-  return load(lanes);
-}
+/// As load_first.
 QE_INLINE Vec load_f16_first(const uint16_t* p, int64_t n) {
   uint16_t lanes[kLanes] = {};
   for (int64_t i = 0; i < n; ++i) lanes[i] = p[i];
@@ -76,13 +77,6 @@ QE_INLINE Vec load_bf16_first(const uint16_t* p, int64_t n) {
   for (int64_t i = 0; i < n; ++i) lanes[i] = p[i];
   return load_bf16(lanes);
 }
-/// Writes lanes 0 .. n - 1 only.
-QE_INLINE void store_first(float* p, Vec v, int64_t n) {
-  float lanes[kLanes];
-  store(lanes, v);
-  for (int64_t i = 0; i < n; ++i) p[i] = lanes[i];
-}
-
 QE_INLINE Vec abs(Vec a) { return as_float(bits(a) & set_int(0x7fffffffu)); }
 QE_INLINE Vec operator-(Vec a) { return as_float(bits(a) ^ set_int(0x80000000u)); }
 /// fp32 rounded to bfloat16 (nearest even) and back; not for NaN.

@@ -37,6 +37,16 @@ QE_INLINE Vec load(const float* p) {
 QE_INLINE void store(float* p, Vec a) {
   for (int i = 0; i < 4; ++i) vst1q_f32(p + 4 * i, a.v[i]);
 }
+QE_INLINE Vec load_first(const float* p, int64_t n) {
+  float lanes[16] = {};
+  for (int64_t i = 0; i < n; ++i) lanes[i] = p[i];
+  return load(lanes);
+}
+QE_INLINE void store_first(float* p, Vec v, int64_t n) {
+  float lanes[16];
+  store(lanes, v);
+  for (int64_t i = 0; i < n; ++i) p[i] = lanes[i];
+}
 QE_INLINE Vec load_f16(const uint16_t* p) {
   return each<Vec>([=](int i) { return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p + 4 * i))); });
 }
@@ -108,14 +118,6 @@ QE_INLINE Int load_int(const uint32_t* p) {
 QE_INLINE void store_int(uint32_t* p, Int a) {
   for (int i = 0; i < 4; ++i) vst1q_u32(p + 4 * i, a.v[i]);
 }
-QE_INLINE Int load_nibbles(const uint8_t* p) {
-  const uint8x8_t bytes = vld1_u8(p);
-  const uint8x8x2_t pairs = vzip_u8(vshr_n_u8(bytes, 4), vand_u8(bytes, vdup_n_u8(15)));
-  const uint16x8_t low = vmovl_u8(pairs.val[0]);
-  const uint16x8_t high = vmovl_u8(pairs.val[1]);
-  return Int{{vmovl_u16(vget_low_u16(low)), vmovl_u16(vget_high_u16(low)),
-              vmovl_u16(vget_low_u16(high)), vmovl_u16(vget_high_u16(high))}};
-}
 QE_INLINE Int operator+(Int a, Int b) {
   return each<Int>([&](int i) { return vaddq_u32(a.v[i], b.v[i]); });
 }
@@ -170,22 +172,6 @@ QE_INLINE Vec round_f16(Vec a) {
   return each<Vec>([&](int i) { return vcvt_f32_f16(vcvt_f16_f32(a.v[i])); });
 }
 
-struct Table16 {
-  uint8x16x4_t bytes;
-};
-QE_INLINE Table16 load_table(const float* p) {
-  const uint8_t* bytes = reinterpret_cast<const uint8_t*>(p);
-  return {{{vld1q_u8(bytes), vld1q_u8(bytes + 16), vld1q_u8(bytes + 32), vld1q_u8(bytes + 48)}}};
-}
-QE_INLINE Vec lookup16(const Table16& table, Int index) {
-  return each<Vec>([&](int i) {
-    // Byte b of entry e stands at 4e + b.
-    const uint32x4_t entry = vandq_u32(index.v[i], vdupq_n_u32(15));
-    const uint32x4_t at = vmlaq_u32(vdupq_n_u32(0x03020100u), entry, vdupq_n_u32(0x04040404u));
-    return vreinterpretq_f32_u8(vqtbl4q_u8(table.bytes, vreinterpretq_u8_u32(at)));
-  });
-}
-
 QE_INLINE float reduce_add(Vec a) {
   const float32x4_t four = vaddq_f32(vaddq_f32(a.v[0], a.v[2]), vaddq_f32(a.v[1], a.v[3]));
   const float32x2_t two = vadd_f32(vget_low_f32(four), vget_high_f32(four));
@@ -220,6 +206,44 @@ QE_INLINE void transpose16(const float* src, int64_t src_stride, float* dst, int
       }
     }
   }
+}
+
+template <int kRows>
+QE_INLINE void interleave(const float* src, int64_t stride, float* dst) {
+  for (int i = 0; i < kRows; ++i) {
+    for (int k = 0; k < 16; ++k) dst[k * kRows + i] = src[i * stride + k];
+  }
+}
+
+struct NibbleTable {
+  uint8x16x4_t bytes;  // byte b of value e at 4e + b
+};
+QE_INLINE NibbleTable load_nibble_table(const float* p) {
+  const uint8_t* bytes = reinterpret_cast<const uint8_t*>(p);
+  return {{{vld1q_u8(bytes), vld1q_u8(bytes + 16), vld1q_u8(bytes + 32), vld1q_u8(bytes + 48)}}};
+}
+QE_INLINE Vec lookup_nibbles(const NibbleTable& table, const uint8_t* p) {
+  const uint8x8_t bytes = vld1_u8(p);
+  const uint8x8x2_t pairs = vzip_u8(vshr_n_u8(bytes, 4), vand_u8(bytes, vdup_n_u8(15)));
+  return each<Vec>([&](int i) {
+    const uint16x8_t wide = vmovl_u8(pairs.val[i / 2]);
+    const uint32x4_t entry = vmovl_u16(i % 2 == 0 ? vget_low_u16(wide) : vget_high_u16(wide));
+    const uint32x4_t at = vmlaq_u32(vdupq_n_u32(0x03020100u), entry, vdupq_n_u32(0x04040404u));
+    return vreinterpretq_f32_u8(vqtbl4q_u8(table.bytes, vreinterpretq_u8_u32(at)));
+  });
+}
+QE_INLINE void lookup_pair(const NibbleTable& table, const uint8_t* p, const uint8_t* q, Vec& a,
+                           Vec& b) {
+  a = lookup_nibbles(table, p);
+  b = lookup_nibbles(table, q);
+}
+template <class Emit>
+QE_INLINE void lookup_columns(const NibbleTable& table, const uint8_t* p, int64_t stride,
+                              Emit emit) {
+  float rows[256], columns[256];
+  for (int i = 0; i < 16; ++i) store(rows + 16 * i, lookup_nibbles(table, p + i * stride));
+  transpose16(rows, 16, columns, 16);
+  for (int k = 0; k < 16; ++k) emit(k, load(columns + 16 * k));
 }
 
 }  // namespace qe::cpu::QE_ISA

@@ -47,6 +47,16 @@ QE_INLINE Vec load(const float* p) {
   return v;
 }
 QE_INLINE void store(float* p, Vec v) { std::memcpy(p, v.lane, sizeof v.lane); }
+QE_INLINE Vec load_first(const float* p, int64_t n) {
+  float lanes[16] = {};
+  for (int64_t i = 0; i < n; ++i) lanes[i] = p[i];
+  return load(lanes);
+}
+QE_INLINE void store_first(float* p, Vec v, int64_t n) {
+  float lanes[16];
+  store(lanes, v);
+  for (int64_t i = 0; i < n; ++i) p[i] = lanes[i];
+}
 QE_INLINE Vec load_f16(const uint16_t* p) {
   return each<Vec>([=](int i) { return from_f16(p[i]); });
 }
@@ -115,9 +125,6 @@ QE_INLINE Int load_int(const uint32_t* p) {
   return v;
 }
 QE_INLINE void store_int(uint32_t* p, Int v) { std::memcpy(p, v.lane, sizeof v.lane); }
-QE_INLINE Int load_nibbles(const uint8_t* p) {
-  return each<Int>([=](int i) { return uint32_t{p[i / 2]} >> (i % 2 == 0 ? 4 : 0) & 15u; });
-}
 QE_INLINE Int operator+(Int a, Int b) {
   return each<Int>([&](int i) { return a.lane[i] + b.lane[i]; });
 }
@@ -175,18 +182,6 @@ QE_INLINE Vec round_f16(Vec a) {
   return each<Vec>([&](int i) { return from_f16(to_f16(a.lane[i])); });
 }
 
-struct Table16 {
-  float value[16];
-};
-QE_INLINE Table16 load_table(const float* p) {
-  Table16 table;
-  std::memcpy(table.value, p, sizeof table.value);
-  return table;
-}
-QE_INLINE Vec lookup16(const Table16& table, Int index) {
-  return each<Vec>([&](int i) { return table.value[index.lane[i] & 15u]; });
-}
-
 QE_INLINE float reduce_add(Vec a) {
   for (int half = 8; half > 0; half /= 2) {
     for (int i = 0; i < half; ++i) a.lane[i] = a.lane[i] + a.lane[i + half];
@@ -206,6 +201,37 @@ QE_INLINE float reduce_max(Vec a) {
 QE_INLINE void transpose16(const float* src, int64_t src_stride, float* dst, int64_t dst_stride) {
   for (int i = 0; i < 16; ++i) {
     for (int j = 0; j < 16; ++j) dst[j * dst_stride + i] = src[i * src_stride + j];
+  }
+}
+
+template <int kRows>
+QE_INLINE void interleave(const float* src, int64_t stride, float* dst) {
+  for (int i = 0; i < kRows; ++i) {
+    for (int k = 0; k < 16; ++k) dst[k * kRows + i] = src[i * stride + k];
+  }
+}
+
+struct NibbleTable {
+  float value[16];
+};
+QE_INLINE NibbleTable load_nibble_table(const float* p) {
+  NibbleTable table;
+  std::memcpy(table.value, p, sizeof table.value);
+  return table;
+}
+QE_INLINE float nibble_value(const NibbleTable& table, const uint8_t* p, int k) {
+  return table.value[k % 2 == 0 ? p[k / 2] >> 4 : p[k / 2] & 15];
+}
+QE_INLINE void lookup_pair(const NibbleTable& table, const uint8_t* p, const uint8_t* q, Vec& a,
+                           Vec& b) {
+  a = each<Vec>([&](int k) { return nibble_value(table, p, k); });
+  b = each<Vec>([&](int k) { return nibble_value(table, q, k); });
+}
+template <class Emit>
+QE_INLINE void lookup_columns(const NibbleTable& table, const uint8_t* p, int64_t stride,
+                              Emit emit) {
+  for (int k = 0; k < 16; ++k) {
+    emit(k, each<Vec>([&](int i) { return nibble_value(table, p + i * stride, k); }));
   }
 }
 

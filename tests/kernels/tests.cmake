@@ -9,6 +9,8 @@ qe_test(qe_kernels_tests qe_kernels
   kernels/embedding_test.cpp
   kernels/gemm_test.cpp
   kernels/layernorm_test.cpp
+  kernels/lora_test.cpp
+  kernels/matmul4_test.cpp
   kernels/mlm_loss_test.cpp
   kernels/quant4_test.cpp
   kernels/reduce_test.cpp

@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#include "kernels/ops/gemm.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <string>
+
+#include "kernels/cpu/isa.h"
+#include "tests/reference/gemm.h"
+#include "tests/support/op_context.h"
+
+namespace qe {
+namespace {
+
+using test::Matrix;
+using test::run_planned;
+
+constexpr cpu::Isa kIsas[] = {cpu::Isa::kScalar, cpu::Isa::kAvx2, cpu::Isa::kAvx512,
+                              cpu::Isa::kNeon};
+
+struct Case {
+  int64_t m, n, k;
+  bool a_transposed = false;
+  bool b_transposed = true;
+  DType b_dtype = DType::kF32;
+  float alpha = 1.0f;
+  bool bias = false;
+  GradientMode mode = GradientMode::kOverwrite;
+  bool strided = false;
+};
+
+std::string describe(const Case& c) {
+  return cat(c.m, " x ", c.n, " x ", c.k, c.a_transposed ? " a^T" : "",
+             c.b_transposed ? " b^T" : "", " ", dtype_name(c.b_dtype), " alpha ", c.alpha,
+             c.bias ? " bias" : "", c.mode == GradientMode::kAccumulate ? " accumulate" : "",
+             c.strided ? " strided" : "");
+}
+
+// The operands of a case; b also as the fp32 values that its dtype holds.
+struct Operands {
+  Matrix a, b, bias;
+  std::vector<uint16_t> b16;
+  explicit Operands(const Case& c)
+      : a(Matrix::random(c.a_transposed ? c.k : c.m, c.a_transposed ? c.m : c.k, 1,
+                         c.strided ? (c.a_transposed ? c.m : c.k) + 7 : 0)),
+        b(Matrix::random(c.b_transposed ? c.n : c.k, c.b_transposed ? c.k : c.n, 2,
+                         c.strided ? (c.b_transposed ? c.k : c.n) + 3 : 0)),
+        bias(Matrix::random(1, c.n, 3)) {
+    if (c.b_dtype == DType::kF32) return;
+    for (int64_t i = 0; i < b.rows(); ++i) {
+      for (int64_t j = 0; j < b.cols(); ++j) {
+        const bool half = c.b_dtype == DType::kF16;
+        b16.push_back(half ? to_f16(b.at(i, j)) : to_bf16(b.at(i, j)));
+        b.at(i, j) = half ? from_f16(b16.back()) : from_bf16(b16.back());
+      }
+    }
+  }
+  Tensor b_view(DType dtype) {
+    return dtype == DType::kF32 ? b.view() : make_tensor(b16.data(), b.rows(), b.cols(), dtype);
+  }
+};
+
+Matrix fresh_c(const Case& c) {
+  const int64_t stride = c.strided ? c.n + 5 : 0;
+  if (c.mode == GradientMode::kAccumulate) return Matrix::random(c.m, c.n, 4, stride);
+  return Matrix(c.m, c.n, stride);  // NaN
+}
+
+Matrix run(const Case& c, Operands& in, int n_threads) {
+  Matrix out = fresh_c(c);
+  run_planned(n_threads, [&](Context& ctx) {
+    gemm(ctx, {.a = in.a.view(),
+               .b = in.b_view(c.b_dtype),
+               .a_transposed = c.a_transposed,
+               .b_transposed = c.b_transposed,
+               .bias = c.bias ? in.bias.view() : Tensor{},
+               .alpha = c.alpha,
+               .c = out.view(),
+               .mode = c.mode});
+  });
+  return out;
+}
+
+// Every element against float64. An fp32 chain of k roundings of partial sums below `magnitude`
+// errs by at most (k + 2) * 2^-24 * magnitude (alpha and bias are one rounding each).
+void check_float64(const Case& c, Operands& in, const Matrix& got) {
+  const Matrix start = fresh_c(c);
+  const auto a = [&](int64_t i, int64_t k) {
+    return c.a_transposed ? in.a.at(k, i) : in.a.at(i, k);
+  };
+  const auto b = [&](int64_t k, int64_t j) {
+    return c.alpha * (c.b_transposed ? in.b.at(j, k) : in.b.at(k, j));
+  };
+  double worst = 0.0;
+  std::string where = "none";
+  for (int64_t i = 0; i < c.m; ++i) {
+    for (int64_t j = 0; j < c.n; ++j) {
+      const double from = c.mode == GradientMode::kAccumulate ? double{start.at(i, j)} : 0.0;
+      reference::Product want = reference::dot(a, b, i, j, c.k, from);
+      if (c.bias) {
+        want.value += double{in.bias.at(0, j)};
+        want.magnitude += std::fabs(double{in.bias.at(0, j)});
+      }
+      const double bound = static_cast<double>(c.k + 2) * 0x1p-24 * want.magnitude + 1e-300;
+      const double error = std::fabs(double{got.at(i, j)} - want.value) / bound;
+      if (error <= worst) continue;
+      worst = error;
+      where = cat("(", i, ", ", j, "): got ", got.at(i, j), ", expected ", want.value);
+    }
+  }
+  INFO("worst cell ", where);
+  CHECK(worst <= 1.0);
+  bool finite = true;
+  for (const uint32_t bits : got.bits()) finite &= (bits & 0x7f800000u) != 0x7f800000u;
+  CHECK(finite);
+  CHECK(got.guards_intact());
+}
+
+// The exact bits that the contract promises.
+void check_chain(const Case& c, Operands& in, const Matrix& got) {
+  const Matrix start = fresh_c(c);
+  const auto a = [&](int64_t i, int64_t k) {
+    return c.a_transposed ? in.a.at(k, i) : in.a.at(i, k);
+  };
+  const auto b = [&](int64_t k, int64_t j) {
+    return c.alpha * (c.b_transposed ? in.b.at(j, k) : in.b.at(k, j));
+  };
+  int64_t different = 0;
+  for (int64_t i = 0; i < c.m; ++i) {
+    for (int64_t j = 0; j < c.n; ++j) {
+      const float from = c.mode == GradientMode::kAccumulate ? start.at(i, j) : 0.0f;
+      float want = reference::chain(a, b, i, j, c.k, from);
+      if (c.bias) want += in.bias.at(0, j);
+      different += std::bit_cast<uint32_t>(want) != std::bit_cast<uint32_t>(got.at(i, j));
+    }
+  }
+  CHECK(different == 0);
+}
+
+const Case kCases[] = {
+    {.m = 1, .n = 1, .k = 1},
+    {.m = 1, .n = 64, .k = 64},
+    {.m = 1, .n = 131, .k = 300, .bias = true},
+    {.m = 2, .n = 100, .k = 33, .b_transposed = false},
+    {.m = 3, .n = 70, .k = 257, .b_dtype = DType::kF16, .bias = true},
+    {.m = 4, .n = 17, .k = 15, .b_dtype = DType::kBF16},
+    {.m = 5, .n = 16, .k = 256, .a_transposed = true, .b_transposed = false},
+    {.m = 7, .n = 8, .k = 513, .alpha = 0.3f},
+    {.m = 16, .n = 96, .k = 64, .mode = GradientMode::kAccumulate},
+    {.m = 127, .n = 65, .k = 40, .bias = true, .strided = true},
+    {.m = 129, .n = 33, .k = 100, .b_transposed = false, .strided = true},
+    {.m = 129, .n = 8, .k = 71, .alpha = -2.5f, .mode = GradientMode::kAccumulate},
+    {.m = 72,
+     .n = 8,
+     .k = 129,
+     .a_transposed = true,
+     .b_transposed = false,
+     .mode = GradientMode::kAccumulate,
+     .strided = true},
+    {.m = 8, .n = 80, .k = 129, .a_transposed = true, .b_transposed = false, .alpha = 0.7f},
+    {.m = 200, .n = 72, .k = 260, .a_transposed = true, .b_dtype = DType::kBF16},
+    {.m = 30, .n = 560, .k = 20, .b_dtype = DType::kF16, .strided = false},
+    {.m = 40, .n = 530, .k = 270, .b_transposed = false, .b_dtype = DType::kBF16},
+    {.m = 6, .n = 5, .k = 0, .bias = true},
+    {.m = 6, .n = 5, .k = 0, .mode = GradientMode::kAccumulate, .strided = true},
+    {.m = 0, .n = 5, .k = 3},
+    {.m = 5, .n = 0, .k = 3},
+};
+
+}  // namespace
+
+TEST_CASE("gemm: float64 reference and the promised chain, bit for bit, on every instruction set") {
+  for (const Case& c : kCases) {
+    CAPTURE(describe(c));
+    Operands in(c);
+    for (const cpu::Isa isa : kIsas) {
+      if (!cpu::isa_supported(isa)) continue;
+      const cpu::ScopedIsa forced(isa);
+      REQUIRE(cpu::running_isa_name() == cpu::isa_name(isa));
+      CAPTURE(cpu::running_isa_name());
+      const Matrix got = run(c, in, 1);
+      check_float64(c, in, got);
+      check_chain(c, in, got);
+    }
+  }
+}
+
+TEST_CASE("gemm: thread counts and tile borders change no bit") {
+  // Large enough to be cut into many tasks.
+  for (const Case& c :
+       {Case{.m = 17, .n = 768, .k = 300, .bias = true},
+        Case{.m = 300, .n = 200, .k = 520, .b_transposed = false}, Case{.m = 700, .n = 8, .k = 512},
+        Case{.m = 300, .n = 16, .k = 700, .a_transposed = true, .b_transposed = false}}) {
+    CAPTURE(describe(c));
+    Operands in(c);
+    const std::vector<uint32_t> one = run(c, in, 1).bits();
+    for (const int n_threads : {2, 3, 4, 7}) {
+      CAPTURE(n_threads);
+      const Matrix got = run(c, in, n_threads);
+      CHECK(got.bits() == one);
+      CHECK(got.guards_intact());
+    }
+  }
+}
+
+TEST_CASE("gemm: a row's bits do not depend on the rows beside it") {
+  const Case all{.m = 61, .n = 100, .k = 300, .bias = true};
+  Operands in(all);
+  const Matrix together = run(all, in, 1);
+  for (int64_t row = 0; row < all.m; row += 7) {
+    for (const int64_t n : {1, 2, 3, 5}) {
+      if (row + n > all.m) continue;
+      Matrix out(n, all.n);
+      run_planned(1, [&](Context& ctx) {
+        gemm(ctx, {.a = in.a.view().row_range(row, n),
+                   .b = in.b.view(),
+                   .bias = in.bias.view(),
+                   .c = out.view()});
+      });
+      int64_t different = 0;
+      for (int64_t i = 0; i < n; ++i) {
+        for (int64_t j = 0; j < all.n; ++j) {
+          different += std::bit_cast<uint32_t>(out.at(i, j)) !=
+                       std::bit_cast<uint32_t>(together.at(row + i, j));
+        }
+      }
+      CHECK(different == 0);
+    }
+  }
+}
+
+TEST_CASE("gemm: infinities and NaN reach exactly the elements they belong to") {
+  const Case c{.m = 20, .n = 40, .k = 30};
+  Operands in(c);
+  in.a.at(3, 7) = std::numeric_limits<float>::infinity();
+  in.b.at(11, 5) = std::nanf("");
+  const Matrix got = run(c, in, 2);
+  for (int64_t i = 0; i < c.m; ++i) {
+    for (int64_t j = 0; j < c.n; ++j) {
+      if (j == 11) {
+        CHECK(std::isnan(got.at(i, j)));
+      } else {
+        CHECK(std::isinf(got.at(i, j)) == (i == 3));
+      }
+    }
+  }
+}
+
+TEST_CASE("gemm: scratch depends on shapes and threads only") {
+  for (const int n_threads : {1, 4}) {
+    ThreadPool threads(n_threads);
+    const Context ctx{.threads = &threads};
+    std::vector<size_t> sizes;
+    for (const cpu::Isa isa : kIsas) {
+      if (!cpu::isa_supported(isa)) continue;
+      const cpu::ScopedIsa forced(isa);
+      sizes.push_back(gemm_workspace_bytes(ctx, 300, 700, 900));
+    }
+    for (const size_t size : sizes) CHECK(size == sizes[0]);
+  }
+}
+
+TEST_CASE("gemm: contract violations are refused") {
+  Matrix a(4, 8), b(6, 8), c(4, 6), bias(1, 6);
+  const auto attempt = [&](const Gemm& args) {
+    run_planned(1, [&](Context& ctx) { gemm(ctx, args); });
+  };
+  const Gemm good{.a = a.view(), .b = b.view(), .c = c.view()};
+  CHECK_NOTHROW(attempt(good));
+  Gemm bad = good;
+  bad.b = make_tensor(b.view().data, 6, 7);
+  CHECK_THROWS_AS(attempt(bad), Error);
+  bad = good;
+  bad.b.dtype = DType::kI32;
+  CHECK_THROWS_AS(attempt(bad), Error);
+  bad = good;
+  bad.bias = bias.view();
+  bad.mode = GradientMode::kAccumulate;
+  CHECK_THROWS_AS(attempt(bad), Error);
+  bad = good;
+  bad.c = a.view().col_range(0, 6);  // overlaps a
+  CHECK_THROWS_AS(attempt(bad), Error);
+  bad = good;
+  bad.a.device = Device{DeviceKind::kCuda, 0};
+  CHECK_THROWS_AS(attempt(bad), Error);
+}
+
+}  // namespace qe
