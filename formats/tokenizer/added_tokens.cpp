@@ -58,6 +58,10 @@ void AddedTokenMatcher::split(std::string_view text, std::vector<Piece>& pieces)
   const auto is = [&](uint8_t flag, char32_t c) { return (table.flags(c) & flag) != 0; };
   size_t covered = 0;
   for (size_t i = 0; !entries_.empty() && i < text.size();) {
+    if (lengths_[static_cast<unsigned char>(text[i])].empty()) {
+      ++i;
+      continue;
+    }
     const std::optional<Match> match = match_at(text, i);
     if (!match) {
       ++i;

@@ -5,6 +5,8 @@
 #include <algorithm>
 
 #include "formats/tokenizer/tokenizer.h"
+#include "formats/tokenizer/unicode.h"
+#include "formats/tokenizer/utf8.h"
 #include "formats/tokenizer/vocab.h"
 #include "kernels/core/error.h"
 
@@ -25,7 +27,7 @@ int32_t existing_id(const Json& json, const IsToken& is_token) {
 }
 
 /// ["[SEP]", 102]
-int32_t bert_token(const Json& json, const IsToken& is_token) {
+int32_t token_and_id(const Json& json, const IsToken& is_token) {
   QE_CHECK(json.items().size() == 2, json.where(), ": expected [token, id], got ",
            json.items().size(), " items");
   return existing_id(json.items()[1], is_token);
@@ -99,17 +101,40 @@ PostProcessor PostProcessor::bert(int32_t cls, int32_t sep) {
           {special(cls, 0), first_text(0), special(sep, 0), second_text(1), special(sep, 1)}};
 }
 
-PostProcessor PostProcessor::double_separator(int32_t cls, int32_t sep) {
-  return {{special(cls, 0), first_text(0), special(sep, 0)},
-          {special(cls, 0), first_text(0), special(sep, 0), special(sep, 0), second_text(0),
-           special(sep, 0)}};
+PostProcessor PostProcessor::roberta(int32_t cls, int32_t sep, bool trim_offsets,
+                                     bool add_prefix_space) {
+  PostProcessor processor({special(cls, 0), first_text(0), special(sep, 0)},
+                          {special(cls, 0), first_text(0), special(sep, 0), special(sep, 0),
+                           second_text(0), special(sep, 0)});
+  processor.trim_offsets_ = trim_offsets;
+  processor.add_prefix_space_ = add_prefix_space;
+  return processor;
+}
+
+Span PostProcessor::trimmed(Span span, std::string_view value, bool is_first) const {
+  if (!trim_offsets_) return span;
+  const unicode::CharTable& table = unicode::CharTable::get();
+  const auto is_space = [&](char32_t c) { return (table.flags(c) & unicode::kWhitespace) != 0; };
+  int32_t n_leading = 0, n_trailing = 0;
+  for (size_t at = 0; at < value.size() && is_space(next_code_point(value, at));) ++n_leading;
+  for (size_t at = value.size(); at > 0 && is_space(previous_code_point(value, at));) ++n_trailing;
+  if (n_leading > 0 && add_prefix_space_ && (is_first || span.begin == 0)) --n_leading;
+  span.begin = std::min(span.begin + n_leading, span.end);
+  span.end = std::max(span.end - n_trailing, span.begin);
+  return span;
 }
 
 PostProcessor PostProcessor::from_json(const Json& json, const IsToken& is_token) {
   if (json.is_null()) return {};
   const Json& type = json.at("type");
   if (type.as_string() == "BertProcessing") {
-    return bert(bert_token(json.at("cls"), is_token), bert_token(json.at("sep"), is_token));
+    return bert(token_and_id(json.at("cls"), is_token), token_and_id(json.at("sep"), is_token));
+  }
+  if (type.as_string() == "RobertaProcessing") {
+    const Json* trim = json.find("trim_offsets");
+    const Json* prefix = json.find("add_prefix_space");
+    return roberta(token_and_id(json.at("cls"), is_token), token_and_id(json.at("sep"), is_token),
+                   trim == nullptr || trim->as_bool(), prefix == nullptr || prefix->as_bool());
   }
   if (type.as_string() == "TemplateProcessing") {
     const Json& specials = json.at("special_tokens");
@@ -121,7 +146,8 @@ PostProcessor PostProcessor::from_json(const Json& json, const IsToken& is_token
     return {std::move(single), template_items(json.at("pair"), specials, is_token)};
   }
   fail(type.where(), ": post-processor type \"", type.as_string(),
-       "\" is not supported (expected TemplateProcessing, BertProcessing or null)");
+       "\" is not supported (expected TemplateProcessing, BertProcessing, RobertaProcessing or "
+       "null)");
 }
 
 int64_t PostProcessor::n_added(bool pair) const {

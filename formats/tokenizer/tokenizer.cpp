@@ -47,7 +47,7 @@ class SequenceEncoder {
       const std::string_view content = text.substr(piece.begin, piece.end - piece.begin);
       const auto end = begin + static_cast<int32_t>(count_code_points(content));
       if (piece.id >= 0) {
-        add_token(piece.id, {begin, end});
+        add_token(piece.id, {begin, end}, content);
       } else if (!full_) {
         encode_piece(content, begin);
       }
@@ -58,10 +58,15 @@ class SequenceEncoder {
   }
 
  private:
-  void add_token(int32_t id, Span span) {
+  void push(int32_t id, Span span, std::string_view value) {
+    out_.offsets.push_back(parts_.post_processor.trimmed(span, value, out_.ids.empty()));
     out_.ids.push_back(id);
-    out_.offsets.push_back(span);
-    out_.word_ids.push_back(n_words_++);
+    out_.word_ids.push_back(n_words_);
+  }
+
+  void add_token(int32_t id, Span span, std::string_view value) {
+    push(id, span, value);
+    ++n_words_;
   }
 
   void encode_piece(std::string_view piece, int32_t first) {
@@ -73,7 +78,8 @@ class SequenceEncoder {
     for (const AddedTokenMatcher::Piece& part : pieces) {
       if (full_) return;
       if (part.id >= 0) {
-        add_token(part.id, text_.span_of(part.begin, part.end));
+        add_token(part.id, text_.span_of(part.begin, part.end),
+                  std::string_view(text_.text).substr(part.begin, part.end - part.begin));
         continue;
       }
       NormalizedText between;
@@ -92,9 +98,8 @@ class SequenceEncoder {
       tokens_.clear();
       parts_.model->tokenize(view.substr(word.begin, word.end - word.begin), tokens_);
       for (const WordToken& token : tokens_) {
-        out_.ids.push_back(token.id);
-        out_.offsets.push_back(text.span_of(word.begin + token.begin, word.begin + token.end));
-        out_.word_ids.push_back(n_words_);
+        const size_t begin = word.begin + token.begin, end = word.begin + token.end;
+        push(token.id, text.span_of(begin, end), view.substr(begin, end - begin));
       }
       ++n_words_;
       full_ = limit_ > 0 && out_.size() >= limit_;

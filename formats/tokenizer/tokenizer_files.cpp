@@ -29,9 +29,9 @@ constexpr std::array kFileNames = {"tokenizer.json",
 
 // Tokenizer classes whose vocab.txt is BERT's, without "Fast".
 constexpr std::array kBertClasses = {
-    "BertTokenizer",       "DistilBertTokenizer",  "ElectraTokenizer",  "MobileBertTokenizer",
-    "ConvBertTokenizer",   "SqueezeBertTokenizer", "LayoutLMTokenizer", "FunnelTokenizer",
-    "PreTrainedTokenizer", "MPNetTokenizer"};
+    "BertTokenizer",       "DistilBertTokenizer", "ElectraTokenizer",
+    "MobileBertTokenizer", "ConvBertTokenizer",   "SqueezeBertTokenizer",
+    "LayoutLMTokenizer",   "PreTrainedTokenizer", "MPNetTokenizer"};
 // Model types (config.json) whose vocab.txt is not BERT's.
 constexpr std::array kOtherVocabTypes = {"esm", "roberta", "xlm-roberta", "camembert"};
 
@@ -206,8 +206,9 @@ void load_vocab_txt(TokenizerParts& parts, const std::string& path, const SideFi
     return *found;
   };
   const int32_t cls = id(TokenRole::kCls), sep = id(TokenRole::kSep);
-  parts.post_processor =
-      is_mpnet(side) ? PostProcessor::double_separator(cls, sep) : PostProcessor::bert(cls, sep);
+  parts.post_processor = is_mpnet(side) ? PostProcessor::roberta(cls, sep, /*trim_offsets=*/true,
+                                                                 /*add_prefix_space=*/false)
+                                        : PostProcessor::bert(cls, sep);
 }
 
 /// Tokens of tokenizer_config.json's added_tokens_decoder or of added_tokens.json, by id.
@@ -261,16 +262,20 @@ std::optional<AddedToken> usual_role(const TokenizerParts& parts, const SideFile
   return std::nullopt;
 }
 
-void load_roles(TokenizerParts& parts, const SideFiles& side) {
+/// With `keep_added`, tokens that have a role by convention only do not become added tokens.
+void load_roles(TokenizerParts& parts, const SideFiles& side, bool keep_added) {
   for (size_t role = 0; role < kRoleCount; ++role) {
     std::optional<AddedToken> token = declared_role(side, role);
     if (token) {
       QE_CHECK(!token->content.empty(), side.config.where(), ": ", kRoleNames[role], " is empty");
+      parts.role_ids[role] = add_special(parts, *token);
+    } else if ((token = usual_role(parts, side, static_cast<TokenRole>(role)))) {
+      // What tokenizer.json does not cut out of the text stays part of it.
+      const std::optional<int32_t> id = parts.model->vocab().id(token->content);
+      parts.role_ids[role] = id && keep_added ? *id : add_special(parts, *token);
     } else {
-      token = usual_role(parts, side, static_cast<TokenRole>(role));
+      continue;
     }
-    if (!token) continue;
-    parts.role_ids[role] = add_special(parts, *token);
     parts.special_ids.push_back(*parts.role_ids[role]);
   }
   for (const char* key : {"additional_special_tokens", "extra_special_tokens"}) {
@@ -312,7 +317,8 @@ TokenizerParts load_tokenizer_parts(const std::string& folder) {
     if (fs::exists(base / name)) parts.files.push_back(fs::absolute(base / name).string());
   }
   const SideFiles side = read_side_files(base);
-  if (fs::exists(base / "tokenizer.json")) {
+  const bool has_json = fs::exists(base / "tokenizer.json");
+  if (has_json) {
     load_tokenizer_json(parts, (base / "tokenizer.json").string(), side);
   } else if (fs::exists(base / "vocab.txt")) {
     load_vocab_txt(parts, (base / "vocab.txt").string(), side);
@@ -320,7 +326,7 @@ TokenizerParts load_tokenizer_parts(const std::string& folder) {
     fail(folder, ": found neither tokenizer.json nor vocab.txt");
   }
   add_side_tokens(parts, side);
-  load_roles(parts, side);
+  load_roles(parts, side, has_json);
   parts.added.finish(parts.normalizer.get());
   parts.model_max_length = read_model_max_length(side);
   if (const Json* flag = find_value(side.config, "clean_up_tokenization_spaces")) {

@@ -12,4 +12,15 @@ qe_test(qe_formats_tests qe_formats
   formats/mapped_file_test.cpp
   formats/run_config_test.cpp
   formats/safetensors_test.cpp
+  formats/tokenizer/added_tokens_test.cpp
+  formats/tokenizer/bert_normalizer_test.cpp
+  formats/tokenizer/decoder_test.cpp
+  formats/tokenizer/post_processor_test.cpp
+  formats/tokenizer/string_table_test.cpp
+  formats/tokenizer/tokenize_json_test.cpp
+  formats/tokenizer/tokenizer_test.cpp
+  formats/tokenizer/unicode_test.cpp
+  formats/tokenizer/utf8_test.cpp
+  formats/tokenizer/vocab_test.cpp
+  formats/tokenizer/wordpiece_test.cpp
   formats/weight_files_test.cpp)
