@@ -7,10 +7,8 @@
 #include <cmath>
 
 #include "engine/memory/planning.h"
-#include "engine/train/lr_schedule.h"
 #include "formats/atomic_write.h"
 #include "kernels/cpu/isa.h"
-#include "kernels/ops/reduce.h"
 
 namespace qe {
 namespace {
@@ -213,10 +211,12 @@ void Trainer::allocate_arena() {
   };
   if (task_ == Task::kTrain) {
     const int64_t size = std::min(config_.per_device_train_batch_size, train_data_.size());
+    train_capacity_ = size * train_data_.max_length();
     plan(planning_batch(size, train_data_.max_length()), true);
   }
   if (eval_data_.size() > 0) {
     const int64_t size = std::min(config_.per_device_eval_batch_size, eval_data_.size());
+    eval_capacity_ = size * eval_data_.max_length();
     plan(planning_batch(size, eval_data_.max_length()), false);
   }
   void* slab = memory_.allocate("activations, gradients, scratch", n_bytes);
@@ -273,8 +273,8 @@ EvalMetrics Trainer::evaluate() {
   const uint32_t draw = config_.fixed_eval_masks ? 0 : static_cast<uint32_t>(step_state_.step);
   Tape tape(ctx_, false);
   PackedBatch batch;
-  batch.token_capacity = config_.per_device_eval_batch_size * eval_data_.max_length();
-  batch.label_capacity = batch.token_capacity;
+  batch.token_capacity = eval_capacity_;
+  batch.label_capacity = eval_capacity_;
   MlmTotals totals;
   double hf_sum = 0.0;
   for (int64_t i = 0; i < loader.batches_per_epoch(); ++i) {
@@ -306,190 +306,6 @@ double Trainer::epoch_of(int64_t step) const {
                                    loader_->batches_per_epoch());
   return static_cast<double>(step / per_epoch) +
          static_cast<double>(batches) / static_cast<double>(loader_->batches_per_epoch());
-}
-
-// Everything that the numbers of a run depend on.
-Json Trainer::arguments() const {
-  const RunConfig& c = config_;
-  Json targets = Json::array();
-  for (const LoraPair& pair : adapter_->pairs()) targets.push_back(pair.module);
-  return Json::object({{"adam_beta1", c.adam_beta1},
-                       {"adam_beta2", c.adam_beta2},
-                       {"adam_epsilon", c.adam_epsilon},
-                       {"bits", c.bits},
-                       {"double_quant", c.double_quant},
-                       {"gradient_accumulation_steps", c.gradient_accumulation_steps},
-                       {"learning_rate", c.learning_rate},
-                       {"lora_alpha", adapter_->config().lora_alpha},
-                       {"lora_dropout", adapter_->config().lora_dropout},
-                       {"lora_modules", targets},
-                       {"lora_r", adapter_->config().r},
-                       {"lr_scheduler_type", c.lr_scheduler_type},
-                       {"mask_replace_prob", c.mask_replace_prob},
-                       {"max_grad_norm", c.max_grad_norm},
-                       {"max_steps", schedule_.total_steps},
-                       {"mlm_probability", c.mlm_probability},
-                       {"num_train_epochs", c.num_train_epochs},
-                       {"optim", c.optim},
-                       {"per_device_train_batch_size", c.per_device_train_batch_size},
-                       {"quant_block_size", c.quant_block_size},
-                       {"quant_type", c.quant_type},
-                       {"random_replace_prob", c.random_replace_prob},
-                       {"seed", static_cast<int64_t>(c.seed)},
-                       {"train_data_hash", train_data_.hash()},
-                       {"train_sampling_strategy", c.train_sampling_strategy},
-                       {"warmup_steps", schedule_.warmup_steps},
-                       {"weight_decay", c.weight_decay}});
-}
-
-int64_t Trainer::start_or_resume(TrainingState& state) {
-  std::string folder = config_.resume;
-  if (folder == "no") return 0;
-  if (folder == "auto") {
-    const auto newest = newest_checkpoint(config_.output_dir);
-    if (!newest) return 0;
-    folder = *newest;
-  }
-  state = read_checkpoint(folder, arguments(), *adapter_, *optimizer_);
-  log_.info(
-      cat("resuming from ", folder, " (step ", state.step, " of ", schedule_.total_steps, ")"));
-  return state.step;
-}
-
-// Forward and backward of all micro-batches, then one optimizer step.
-void Trainer::run_update(int64_t n_micro, std::vector<PackedBatch>& batches, MlmTotals& totals) {
-  int64_t n_labels = 0;
-  for (int64_t i = 0; i < n_micro; ++i) n_labels += batches[i].n_labels();
-  step_state_.inverse_labels = n_labels > 0 ? 1.0f / static_cast<float>(n_labels) : 0.0f;
-  const std::span<float> gradients = adapter_->gradients();
-  std::fill(gradients.begin(), gradients.end(), 0.0f);
-  for (int64_t i = 0; i < n_micro; ++i) {
-    const ForwardPass pass{tape_.get(), &batches[i], adapter_.get(), true};
-    masked_lm_loss(model_, pass, config_.gradient_checkpointing, &totals);
-  }
-  gradient_norm(ctx_, gradients, static_cast<float>(config_.max_grad_norm));
-  optimizer_->step(ctx_);
-}
-
-std::string Trainer::save_checkpoint(const TrainingState& state) {
-  const std::string folder =
-      write_checkpoint(config_.output_dir, state, arguments(), epoch_of(state.step),
-                       schedule_.total_steps, *adapter_, *optimizer_, tokenizer_.files());
-  if (config_.save_total_limit > 0) {
-    prune_checkpoints(config_.output_dir, config_.save_total_limit);
-  }
-  return folder;
-}
-
-TrainResult Trainer::train(const TrainEvents& events) {
-  QE_CHECK(!memory_.planning() && task_ == Task::kTrain, "this run was not set up for training");
-  TrainingState state;
-  TrainResult result{.first_step = start_or_resume(state), .total_steps = schedule_.total_steps};
-  MetricsFile metrics(config_.output_dir + "/metrics.jsonl", state.step);
-  const Clock::time_point start = Clock::now();
-  std::vector<PackedBatch> batches(config_.gradient_accumulation_steps);
-  for (PackedBatch& batch : batches) {
-    batch.token_capacity = config_.per_device_train_batch_size * train_data_.max_length();
-    batch.label_capacity = batch.token_capacity;
-  }
-  std::vector<EvalMetrics> evaluations;
-  const auto due = [&](int64_t interval) { return interval > 0 && state.step % interval == 0; };
-  const auto evaluate_now = [&] {
-    step_state_.step = static_cast<int32_t>(state.step);
-    evaluations.push_back(evaluate());
-    metrics.append(to_json(evaluations.back()));
-    state.log_history.push_back(to_json(evaluations.back()));
-    if (events.on_evaluation) events.on_evaluation(evaluations.back());
-  };
-  const auto checkpoint_now = [&] {
-    const std::string folder = save_checkpoint(state);
-    if (events.on_checkpoint) events.on_checkpoint(folder);
-  };
-  if (state.step == 0 && schedule_.eval_steps > 0) evaluate_now();
-  while (state.step < schedule_.total_steps) {
-    const Clock::time_point step_start = Clock::now();
-    const int64_t n_micro = events.load_update ? events.load_update(state.step, batches)
-                                               : loader_->load_update(state.step, batches);
-    step_state_.step = static_cast<int32_t>(state.step);
-    step_state_.epoch = static_cast<uint32_t>(state.step / loader_->updates_per_epoch());
-    step_state_.learning_rate = static_cast<float>(
-        config_.learning_rate * lr_factor(config_.lr_scheduler_type, state.step,
-                                          schedule_.warmup_steps, schedule_.total_steps));
-    StepMetrics step{.total_steps = schedule_.total_steps};
-    for (int64_t i = 0; i < n_micro; ++i) {
-      step.n_tokens += batches[i].n_tokens();
-      if (events.on_batch) events.on_batch(state.step, i, batches[i]);
-    }
-    MlmTotals totals;
-    run_update(n_micro, batches, totals);
-    if (!step_state_.finite) {
-      log_.warn(cat("step ", state.step + 1, ": the gradient is not finite; update skipped"));
-    }
-    ++state.step;
-    step.step = state.step;
-    step.epoch = epoch_of(state.step);
-    step.n_labels = totals.n_labels;
-    step.loss = totals.n_labels > 0 ? totals.loss / static_cast<double>(totals.n_labels) : 0.0;
-    step.learning_rate = step_state_.learning_rate;
-    step.grad_norm = step_state_.gradient_norm;
-    step.seconds = seconds_since(step_start);
-    state.loss_sum += step.loss;
-    state.n_tokens_seen += step.n_tokens;
-    result.n_tokens += step.n_tokens;
-    metrics.append(to_json(step));
-    if (due(schedule_.logging_steps) || (config_.logging_first_step && state.step == 1)) {
-      const double n = static_cast<double>(state.step - state.logged_step);
-      state.log_history.push_back(
-          Json::object({{"epoch", step.epoch},
-                        {"grad_norm", step.grad_norm},
-                        {"learning_rate", step.learning_rate},
-                        {"loss", (state.loss_sum - state.logged_loss_sum) / n},
-                        {"step", state.step}}));
-      state.logged_loss_sum = state.loss_sum;
-      state.logged_step = state.step;
-    }
-    if (events.on_step) events.on_step(step);
-    const bool last = state.step == schedule_.total_steps;
-    if (schedule_.eval_steps > 0 && (due(schedule_.eval_steps) || last)) evaluate_now();
-    const bool stop = !last && events.stop && events.stop->load();
-    if (stop || (schedule_.save_steps > 0 && (due(schedule_.save_steps) || last))) {
-      checkpoint_now();
-    }
-    if (stop) {
-      result.stopped = true;
-      break;
-    }
-  }
-  result.steps = state.step;
-  result.seconds = seconds_since(start);
-  result.train_loss = state.loss_sum / static_cast<double>(std::max<int64_t>(1, state.step));
-  save_results(state, result, evaluations);
-  return result;
-}
-
-void Trainer::save_results(const TrainingState& state, const TrainResult& result,
-                           const std::vector<EvalMetrics>& evaluations) {
-  const std::string& folder = config_.output_dir;
-  const auto write = [&](const char* name, const Json& json) {
-    write_file_atomically(folder + "/" + name, json.dump(2, true) + "\n");
-  };
-  write_adapter(folder, adapter_->config(), adapter_->views());
-  copy_files(tokenizer_.files(), folder);
-  write("trainer_state.json",
-        trainer_state_json(state, arguments(), epoch_of(state.step), schedule_.total_steps));
-  Json train = Json::object({{"epoch", epoch_of(state.step)},
-                             {"train_loss", result.train_loss},
-                             {"train_runtime", result.seconds},
-                             {"train_samples", train_data_.size()},
-                             {"train_steps", state.step}});
-  write("train_results.json", train);
-  Json all = train;
-  if (!evaluations.empty()) {
-    const Json eval = to_json(evaluations.back());
-    write("eval_results.json", eval);
-    for (const auto& [key, value] : eval.members()) all.set(key, value);
-  }
-  write("all_results.json", all);
 }
 
 }  // namespace qe

@@ -93,13 +93,18 @@ class Trainer {
   PackedBatch planning_batch(int64_t batch_size, int64_t length) const;
   MlmCollator collator(RandomPurpose purpose) const;
   Schedule make_schedule() const;
-  Json arguments() const;
-  void run_update(int64_t n_micro, std::vector<PackedBatch>& batches, MlmTotals& totals);
-  int64_t start_or_resume(TrainingState& state);
-  void save_results(const TrainingState& state, const TrainResult& result,
-                    const std::vector<EvalMetrics>& evaluations);
   double epoch_of(int64_t step) const;
-  std::string save_checkpoint(const TrainingState& state);
+
+  // The loop, in training_run.cpp.
+  struct Run;
+  Json arguments() const;
+  void resume(TrainingState& state);
+  MlmTotals update(const std::vector<PackedBatch>& batches, int64_t n_micro);
+  StepMetrics train_step(Run& run);
+  void record_step(Run& run, const StepMetrics& step);
+  void evaluate_in(Run& run);
+  void checkpoint_in(Run& run);
+  void save_results(const Run& run);
 
   RunConfig config_;
   Task task_;
@@ -117,6 +122,8 @@ class Trainer {
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<DataLoader> loader_;
   Schedule schedule_;
+  int64_t train_capacity_ = 0;  // tokens that a micro-batch was planned for
+  int64_t eval_capacity_ = 0;
   Arena arena_;
   std::unique_ptr<Tape> tape_;
 };

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+// Trainer's loop: updates, logs, evaluations, checkpoints, results.
+#include <algorithm>
+#include <chrono>
+
+#include "engine/train/lr_schedule.h"
+#include "engine/train/trainer.h"
+#include "formats/atomic_write.h"
+#include "kernels/ops/reduce.h"
+
+namespace qe {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+}  // namespace
+
+// One call of train().
+struct Trainer::Run {
+  const TrainEvents& events;
+  TrainingState state;
+  TrainResult result;
+  std::vector<PackedBatch> batches;  // micro-batches of the current update
+  std::unique_ptr<MetricsFile> metrics;
+  std::vector<EvalMetrics> evaluations;
+
+  bool due(int64_t interval) const { return interval > 0 && state.step % interval == 0; }
+};
+
+// Everything that the numbers of a run depend on.
+Json Trainer::arguments() const {
+  const RunConfig& c = config_;
+  Json targets = Json::array();
+  for (const LoraPair& pair : adapter_->pairs()) targets.push_back(pair.module);
+  return Json::object({{"adam_beta1", c.adam_beta1},
+                       {"adam_beta2", c.adam_beta2},
+                       {"adam_epsilon", c.adam_epsilon},
+                       {"bits", c.bits},
+                       {"double_quant", c.double_quant},
+                       {"gradient_accumulation_steps", c.gradient_accumulation_steps},
+                       {"learning_rate", c.learning_rate},
+                       {"lora_alpha", adapter_->config().lora_alpha},
+                       {"lora_dropout", adapter_->config().lora_dropout},
+                       {"lora_modules", targets},
+                       {"lora_r", adapter_->config().r},
+                       {"lr_scheduler_type", c.lr_scheduler_type},
+                       {"mask_replace_prob", c.mask_replace_prob},
+                       {"max_grad_norm", c.max_grad_norm},
+                       {"max_steps", schedule_.total_steps},
+                       {"mlm_probability", c.mlm_probability},
+                       {"num_train_epochs", c.num_train_epochs},
+                       {"optim", c.optim},
+                       {"per_device_train_batch_size", c.per_device_train_batch_size},
+                       {"quant_block_size", c.quant_block_size},
+                       {"quant_type", c.quant_type},
+                       {"random_replace_prob", c.random_replace_prob},
+                       {"seed", static_cast<int64_t>(c.seed)},
+                       {"train_data_hash", train_data_.hash()},
+                       {"train_sampling_strategy", c.train_sampling_strategy},
+                       {"warmup_steps", schedule_.warmup_steps},
+                       {"weight_decay", c.weight_decay}});
+}
+
+void Trainer::resume(TrainingState& state) {
+  std::string folder = config_.resume;
+  if (folder == "no") return;
+  if (folder == "auto") {
+    const auto newest = newest_checkpoint(config_.output_dir);
+    if (!newest) return;
+    folder = *newest;
+  }
+  state = read_checkpoint(folder, arguments(), *adapter_, *optimizer_);
+  log_.info(
+      cat("resuming from ", folder, " (step ", state.step, " of ", schedule_.total_steps, ")"));
+}
+
+// Forward and backward of all micro-batches, then one optimizer step.
+MlmTotals Trainer::update(const std::vector<PackedBatch>& batches, int64_t n_micro) {
+  int64_t n_labels = 0;
+  for (int64_t i = 0; i < n_micro; ++i) n_labels += batches[i].n_labels();
+  step_state_.inverse_labels = n_labels > 0 ? 1.0f / static_cast<float>(n_labels) : 0.0f;
+  const std::span<float> gradients = adapter_->gradients();
+  std::fill(gradients.begin(), gradients.end(), 0.0f);
+  MlmTotals totals;
+  for (int64_t i = 0; i < n_micro; ++i) {
+    const ForwardPass pass{tape_.get(), &batches[i], adapter_.get(), true};
+    masked_lm_loss(model_, pass, config_.gradient_checkpointing, &totals);
+  }
+  gradient_norm(ctx_, gradients, static_cast<float>(config_.max_grad_norm));
+  optimizer_->step(ctx_);
+  return totals;
+}
+
+StepMetrics Trainer::train_step(Run& run) {
+  const Clock::time_point start = Clock::now();
+  const int64_t step = run.state.step;
+  const int64_t n_micro = run.events.load_update ? run.events.load_update(step, run.batches)
+                                                 : loader_->load_update(step, run.batches);
+  step_state_.step = static_cast<int32_t>(step);
+  step_state_.epoch = static_cast<uint32_t>(step / loader_->updates_per_epoch());
+  step_state_.learning_rate = static_cast<float>(
+      config_.learning_rate *
+      lr_factor(config_.lr_scheduler_type, step, schedule_.warmup_steps, schedule_.total_steps));
+  int64_t n_tokens = 0;
+  for (int64_t i = 0; i < n_micro; ++i) {
+    n_tokens += run.batches[i].n_tokens();
+    if (run.events.on_batch) run.events.on_batch(step, i, run.batches[i]);
+  }
+  const MlmTotals totals = update(run.batches, n_micro);
+  if (!step_state_.finite) {
+    log_.warn(cat("step ", step + 1, ": the gradient is not finite; update skipped"));
+  }
+  const double n_labels = static_cast<double>(std::max<int64_t>(1, totals.n_labels));
+  return StepMetrics{.step = step + 1,
+                     .total_steps = schedule_.total_steps,
+                     .epoch = epoch_of(step + 1),
+                     .loss = totals.loss / n_labels,
+                     .learning_rate = step_state_.learning_rate,
+                     .grad_norm = step_state_.gradient_norm,
+                     .n_labels = totals.n_labels,
+                     .n_tokens = n_tokens,
+                     .seconds = seconds_since(start)};
+}
+
+// Adds a finished update to the run's state, its files and its listeners.
+void Trainer::record_step(Run& run, const StepMetrics& step) {
+  TrainingState& state = run.state;
+  state.step = step.step;
+  state.loss_sum += step.loss;
+  state.n_tokens_seen += step.n_tokens;
+  run.result.n_tokens += step.n_tokens;
+  run.metrics->append(to_json(step));
+  if (run.due(schedule_.logging_steps) || (config_.logging_first_step && state.step == 1)) {
+    const double n = static_cast<double>(state.step - state.logged_step);
+    state.log_history.push_back(
+        Json::object({{"epoch", step.epoch},
+                      {"grad_norm", step.grad_norm},
+                      {"learning_rate", step.learning_rate},
+                      {"loss", (state.loss_sum - state.logged_loss_sum) / n},
+                      {"step", state.step}}));
+    state.logged_loss_sum = state.loss_sum;
+    state.logged_step = state.step;
+  }
+  if (run.events.on_step) run.events.on_step(step);
+}
+
+void Trainer::evaluate_in(Run& run) {
+  step_state_.step = static_cast<int32_t>(run.state.step);
+  const EvalMetrics metrics = evaluate();
+  run.evaluations.push_back(metrics);
+  run.metrics->append(to_json(metrics));
+  run.state.log_history.push_back(to_json(metrics));
+  if (run.events.on_evaluation) run.events.on_evaluation(metrics);
+}
+
+void Trainer::checkpoint_in(Run& run) {
+  const std::string folder =
+      write_checkpoint(config_.output_dir, run.state, arguments(), epoch_of(run.state.step),
+                       schedule_.total_steps, *adapter_, *optimizer_, tokenizer_.files());
+  if (config_.save_total_limit > 0) {
+    prune_checkpoints(config_.output_dir, config_.save_total_limit);
+  }
+  if (run.events.on_checkpoint) run.events.on_checkpoint(folder);
+}
+
+TrainResult Trainer::train(const TrainEvents& events) {
+  QE_CHECK(!memory_.planning() && task_ == Task::kTrain, "this run was not set up for training");
+  Run run{.events = events};
+  resume(run.state);
+  run.result.first_step = run.state.step;
+  run.result.total_steps = schedule_.total_steps;
+  run.metrics =
+      std::make_unique<MetricsFile>(config_.output_dir + "/metrics.jsonl", run.state.step);
+  run.batches.resize(config_.gradient_accumulation_steps);
+  for (PackedBatch& batch : run.batches) {
+    batch.token_capacity = train_capacity_;
+    batch.label_capacity = train_capacity_;
+  }
+  const Clock::time_point start = Clock::now();
+  if (run.state.step == 0 && schedule_.eval_steps > 0) evaluate_in(run);
+  while (run.state.step < schedule_.total_steps && !run.result.stopped) {
+    record_step(run, train_step(run));
+    const bool last = run.state.step == schedule_.total_steps;
+    if (schedule_.eval_steps > 0 && (last || run.due(schedule_.eval_steps))) evaluate_in(run);
+    run.result.stopped = !last && events.stop && events.stop->load();
+    const bool save = schedule_.save_steps > 0 && (last || run.due(schedule_.save_steps));
+    if (save || run.result.stopped) checkpoint_in(run);
+  }
+  run.result.steps = run.state.step;
+  run.result.seconds = seconds_since(start);
+  run.result.train_loss =
+      run.state.loss_sum / static_cast<double>(std::max<int64_t>(1, run.state.step));
+  save_results(run);
+  return run.result;
+}
+
+void Trainer::save_results(const Run& run) {
+  const std::string& folder = config_.output_dir;
+  const double epoch = epoch_of(run.state.step);
+  const auto write = [&](const char* name, const Json& json) {
+    write_file_atomically(folder + "/" + name, json.dump(2, true) + "\n");
+  };
+  write_adapter(folder, adapter_->config(), adapter_->views());
+  copy_files(tokenizer_.files(), folder);
+  write("trainer_state.json",
+        trainer_state_json(run.state, arguments(), epoch, schedule_.total_steps));
+  Json all = Json::object({{"epoch", epoch},
+                           {"train_loss", run.result.train_loss},
+                           {"train_runtime", run.result.seconds},
+                           {"train_samples", train_data_.size()},
+                           {"train_steps", run.state.step}});
+  write("train_results.json", all);
+  if (!run.evaluations.empty()) {
+    const Json eval = to_json(run.evaluations.back());
+    write("eval_results.json", eval);
+    for (const auto& [key, value] : eval.members()) all.set(key, value);
+  }
+  write("all_results.json", all);
+}
+
+}  // namespace qe
