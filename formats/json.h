@@ -34,8 +34,8 @@ class Json {
 
   /// Parses text (UTF-8, a byte order mark is skipped). `name` stands for the document in errors
   /// (usually its path); syntax errors also name line and column (columns in bytes; only the column
-  /// when the text is one line). Errors: depth above 64, duplicate keys in an object, invalid UTF-8,
-  /// numbers beyond double's range. Integers beyond int64 become doubles.
+  /// when the text is one line). Errors: depth above 64, duplicate keys in an object, invalid
+  /// UTF-8, numbers beyond double's range. Integers beyond int64 become doubles.
   static Json parse(std::string_view text, const std::string& name);
   /// Reads and parses a whole file of at most max_bytes.
   static Json parse_file(const std::string& path, size_t max_bytes = size_t{1} << 30);
