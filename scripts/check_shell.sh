@@ -10,4 +10,4 @@ if ! command -v shellcheck >/dev/null 2>&1; then
   exit 0
 fi
 find .ci scripts tests -type f -print0 | xargs -0 grep -lE '^#!.*\b(ba)?sh$' |
-  xargs -r shellcheck -x -P SCRIPTDIR
+  xargs -r shellcheck -S warning -x -P SCRIPTDIR

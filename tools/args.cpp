@@ -58,15 +58,23 @@ std::string help_entry(const std::string& left, const std::string& text) {
   return out + "\n";
 }
 
+/// "help: choice, choice [default, whose]".
+std::string setting_text(const RunConfigKey& key) {
+  std::string text = key.help;
+  if (key.type != "true|false" && key.type.find('|') != std::string::npos) {
+    text += ": ";
+    for (const char c : key.type) c == '|' ? text += ", " : text += c;
+  }
+  if (!key.default_value.empty())
+    return cat(text, " [", key.default_value, ", ", key.default_from, "]");
+  return cat(text, " [", key.default_from, "]");
+}
+
 std::string settings_help() {
   std::string out = "\nSettings (in the file, or --key value; [default, and whose it is]):\n";
   for (const RunConfigKey& key : run_config_keys())
-    out += help_entry(
-        "--" + key.key,
-        cat(key.help, key.type.find('|') == std::string::npos ? "" : ": " + key.type, " [",
-            key.default_value.empty() ? "" : key.default_value + ", ", key.default_from, "]"));
-  out += help_entry("--preset", "qlora: all defaults of qlora.py");
-  return out;
+    out += help_entry("--" + key.key, setting_text(key));
+  return out + help_entry("--preset", "qlora: all defaults of qlora.py, below the file's settings");
 }
 
 }  // namespace

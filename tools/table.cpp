@@ -75,12 +75,14 @@ std::string human_duration(double seconds) {
 }
 
 std::string human_count(int64_t count) {
-  std::string digits = std::to_string(count);
-  for (size_t at = digits.size(); at > (count < 0 ? 4u : 3u);) {
-    at -= 3;
-    digits.insert(at, ",");
+  const std::string digits = std::to_string(count);
+  std::string out;
+  for (size_t i = 0; i < digits.size(); ++i) {
+    const bool group_starts = (digits.size() - i) % 3 == 0 && i > (count < 0 ? 1u : 0u);
+    if (group_starts) out += ',';
+    out += digits[i];
   }
-  return digits;
+  return out;
 }
 
 }  // namespace qe::tools

@@ -19,9 +19,9 @@ complain() { # TEXT ...
   printf 'FAILED: %s\n' "$*"
 }
 
-# Runs a command; leaves its status in $status and its output in the files out and err.
+# Runs a command; leaves its status in $status and its output in the files stdout and stderr.
 run() {
-  "$@" >out 2>err </dev/null
+  "$@" >stdout 2>stderr </dev/null
   status=$?
 }
 
@@ -33,23 +33,23 @@ expect_error() { # STATUS PART COMMAND ...
   n_cases=$((n_cases + 1))
   run "$@"
   local last
-  last=$(tail -n 1 err)
+  last=$(tail -n 1 stderr)
   [ "$status" -eq "$wanted" ] || complain "$*: exit status $status, not $wanted: $last"
-  [ "$(grep -c '^error: ' err)" -eq 1 ] || complain "$*: not one error line: $(head -c 400 err)"
-  [ ! -s out ] || complain "$*: wrote to stdout: $(head -c 200 out)"
+  [ "$(grep -c '^error: ' stderr)" -eq 1 ] || complain "$*: not one error line: $(head -c 400 stderr)"
+  [ ! -s stdout ] || complain "$*: wrote to stdout: $(head -c 200 stdout)"
   case $last in
     "error: "*"$part"*) ;;
     *) complain "$*: expected \"$part\" in: $last" ;;
   esac
 }
 
-# The command succeeds and PART is in FILE (out or err).
+# The command succeeds and PART is in FILE (stdout or stderr).
 expect_ok() { # FILE PART COMMAND ...
   local file=$1 part=$2
   shift 2
   n_cases=$((n_cases + 1))
   run "$@"
-  [ "$status" -eq 0 ] || complain "$*: exit status $status: $(tail -n 3 err)"
+  [ "$status" -eq 0 ] || complain "$*: exit status $status: $(tail -n 3 stderr)"
   grep -qF -- "$part" "$file" || complain "$*: no \"$part\" in $file: $(head -c 600 "$file")"
 }
 

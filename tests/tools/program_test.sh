@@ -1,0 +1,98 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# SPDX-FileCopyrightText: 2026 The qlora-engine authors
+# Every command, end to end, as a user runs it. Usage: program_test.sh PROGRAM
+# shellcheck source=expect.sh
+. "$(dirname "$0")/expect.sh" "$1"
+
+head -n 300 "$root/examples/kjv/train.txt" >train.txt
+head -n 60 "$root/examples/kjv/valid.txt" >valid.txt
+model=$root/examples/tiny-mlm
+cat >config.json <<CONFIG
+{"model_name_or_path": "$model", "train_file": "train.txt", "validation_file": "valid.txt",
+ "output_dir": "out", "max_seq_length": 32, "line_by_line": true, "max_steps": 6, "lora_r": 4,
+ "per_device_train_batch_size": 4, "learning_rate": 0.002, "eval_strategy": "steps",
+ "eval_steps": 3, "save_steps": 3, "logging_steps": 2, "do_train": true}
+CONFIG
+
+# ---- Help
+expect_ok stdout 'fill-mask' "$engine" --help
+expect_ok stdout 'qlora-engine 0.' "$engine" --version
+for command in train eval fill-mask plan tokenize; do
+  expect_ok stdout "Usage: qlora-engine $command" "$engine" "$command" --help
+  expect "$command --help has an example" grep -q '^Example:' stdout
+done
+"$engine" train --help | awk 'length > 100 { exit 1 }'
+expect "--help stays within 100 columns" [ "${PIPESTATUS[1]}" -eq 0 ]
+
+# ---- Plan
+expect_ok stdout 'total' "$engine" plan config.json --lora_alpha=32 --weight_decay 0.1
+expect "plan: value and origin of a setting" grep -Eq '^ +lora_alpha +32\.0 +--lora_alpha$' stdout
+expect "plan: the file as origin" grep -Eq '^ +max_steps +6 +config.json$' stdout
+expect "plan: a default's origin" grep -Eq '^ +adam_beta1 +0.9 +default \(run_mlm.py\)$' stdout
+expect "plan: a key without effect is noted" grep -q '/do_train does nothing here' stderr
+expect "plan writes nothing" [ ! -e out/adapter_config.json ]
+
+# ---- Train
+expect_ok stdout 'updates' "$engine" train config.json --dump-batches batches.jsonl
+for name in adapter_config.json adapter_model.safetensors tokenizer.json trainer_state.json \
+  metrics.jsonl loss.svg checkpoint-3/adapter_model.safetensors checkpoint-6/trainer_state.json; do
+  expect "train writes $name" [ -s "out/$name" ]
+done
+expect "train: plain lines when stderr is a file" grep -q '^update 6/6 ' stderr
+expect "train: no escape codes in a file" sh -c '! grep -q "$(printf "\033")" stderr'
+expect "train dumps every batch" [ "$(wc -l <batches.jsonl)" -eq 6 ]
+expect "the loss curve is an SVG" grep -q '</svg>' out/loss.svg
+
+# The same bits again, with another number of threads; and after a resume from the middle.
+run "$engine" train config.json --output_dir again --threads 1
+expect "the same adapter with one thread" cmp out/adapter_model.safetensors again/adapter_model.safetensors
+run "$engine" train config.json --output_dir resumed --resume out/checkpoint-3
+expect "the same adapter after a resume" cmp out/adapter_model.safetensors resumed/adapter_model.safetensors
+expect_error 1 'learning_rate' "$engine" train config.json --learning_rate 1e-3 --resume out/checkpoint-3
+
+# Ctrl-C: a checkpoint, status 130, and the same command goes on.
+n_cases=$((n_cases + 1))
+"$engine" train config.json --output_dir stopped --max_steps 200 --eval_strategy no --save_strategy no \
+  >stop.out 2>stop.err </dev/null &
+pid=$!
+for _ in $(seq 200); do
+  grep -q '^update ' stop.err && break
+  sleep 0.05
+done
+kill -TERM "$pid"
+wait "$pid"
+status=$?
+[ "$status" -eq 143 ] || complain "a stopped run: exit status $status, not 143: $(tail -n 2 stop.err)"
+expect "a stopped run says so" grep -q '^stopped after update ' stop.err
+expect "a stopped run leaves a checkpoint" sh -c 'ls stopped/checkpoint-*/optimizer.safetensors >list'
+
+# ---- Eval
+expect_ok stdout '"eval_loss": ' "$engine" eval config.json --json
+base=$(cat stdout)
+expect_ok stdout '"eval_loss": ' "$engine" eval config.json --json --adapter_name_or_path out
+expect "the adapter changes the loss" [ "$base" != "$(cat stdout)" ]
+expect_ok stdout 'perplexity' "$engine" eval config.json
+
+# ---- Fill-mask
+paris="The capital of France is [MASK]."
+expect_ok stdout '"token_str": "france"' "$engine" fill-mask --model "$model" --bits 32 --json "$paris"
+expect "one JSON list of five answers" grep -Eq '^\[(\{"score": 0\.17655[0-9]*, "token": 4749, "token_str": "france", "sequence": "the capital of france is france\."\})(, \{[^}]*\}){4}\]$' stdout
+expect_ok stdout '[[{"score": ' "$engine" fill-mask --model "$model" --json --top_k 2 "[MASK] is [MASK]."
+expect_ok stdout '"token_str": "england"' "$engine" fill-mask --model "$model" --json --targets england,spain "$paris"
+expect "targets: two answers" grep -Eq '^\[\{[^}]*"england"[^}]*\}, \{[^}]*"spain"[^}]*\}\]$' stdout
+expect_ok stdout 'france' "$engine" fill-mask --model "$model" "$paris"
+expect_ok stdout 'adapter' "$engine" fill-mask --model "$model" --adapter out --compare "$paris"
+n_cases=$((n_cases + 1))
+printf '%s\r\n%s\n' "$paris" "[MASK] and [MASK]" | "$engine" fill-mask --model "$model" --json >lines
+[ "$(wc -l <lines)" -eq 2 ] || complain "two lines in, two lines out: $(cat lines)"
+n_cases=$((n_cases + 1))
+printf '%s\nnothing\n' "$paris" | "$engine" fill-mask --model "$model" --json >stdout 2>stderr
+grep -q 'error: standard input: line 2: No mask_token' stderr || complain "the line is named: $(cat stderr)"
+
+# ---- Tokenize
+expect_ok stdout '2 184 847 191 4749 202 4 16 3' "$engine" tokenize --model "$model" "$paris"
+expect_ok stdout 'the capital of france is' "$engine" tokenize --model "$model" --decode --no-special-tokens "2 184 847 191 4749 202 4 16 3"
+expect_ok stdout '"ids": [2, 184, 847, 191, 4749, 202, 4, 16, 3]' "$engine" tokenize --model "$model" --jsonl "{\"text\": \"$paris\"}"
+expect_ok stdout '{"text": "france is"}' "$engine" tokenize --model "$model" --jsonl --decode '{"ids": [4749, 202]}'
+finish
