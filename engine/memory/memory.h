@@ -52,7 +52,7 @@ class Memory {
     void operator()(void* block) const;
   };
   bool planning_;
-  uintptr_t next_counting_address_ = 1u << 16;
+  uintptr_t next_counting_address_ = uintptr_t{1} << 46;  // far from a counting arena's addresses
   std::vector<MemoryRow> rows_;
   std::vector<std::unique_ptr<void, Free>> blocks_;
 };

@@ -10,8 +10,8 @@ namespace qe {
 
 // Values of transformers.get_scheduler(name, optimizer, 3, 10), lr 1, over 10 updates.
 TEST_CASE("lr_factor: transformers' values with 3 warm-up updates of 10") {
-  const double linear[] = {0, 1.0 / 3, 2.0 / 3, 1, 6.0 / 7, 5.0 / 7, 4.0 / 7, 3.0 / 7, 2.0 / 7,
-                           1.0 / 7};
+  const double linear[] = {0,       1.0 / 3, 2.0 / 3, 1,       6.0 / 7,
+                           5.0 / 7, 4.0 / 7, 3.0 / 7, 2.0 / 7, 1.0 / 7};
   const double cosine[] = {0,
                            1.0 / 3,
                            2.0 / 3,

@@ -5,4 +5,5 @@ qe_test(qe_engine_tests qe_engine
   engine/golden_model_test.cpp
   engine/lr_schedule_test.cpp
   engine/memory_test.cpp
-  engine/tape_test.cpp)
+  engine/tape_test.cpp
+  engine/trainer_test.cpp)

@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+// Whole training runs: against transformers and peft, and against themselves (resume, threads,
+// instruction sets, plans).
+#include "engine/train/trainer.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "engine/train/batch_dump.h"
+#include "kernels/cpu/isa.h"
+#include "tests/support/golden_run.h"
+#include "tests/support/temporary_folder.h"
+
+namespace qe {
+namespace {
+
+// The bytes of the adapter that a run writes.
+std::string adapter_bytes(const std::string& folder) {
+  const std::string bytes = content_of(folder + "/adapter_model.safetensors");
+  REQUIRE(bytes.size() > 1000);
+  return bytes;
+}
+
+// A run with everything random switched on: dropout everywhere, shuffling, masking, NF4.
+RunConfig random_run(const TemporaryFolder& folder, const std::string& name) {
+  const std::string model = folder.path() + "/model";
+  if (!std::filesystem::exists(model)) {
+    std::filesystem::copy(test::golden_path("bert/model"), model);
+    Json json = Json::parse_file(model + "/config.json");
+    json.set("hidden_dropout_prob", 0.1);
+    json.set("attention_probs_dropout_prob", 0.1);
+    folder.write("model/config.json", json.dump(2));
+    std::string text;
+    for (int i = 0; i < 70; ++i) {
+      text += "the dog and the cat came in " + std::to_string(i) + " said god to moses\n";
+    }
+    folder.write("text.txt", text);
+  }
+  RunConfig config = test::golden_run(folder.path() + "/" + name);
+  config.model_name_or_path = model;
+  config.adapter_name_or_path.clear();
+  config.train_file = folder.path() + "/text.txt";
+  config.validation_file = config.train_file;
+  config.line_by_line = true;
+  config.train_sampling_strategy = "random";
+  config.bits = 4;
+  config.lora_r = 4;
+  config.lora_alpha = 8;
+  config.lora_dropout = 0.1;
+  config.optim = "paged_adamw_32bit";
+  config.max_steps = 14;  // an epoch has 12 updates
+  return config;
+}
+
+TrainResult run(const RunConfig& config, const TrainEvents& events = {}) {
+  Trainer trainer(config, Trainer::Task::kTrain, false, Log());
+  return trainer.train(events);
+}
+
+}  // namespace
+
+TEST_CASE("trainer: losses, norms, gradients and parameters of transformers + peft") {
+  const Json golden = Json::parse_file(test::golden_path("bert/golden.json"));
+  for (const auto& [name, bits, optim] : {std::tuple{"base.torch", 32, "adamw_torch"},
+                                          std::tuple{"base.bnb", 32, "paged_adamw_32bit"},
+                                          std::tuple{"nf4.torch", 4, "adamw_torch_fused"}}) {
+    CAPTURE(name);
+    const TemporaryFolder folder;
+    RunConfig config = test::golden_run(folder.path());
+    config.bits = bits;
+    config.optim = optim;
+    const Json& expected = golden.at("runs").at(name);
+    const auto golden_value = [&](const char* key, int64_t step) {
+      return expected.at(key).items()[step].as_double();
+    };
+    int64_t n_steps = 0;
+    run(config, {.on_step = [&](const StepMetrics& m) {
+          CAPTURE(m.step);
+          CHECK(m.loss == doctest::Approx(golden_value("loss", m.step - 1)).epsilon(1e-4));
+          CHECK(m.grad_norm ==
+                doctest::Approx(golden_value("grad_norm", m.step - 1)).epsilon(1e-4));
+          CHECK(m.learning_rate ==
+                doctest::Approx(golden_value("learning_rate", m.step - 1)).epsilon(1e-6));
+          CHECK(m.n_labels == static_cast<int64_t>(golden_value("n_labels", m.step - 1)));
+          ++n_steps;
+        }});
+    CHECK(n_steps == 10);
+    const SafetensorsFile final_golden(
+        test::golden_path(std::string("bert/") + name + ".final.safetensors"));
+    const SafetensorsFile ours(folder.path() + "/adapter_model.safetensors");
+    REQUIRE(ours.tensors().size() == final_golden.tensors().size());
+    for (const auto& [tensor, value] : final_golden.tensors()) {
+      CAPTURE(tensor);
+      CHECK(test::max_difference(test::golden_tensor(ours, tensor), value.to_f32()) < 5e-7);
+    }
+  }
+}
+
+TEST_CASE("trainer: the same run twice, on any threads and instruction set, gives the same bytes") {
+  const TemporaryFolder folder;
+  const RunConfig config = random_run(folder, "first");
+  run(config);
+  const std::string expected = adapter_bytes(config.output_dir);
+  for (const int threads : {1, 2, 4}) {
+    RunConfig again = random_run(folder, "threads" + std::to_string(threads));
+    again.threads = threads;
+    run(again);
+    CHECK(adapter_bytes(again.output_dir) == expected);
+  }
+  int n_isas = 0;
+  for (const cpu::Isa isa :
+       {cpu::Isa::kScalar, cpu::Isa::kAvx2, cpu::Isa::kAvx512, cpu::Isa::kNeon}) {
+    if (!cpu::isa_supported(isa)) continue;
+    const cpu::ScopedIsa forced(isa);
+    RunConfig again = random_run(folder, "isa" + std::string(cpu::isa_name(isa)));
+    run(again);
+    CHECK(cpu::running_isa_name() == cpu::isa_name(isa));
+    CHECK(adapter_bytes(again.output_dir) == expected);
+    ++n_isas;
+  }
+  CHECK(n_isas >= 1);
+  RunConfig other_seed = random_run(folder, "seed");
+  other_seed.seed = 43;
+  run(other_seed);
+  CHECK(adapter_bytes(other_seed.output_dir) != expected);
+}
+
+TEST_CASE("trainer: gradient checkpointing gives the same bytes") {
+  const TemporaryFolder folder;
+  RunConfig plain = random_run(folder, "plain");
+  RunConfig checkpointed = random_run(folder, "checkpointed");
+  checkpointed.gradient_checkpointing = true;
+  run(plain);
+  run(checkpointed);
+  CHECK(adapter_bytes(plain.output_dir) == adapter_bytes(checkpointed.output_dir));
+}
+
+TEST_CASE("trainer: stopping at any step and resuming gives the bytes of never stopping") {
+  const TemporaryFolder folder;
+  const RunConfig whole = random_run(folder, "whole");
+  run(whole);
+  const auto losses_of = [](const std::string& output_dir) {
+    const Json state = Json::parse_file(output_dir + "/trainer_state.json");
+    return state.at("log_history").dump();
+  };
+  for (int64_t stop_at = 1; stop_at < whole.max_steps; ++stop_at) {
+    CAPTURE(stop_at);
+    const RunConfig config = random_run(folder, "stopped" + std::to_string(stop_at));
+    std::atomic<bool> stop = false;
+    const TrainResult first =
+        run(config,
+            {.on_step = [&](const StepMetrics& m) { stop = m.step == stop_at; }, .stop = &stop});
+    CHECK(first.stopped);
+    CHECK(first.steps == stop_at);
+    const TrainResult second = run(config);
+    CHECK(second.first_step == stop_at);
+    CHECK(second.steps == whole.max_steps);
+    CHECK(adapter_bytes(config.output_dir) == adapter_bytes(whole.output_dir));
+    CHECK(losses_of(config.output_dir) == losses_of(whole.output_dir));
+  }
+}
+
+TEST_CASE("trainer: a checkpoint of other settings or data is refused by name") {
+  const TemporaryFolder folder;
+  RunConfig config = random_run(folder, "out");
+  config.max_steps = 2;
+  config.save_strategy = "steps";
+  config.save_steps = 1;
+  config.save_total_limit = 1;
+  run(config);
+  CHECK(newest_checkpoint(config.output_dir) == config.output_dir + "/checkpoint-2");
+  CHECK_FALSE(std::filesystem::exists(config.output_dir + "/checkpoint-1"));
+  RunConfig other = config;
+  other.learning_rate = 1.0;
+  CHECK(error_of([&] { run(other); }).find("learning_rate") != std::string::npos);
+  other = config;
+  other.train_file = folder.write("other.txt", "the king of france\n");
+  CHECK(error_of([&] { run(other); }).find("train_data_hash") != std::string::npos);
+  other = config;
+  other.resume = "no";
+  CHECK(run(other).first_step == 0);
+  CHECK(run(config).first_step == 2);
+}
+
+TEST_CASE("trainer: planned bytes equal requested bytes, row by row") {
+  const TemporaryFolder folder;
+  for (const int64_t bits : {4, 32}) {
+    for (const bool checkpointing : {false, true}) {
+      RunConfig config = random_run(folder, "plan");
+      config.bits = bits;
+      config.gradient_checkpointing = checkpointing;
+      config.eval_strategy = "steps";
+      const Trainer planned(config, Trainer::Task::kTrain, true, Log());
+      const Trainer running(config, Trainer::Task::kTrain, false, Log());
+      REQUIRE(planned.memory().size() == running.memory().size());
+      for (size_t i = 0; i < planned.memory().size(); ++i) {
+        CAPTURE(planned.memory()[i].name);
+        CHECK(planned.memory()[i].name == running.memory()[i].name);
+        CHECK(planned.memory()[i].kind == running.memory()[i].kind);
+        CHECK(planned.memory()[i].n_bytes == running.memory()[i].n_bytes);
+      }
+    }
+  }
+}
+
+TEST_CASE("trainer: accumulation 1x6, 2x3 and 3x2 give the same update within fp32 rounding") {
+  const TemporaryFolder folder;
+  std::vector<std::vector<float>> results;
+  for (const auto& [batch, accumulation] : {std::pair{6, 1}, std::pair{3, 2}, std::pair{2, 3}}) {
+    RunConfig config = random_run(folder, "accumulation" + std::to_string(batch));
+    config.per_device_train_batch_size = batch;
+    config.gradient_accumulation_steps = accumulation;
+    config.max_steps = 1;
+    config.warmup_steps = 0;
+    std::vector<float> gradients;
+    Trainer trainer(config, Trainer::Task::kTrain, false, Log());
+    trainer.train({});
+    gradients.assign(trainer.adapter()->gradients().begin(), trainer.adapter()->gradients().end());
+    results.push_back(gradients);
+  }
+  CHECK(test::relative_error(results[1], results[0]) < 1e-5);
+  CHECK(test::relative_error(results[2], results[0]) < 1e-5);
+  CHECK(test::relative_error(results[0], std::vector<float>(results[0].size(), 0.0f)) > 0.0);
+}
+
+TEST_CASE("trainer: evaluation does not depend on the batch size, and repeats") {
+  const TemporaryFolder folder;
+  std::vector<double> losses;
+  for (const int64_t batch_size : {1, 4, 70}) {
+    RunConfig config = random_run(folder, "evaluation");
+    config.per_device_eval_batch_size = batch_size;
+    Trainer trainer(config, Trainer::Task::kEvaluate, false, Log());
+    const EvalMetrics metrics = trainer.evaluate();
+    CHECK(metrics.n_samples == 70);
+    CHECK(metrics.n_labels > 50);
+    CHECK(trainer.evaluate().loss == metrics.loss);
+    losses.push_back(metrics.loss);
+  }
+  CHECK(losses[1] == doctest::Approx(losses[0]).epsilon(1e-12));
+  CHECK(losses[2] == doctest::Approx(losses[0]).epsilon(1e-12));
+}
+
+TEST_CASE("trainer: a dump of the batches reads back equal and replays to the same adapter") {
+  const TemporaryFolder folder;
+  const RunConfig config = random_run(folder, "dumped");
+  const std::string dump = folder.path() + "/batches.jsonl";
+  std::vector<PackedBatch> seen;
+  {
+    BatchDumpWriter writer(dump);
+    run(config, {.on_batch = [&](int64_t step, int64_t micro_step, const PackedBatch& batch) {
+          writer.write(step, micro_step, batch);
+          seen.push_back(batch);
+        }});
+  }
+  const auto steps = read_batch_dump(dump, read_encoder_config(config.model_name_or_path));
+  REQUIRE(static_cast<int64_t>(steps.size()) == config.max_steps);
+  size_t i = 0;
+  for (const auto& step : steps) {
+    for (const PackedBatch& batch : step) {
+      REQUIRE(i < seen.size());
+      CHECK(batch.token_ids == seen[i].token_ids);
+      CHECK(batch.type_ids == seen[i].type_ids);
+      CHECK(batch.position_ids == seen[i].position_ids);
+      CHECK(batch.cu_seqlens == seen[i].cu_seqlens);
+      CHECK(batch.row_samples == seen[i].row_samples);
+      CHECK(batch.label_rows == seen[i].label_rows);
+      CHECK(batch.labels == seen[i].labels);
+      ++i;
+    }
+  }
+  CHECK(i == seen.size());
+  const RunConfig again = random_run(folder, "replayed");
+  run(again, {.load_update = [&](int64_t step, std::vector<PackedBatch>& batches) {
+        const std::vector<PackedBatch>& source = steps[step];
+        for (size_t b = 0; b < source.size(); ++b) {
+          const int64_t capacity = batches[b].token_capacity;
+          batches[b] = source[b];
+          batches[b].token_capacity = batches[b].label_capacity = capacity;
+        }
+        return static_cast<int64_t>(source.size());
+      }});
+  CHECK(adapter_bytes(again.output_dir) == adapter_bytes(config.output_dir));
+}
+
+TEST_CASE("trainer: settings that cannot work are one clear error") {
+  const TemporaryFolder folder;
+  const auto error_with = [&](const std::function<void(RunConfig&)>& change) {
+    RunConfig config = random_run(folder, "errors");
+    change(config);
+    return error_of([&] { Trainer(config, Trainer::Task::kTrain, false, Log()); });
+  };
+  CHECK(error_with([](RunConfig&) {}) == "");
+  CHECK(error_with([](RunConfig& c) {
+          c.max_seq_length = 65;
+        }).find("max_seq_length: 65 exceeds the 64 positions") != std::string::npos);
+  CHECK(error_with([&](RunConfig& c) {
+          c.train_file = folder.write("empty.txt", "");
+        }).find("empty.txt") != std::string::npos);
+  CHECK(error_with([&](RunConfig& c) {
+          c.train_file = folder.write("blank.txt", " \n\n");
+        }).find("blank.txt") != std::string::npos);
+  CHECK(error_with([&](RunConfig& c) {
+          c.line_by_line = false;
+          c.train_file = folder.write("short.txt", "the king\n");
+        }).find("less than max_seq_length") != std::string::npos);
+  CHECK(error_with([&](RunConfig& c) {
+          c.target_all_linear = false;
+          c.target_modules = {"q_proj"};
+        }).find("q_proj") != std::string::npos);
+  CHECK(error_with([&](RunConfig& c) {
+          c.train_file = folder.write("ids.jsonl", R"({"input_ids": [2, 160, 3]})");
+        }).find("ids.jsonl:1: token id 160") != std::string::npos);
+}
+
+}  // namespace qe

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#pragma once
+
+// The training run of tests/golden/bert as a RunConfig.
+
+#include "formats/run_config.h"
+#include "tests/support/golden.h"
+
+namespace qe::test {
+
+/// 10 updates of 2 micro-batches of 3 rows, in file order, from the golden adapter.
+inline RunConfig golden_run(const std::string& output_dir) {
+  RunConfig config;
+  config.model_name_or_path = golden_path("bert/model");
+  config.adapter_name_or_path = golden_path("bert/adapter");
+  config.train_file = golden_path("bert/train.jsonl");
+  config.validation_file = config.train_file;
+  config.output_dir = output_dir;
+  config.max_seq_length = 40;
+  config.bits = 32;
+  config.train_sampling_strategy = "sequential";
+  config.per_device_train_batch_size = 3;
+  config.per_device_eval_batch_size = 4;
+  config.gradient_accumulation_steps = 2;
+  config.learning_rate = 5e-3;
+  config.weight_decay = 0.01;
+  config.warmup_steps = 2;
+  config.max_steps = 10;
+  config.logging_steps = 5;
+  config.eval_steps = 5;
+  config.save_strategy = "no";
+  config.threads = 2;
+  return config;
+}
+
+}  // namespace qe::test
