@@ -21,9 +21,10 @@ struct Gelu {
   QE_INLINE static Vec cdf(Vec x) { return fma(erf(x * set(kSqrtHalf)), set(0.5f), set(0.5f)); }
   QE_INLINE static Vec value(Vec x) { return x * cdf(x); }
   QE_INLINE static Vec slope(Vec x) {
+    const Vec phi = cdf(x);
     const Vec density = exp(x * x * set(-0.5f)) * set(kInverseSqrt2Pi);
     // 0 times an infinite x is not wanted: the density is 0 long before.
-    return select(equal(density, zero()), cdf(x), fma(x, density, cdf(x)));
+    return select(equal(density, zero()), phi, fma(x, density, phi));
   }
 };
 

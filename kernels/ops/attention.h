@@ -15,7 +15,9 @@
 namespace qe {
 
 struct AttentionShape {
-  std::span<const int32_t> cu_seqlens;  ///< (B + 1): sequence b holds rows cu_seqlens[b] .. [b + 1]
+  /// (B + 1), from 0 to T: sequence b holds rows cu_seqlens[b] .. cu_seqlens[b + 1] - 1; may be
+  /// empty.
+  std::span<const int32_t> cu_seqlens;
   std::span<const uint32_t> sample_ids;  ///< (B) global sample index; read when dropout_p > 0
   int64_t max_length = 0;                ///< at least every sequence's length; sizes the scratch
   int64_t n_heads = 0;
@@ -27,7 +29,9 @@ struct AttentionShape {
   uint32_t layer = 0;
 };
 
-/// Scratch that forward or backward takes from the context's arena, in bytes.
+/// Scratch that forward or backward takes from the context's arena, in bytes. On the CPU it is
+/// linear in max_length: max_length * (2 D + 16) floats per thread forward, max_length * (4 D +
+/// 128) backward, and small change.
 size_t attention_workspace_bytes(const Context& ctx, const AttentionShape& shape, bool backward);
 
 /// qkv: (T, 3C) fp32, row = q | k | v, each n_heads x head_dim. out: (T, C). lse: (T, n_heads),

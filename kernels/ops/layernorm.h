@@ -34,7 +34,7 @@ struct LayerNormBackward {
   Dropout dropout;  ///< as in forward
   Tensor dy;        ///< (T, C)
   Tensor d_sum;     ///< (T, C) nullable: gradient that reaches sum from elsewhere (pre-norm), added
-  Tensor d_residual;  ///< (T, C) out nullable: gradient of sum
+  Tensor d_residual;  ///< (T, C) out nullable: gradient of sum; may be d_sum's memory
   GradientMode d_residual_mode = GradientMode::kOverwrite;
   Tensor d_x;      ///< (T, C) out nullable: the same through the dropout; may be dy's memory
   Tensor d_gamma;  ///< (1, C) nullable, accumulated; null is the normal case (frozen)

@@ -16,3 +16,7 @@ qe_test(qe_kernels_tests qe_kernels
   kernels/reduce_test.cpp
   kernels/simd_test.cpp
   kernels/topk_test.cpp)
+
+# On demand: ninja qe_ops_bench.
+add_executable(qe_ops_bench EXCLUDE_FROM_ALL bench/ops_bench.cpp)
+target_link_libraries(qe_ops_bench PRIVATE qe_kernels)
