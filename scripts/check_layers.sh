@@ -48,9 +48,9 @@ awk '
     # Headers that are neither C++ nor ours: the library they belong to. One file may use each.
     library["simdjson.h"] = "simdjson"; library["re2/"] = "re2"; library["xxhash.h"] = "xxHash"
     library["utf8proc.h"] = "utf8proc"; library["zlib.h"] = "zlib"
-    library["zstd.h"] = "zstd"; library["nccl.h"] = "NCCL"; library["cublasLt.h"] = "cuBLASLt"
+    library["zstd.h"] = "zstd"; library["cblas.h"] = "OpenBLAS"; library["nccl.h"] = "NCCL"; library["cublasLt.h"] = "cuBLASLt"
     # Of the platform; any file.
-    platform = "^(unistd|stdlib|fcntl|dlfcn|signal|errno|poll|pthread|sched|termios|(bits|sys)/[a-z_]+" \
+    platform = "^(unistd|stdlib|fcntl|dlfcn|signal|errno|poll|pthread|sched|termios|time|(bits|sys)/[a-z_]+" \
                "|immintrin|cpuid|arm_neon|cuda_[a-z0-9_]+|mma)\\.h$"
   }
 
