@@ -7,12 +7,11 @@
 //
 //   qe_ops_bench [threads] [seconds per measurement]
 
-#include <time.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <functional>
 #include <string>
 #include <vector>
