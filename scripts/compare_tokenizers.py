@@ -7,7 +7,7 @@ For every model folder: lines of the given text files, generated lines in many s
 code point alone and between letters, as single texts, pairs and truncated; then the decoding of
 the ids. Prints each difference and exits with 1 if there were any.
 
-Usage: python3 scripts/compare_tokenizers.py --engine build/qlora-engine --model DIR... --text FILE...
+Usage: scripts/compare_tokenizers.py --engine build/qlora-engine --model DIR... --text FILE...
 Needs the Python package `tokenizers`, and `transformers` for folders without tokenizer.json.
 """
 import argparse
@@ -50,7 +50,8 @@ RANGES = {
 SPACES = [" ", " ", " ", "  ", "\t", "\n", "\r\n", "\u00a0", "\u1680", "\u2003", "\u2028", "\u202f",
           "\u205f", "\u3000", "\x0b", "\x0c", "\x85", ""]  # fmt: skip
 SPECIALS = ["[MASK]", "[CLS]", "[SEP]", "[PAD]", "[UNK]", "[mask]", "[MASK", "[[MASK]]", "##ing"]
-EMOJI = ["👩‍👩‍👧‍👦", "🏳️‍🌈", "🇩🇪🇫🇷", "👍🏽", "❤️", "1️⃣", "é", "e\u0301", "ﬁ", "İ", "ẞ", "Σς", "Ǆ", "한국어", "ก็", "ញ៉ាំ"]
+EMOJI = ["👩‍👩‍👧‍👦", "🏳️‍🌈", "🇩🇪🇫🇷", "👍🏽", "❤️", "1️⃣", "é", "e\u0301", "ﬁ", "İ", "ẞ", "Σς", "Ǆ",
+         "한국어", "ก็", "ញ៉ាំ"]  # fmt: skip
 
 
 def generated_word(rng, words, added):
@@ -102,7 +103,9 @@ def reference_answer(tokenizer, request):
     else:
         tokenizer.no_truncation()
     encoding = tokenizer.encode(
-        request["text"], request.get("pair"), add_special_tokens=request.get("add_special_tokens", True)
+        request["text"],
+        request.get("pair"),
+        add_special_tokens=request.get("add_special_tokens", True),
     )
     # An added token is shown by its content here; encoding.tokens has the text that it matched.
     added = {i: t.content for i, t in tokenizer.get_added_tokens_decoder().items()}
@@ -120,8 +123,9 @@ def load_reference(folder):
     """(tokenizer, function from ids and skip_special_tokens to text)"""
     if (folder / "tokenizer.json").exists():
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        config = folder / "tokenizer_config.json"
-        clean = config.exists() and json.loads(config.read_text()).get("clean_up_tokenization_spaces")
+        path = folder / "tokenizer_config.json"
+        config = json.loads(path.read_text()) if path.exists() else {}
+        clean = config.get("clean_up_tokenization_spaces")
     else:
         from transformers import AutoTokenizer
 
@@ -178,7 +182,10 @@ def compare(program, folder, lines, n_generated, code_points):
             expected = reference_answer(tokenizer, request)
             if expected != got:
                 report(request, expected, got)
-        asked = [{"ids": a["ids"], "skip_special_tokens": k % 2 == 0} for k, a in enumerate(answers)]
+        asked = [
+            {"ids": answer["ids"], "skip_special_tokens": k % 2 == 0}
+            for k, answer in enumerate(answers)
+        ]
         for request, got in zip(asked, engine.answers(asked, "--decode")):
             expected = {"text": decode(request["ids"], request["skip_special_tokens"])}
             if expected != got:

@@ -186,7 +186,9 @@ def render(flags, lowered, decomposed, classes):
 // clang-format off
 namespace qe::unicode {{
 
-// {", ".join(f"{1 << k} {name}" for k, name in enumerate(FLAGS))}
+// Sums of
+// {", ".join(f"{1 << k} {name}" for k, name in enumerate(FLAGS[:4]))},
+// {", ".join(f"{1 << k + 4} {name}" for k, name in enumerate(FLAGS[4:]))}.
 extern const Run kFlagRuns[] = {{
 {rows(f"{{0x{c:X},{v}}}" for c, v in flag_runs)}
 }};

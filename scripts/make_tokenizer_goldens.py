@@ -26,9 +26,13 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests/golden"
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 # Letters of several scripts, accents alone and combined, Jamo, punctuation, symbols.
-LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEHIMSTß éèüñçøåÅÉİıåéЖжйאבגعربनमสวัสdกำ한국어中文字日本ñ\u0301\u0308\u3131ᄒ"
-WORDS = ["the", "and", "of", "un", "want", "he", "lord", "day", "The", "God", "##able", "##ing", "##ed",
-         "##s", "##ly", "don", "##'", "straße", "e\u0301", "中", "##文", "ᄒ\u1161\u11ab", "user", "mask"]  # fmt: skip
+LETTERS = (
+    "abcdefghijklmnopqrstuvwxyzABCDEHIMSTß "
+    "éèüñçøåÅÉİıåéЖжйאבגعربनमสวัสdกำ한국어中文字日本ñ\u0301\u0308\u3131ᄒ"
+)
+WORDS = ["the", "and", "of", "un", "want", "he", "lord", "day", "The", "God", "##able", "##ing",
+         "##ed", "##s", "##ly", "don", "##'", "straße", "e\u0301", "中", "##文", "ᄒ\u1161\u11ab",
+         "user", "mask"]  # fmt: skip
 PUNCTUATION = list("!\"#$%&'()*+,-./:;<=>?@[]^_`{|}~¡«»…‘’“”—。、؟।€§")
 
 
@@ -56,7 +60,7 @@ def bert_template(vocab):
 
 
 def tokenizer_json(normalizer={}, tokens=None, model={}, added_tokens=None, **parts):
-    """A tokenizer.json; `normalizer` and `model` change BERT's defaults, `parts` replace members."""
+    """A tokenizer.json; `normalizer`, `model` change BERT's defaults, `parts` replace members."""
     vocab = {t: i for i, t in enumerate(tokens or vocabulary())}
     bert = dict(type="BertNormalizer", clean_text=True, handle_chinese_chars=True,
                 strip_accents=None, lowercase=True)  # fmt: skip
@@ -106,7 +110,10 @@ def cases():
     yield "other names", {
         "tokenizer.json": tokenizer_json(
             tokens=odd,
-            model={"unk_token": "<unk>", "continuing_subword_prefix": "@@", "max_input_chars_per_word": 5},
+            model={
+                "unk_token": "<unk>", "continuing_subword_prefix": "@@",
+                "max_input_chars_per_word": 5,
+            },
             added_tokens=[added(ids["[MASK]"], "[MASK]")],
             post_processor={"type": "BertProcessing", "sep": ["[SEP]", 3], "cls": ["[CLS]", 2]},
             decoder={"type": "WordPiece", "prefix": "@@", "cleanup": False},
@@ -178,9 +185,14 @@ def golden_case(name, files, rng):
             auto = getattr(transformers, config["tokenizer_class"]).from_pretrained(folder)
             tokenizer = auto.backend_tokenizer
             decode = lambda ids, skip: auto.decode(ids, skip_special_tokens=skip)
-            roles = {"special_ids": sorted(set(auto.all_special_ids)), "mask_id": auto.mask_token_id}
-    words = [t.replace("##", "") for t in WORDS] + ["Lord,", "unwantables", "don't", "wasn’t", "GOD"]
-    names = [t.content for t in tokenizer.get_added_tokens_decoder().values()] * 3 + ["<one>x", "é"]
+            roles = {
+                "special_ids": sorted(set(auto.all_special_ids)),
+                "mask_id": auto.mask_token_id,
+            }
+    words = [t.replace("##", "") for t in WORDS]
+    words += ["Lord,", "unwantables", "don't", "wasn’t", "GOD"]
+    names = [t.content for t in tokenizer.get_added_tokens_decoder().values()] * 3
+    names += ["<one>x", "é"]
     requests = []
     for k in range(26):
         line = generated_line(rng, words, names)[: rng.choice([10, 40, 70])]
@@ -226,7 +238,9 @@ def sweep():
 def write(name, golden):
     versions = f"tokenizers {tokenizers.__version__}, transformers {transformers.__version__}"
     text = json.dumps({"reference": versions, **golden}, ensure_ascii=True, separators=(",", ":"))
-    (GOLDEN / name).write_text(text.replace('{"name"', '\n{"name"').replace('{"request"', '\n{"request"') + "\n")
+    for start in ('{"name"', '{"request"'):  # a line each
+        text = text.replace(start, "\n" + start)
+    (GOLDEN / name).write_text(text + "\n")
 
 
 def main():

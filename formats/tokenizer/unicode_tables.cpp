@@ -10,7 +10,9 @@
 // clang-format off
 namespace qe::unicode {
 
-// 1 Whitespace, 2 Control, 4 Punctuation, 8 NonspacingMark, 16 Word, 32 HasLower, 64 Decomposes, 128 Combining
+// Sums of
+// 1 Whitespace, 2 Control, 4 Punctuation, 8 NonspacingMark,
+// 16 Word, 32 HasLower, 64 Decomposes, 128 Combining.
 extern const Run kFlagRuns[] = {
     {0x0,2}, {0x9,1}, {0xB,3}, {0xD,1}, {0xE,2}, {0x20,1}, {0x21,4}, {0x30,16}, {0x3A,4}, {0x41,48},
     {0x5B,4}, {0x5F,20}, {0x60,4}, {0x61,16}, {0x7B,4}, {0x7F,2}, {0x85,3}, {0x86,2}, {0xA0,1},
