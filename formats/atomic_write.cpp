@@ -156,7 +156,11 @@ void swap_in(const std::string& temporary, const fs::path& path) {
 void write_file_atomically(const std::string& path,
                            const std::function<void(const Append&)>& produce) {
   std::error_code ignored;
-  QE_CHECK(!fs::is_directory(path, ignored), path, ": is a folder, expected a file name");
+  const fs::file_type type = fs::status(path, ignored).type();
+  QE_CHECK(type != fs::file_type::directory, path, ": is a folder, expected a file name");
+  // A rename would replace a device or pipe by a file.
+  QE_CHECK(type == fs::file_type::regular || !fs::exists(fs::file_status(type)), path,
+           ": is not a regular file");
   TemporaryFile file(path);
   produce([&](std::span<const std::byte> bytes) {
     if (!file.write_all(bytes)) fail_errno(path, "write");

@@ -14,7 +14,8 @@ namespace qe {
 
 /// Writes `path` atomically: `produce` gets an append function and may call it any number of times.
 /// On any failure (also a full disk, also an exception from produce) the old file stays and the
-/// temporary one is gone. Throws Error naming the path and the system's reason.
+/// temporary one is gone. A path that is a folder, device or pipe is refused. Throws Error naming
+/// the path and the system's reason.
 using Append = std::function<void(std::span<const std::byte>)>;
 void write_file_atomically(const std::string& path,
                            const std::function<void(const Append&)>& produce);

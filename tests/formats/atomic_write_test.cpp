@@ -104,6 +104,10 @@ TEST_CASE("write_file_atomically names the path it cannot write") {
         missing + ": cannot create a file beside it: No such file or directory");
   CHECK(error_of([&] { write_file_atomically(folder.path(), "x"); }) ==
         folder.path() + ": is a folder, expected a file name");
+  const std::string fifo = folder.path() + "/fifo";
+  REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
+  CHECK(error_of([&] { write_file_atomically(fifo, "x"); }) == fifo + ": is not a regular file");
+  CHECK(fs::is_fifo(fifo));
   const std::string under_file = folder.write("f", "") + "/a.txt";
   CHECK(error_of([&] { write_file_atomically(under_file, "x"); }).find("Not a directory") !=
         std::string::npos);
