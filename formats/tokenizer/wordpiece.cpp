@@ -34,6 +34,7 @@ WordPiece::WordPiece(Vocab vocab, Options options, const std::string& where)
   QE_CHECK(unk.has_value(), where, ": the unknown token \"", options_.unk_token,
            "\" is not in the vocabulary");
   unk_id_ = *unk;
+  continuations_.reserve(static_cast<size_t>(vocab_.size()) / 4);
   for (int32_t id = 0; id < vocab_.id_end(); ++id) {
     const std::string* token = vocab_.token(id);
     if (token != nullptr && token->starts_with(options_.continuing_subword_prefix)) {
@@ -70,10 +71,11 @@ void WordPiece::tokenize(std::string_view word, std::vector<WordToken>& out) con
   const size_t n_before = out.size();
   const auto limit = static_cast<size_t>(options_.max_input_chars_per_word);
   bool known = word.size() <= limit || count_code_points(word) <= options_.max_input_chars_per_word;
-  for (size_t begin = 0; known && begin < word.size(); begin = out.back().end) {
+  for (size_t begin = 0; known && begin < word.size();) {
     const WordToken match = longest_match(word, begin);
     known = match.id != StringTable::kNotFound;
     if (known) out.push_back(match);
+    begin = match.end;
   }
   if (known) return;
   out.resize(n_before);
