@@ -2,6 +2,8 @@
 # SPDX-FileCopyrightText: 2026 The qlora-engine authors
 
 qe_test(qe_engine_tests qe_engine
+  engine/data_test.cpp
+  engine/fill_mask_test.cpp
   engine/golden_model_test.cpp
   engine/lr_schedule_test.cpp
   engine/memory_test.cpp

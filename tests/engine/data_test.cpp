@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+// From rows to masked, packed batches: token_dataset, mlm_collator, data_loader, packed_batch.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <set>
+
+#include "engine/train/data_loader.h"
+#include "tests/support/golden.h"
+#include "tests/support/temporary_folder.h"
+
+namespace qe {
+namespace {
+
+Record text_row(const std::string& text, int64_t line = 1) { return {.text = text, .line = line}; }
+
+EncoderConfig config_of_tiny() { return read_encoder_config(test::example_path("tiny-mlm")); }
+Tokenizer tokenizer_of_tiny() { return Tokenizer::load(test::example_path("tiny-mlm")); }
+
+TokenDataset tokenize(const std::vector<Record>& rows, const TokenizeOptions& options,
+                      const Log& log = Log(), int threads = 2) {
+  ThreadPool pool(threads);
+  return tokenize_records(rows, "rows.txt", tokenizer_of_tiny(), 8192, options, pool, log);
+}
+
+TokenDataset numbered(int64_t n_samples, int64_t length) {
+  TokenDataset dataset;
+  for (int64_t s = 0; s < n_samples; ++s) {
+    std::vector<int32_t> ids(length, static_cast<int32_t>(100 + s));
+    std::vector<uint8_t> special(length, 0);
+    special.front() = special.back() = 1;
+    dataset.add(ids, {}, special, {});
+  }
+  return dataset;
+}
+
+MlmCollator collator(const MaskOptions& options, uint64_t seed = 1) {
+  return MlmCollator(config_of_tiny(), options, philox_key(seed, RandomPurpose::kMask));
+}
+
+const MaskOptions kMask{.mask_id = 4, .n_random_ids = 8192};
+
+}  // namespace
+
+TEST_CASE("token_dataset: line by line drops blank rows and truncates") {
+  const TokenDataset dataset = tokenize(
+      {text_row("the king of france"), text_row(" \t"), text_row("one two three four five six")},
+      {.max_length = 6, .line_by_line = true});
+  REQUIRE(dataset.size() == 2);
+  CHECK(dataset.ids(0).size() == 6);
+  CHECK(dataset.ids(1).size() == 6);
+  CHECK(dataset.special(1)[0] == 1);
+  CHECK(dataset.special(1)[5] == 1);
+  CHECK(dataset.special(1)[1] == 0);
+  CHECK(dataset.max_length() == 6);
+}
+
+TEST_CASE("token_dataset: joined rows are cut per 1000 rows, remainders dropped, on any threads") {
+  std::vector<Record> rows;
+  for (int i = 0; i < 1500; ++i) rows.push_back(text_row("the king", i + 1));  // 4 ids each
+  const TokenDataset dataset = tokenize(rows, {.max_length = 7});
+  CHECK(dataset.size() == 4000 / 7 + 2000 / 7);
+  CHECK(dataset.ids(0)[0] == 2);
+  CHECK(dataset.ids(0)[4] == 2);  // the second row's [CLS]
+  CHECK(dataset.special(0)[3] == 1);
+  CHECK(dataset.hash() == tokenize(rows, {.max_length = 7}, Log(), 1).hash());
+  CHECK(dataset.hash() != tokenize(rows, {.max_length = 8}).hash());
+  const TokenDataset few = tokenize(rows, {.max_length = 7, .max_samples = 3});
+  CHECK(few.size() == 3);
+  CHECK(few.n_tokens() == 21);
+}
+
+TEST_CASE("token_dataset: given ids, labels and types are taken as they are") {
+  std::vector<Record> rows{{.input_ids = {2, 10, 11, 3}, .labels = {-100, 12, -100, -100}},
+                           {.input_ids = {2, 10, 3}, .token_type_ids = {0, 1, 1}}};
+  const TokenDataset dataset = tokenize(rows, {.max_length = 8});
+  REQUIRE(dataset.size() == 2);
+  CHECK(dataset.labels(0)[1] == 12);
+  CHECK(dataset.labels(1).empty());
+  CHECK(dataset.type_ids(0)[3] == 0);
+  CHECK(dataset.type_ids(1)[2] == 1);
+  CHECK(dataset.special(1)[0] == 1);
+  CHECK(dataset.special(1)[1] == 0);
+
+  PackedBatch batch;
+  MlmCollator c = collator(kMask);
+  c.append(dataset, 0, 0, batch);
+  CHECK(batch.labels == std::vector<int32_t>{12});
+  CHECK(batch.label_rows == std::vector<int32_t>{1});
+  CHECK(batch.token_ids == std::vector<int32_t>{2, 10, 11, 3});
+}
+
+TEST_CASE("token_dataset: invalid UTF-8 is replaced, counted and reported once") {
+  std::vector<std::string> lines;
+  const Log log([&](LogLevel level, const std::string& line) {
+    CHECK(level == LogLevel::kWarning);
+    lines.push_back(line);
+  });
+  tokenize({text_row("king \xff of \xc3"), text_row("fine")}, {.line_by_line = true}, log);
+  REQUIRE(lines.size() == 1);
+  CHECK(lines[0].find("rows.txt: 2 invalid UTF-8") == 0);
+}
+
+TEST_CASE("collator: 80/10/10 over 15 % of the tokens, special tokens left alone") {
+  const int64_t n_samples = 400;
+  const int64_t length = 258;
+  const TokenDataset dataset = numbered(n_samples, length);
+  MlmCollator c = collator(kMask);
+  int64_t n_masked = 0, n_random = 0, n_same = 0;
+  for (int64_t s = 0; s < n_samples; ++s) {
+    PackedBatch batch;
+    c.append(dataset, s, 0, batch);
+    for (int64_t m = 0; m < batch.n_labels(); ++m) {
+      const int32_t row = batch.label_rows[m];
+      REQUIRE(row > 0);
+      REQUIRE(row < length - 1);
+      REQUIRE(batch.labels[m] == 100 + s);
+      const int32_t seen = batch.token_ids[row];
+      ++(seen == 4 ? n_masked : seen == 100 + s ? n_same : n_random);
+    }
+  }
+  const double n_tokens = static_cast<double>(n_samples * (length - 2));
+  const double n_labels = static_cast<double>(n_masked + n_random + n_same);
+  // Five standard deviations of a binomial.
+  CHECK(std::abs(n_labels / n_tokens - 0.15) < 5 * std::sqrt(0.15 * 0.85 / n_tokens));
+  CHECK(std::abs(n_masked / n_labels - 0.8) < 5 * std::sqrt(0.8 * 0.2 / n_labels));
+  CHECK(std::abs(n_random / n_labels - 0.1) < 5 * std::sqrt(0.1 * 0.9 / n_labels));
+}
+
+TEST_CASE("collator: masks are a pure function of seed, epoch and sample") {
+  const TokenDataset dataset = numbered(3, 200);
+  const auto ids_of = [&](MlmCollator c, int64_t sample, uint32_t epoch, bool after_others) {
+    PackedBatch batch;
+    if (after_others) c.append(dataset, 0, epoch, batch);
+    const int64_t begin = batch.n_tokens();
+    c.append(dataset, sample, epoch, batch);
+    return std::vector<int32_t>(batch.token_ids.begin() + begin, batch.token_ids.end());
+  };
+  const auto reference = ids_of(collator(kMask), 2, 5, false);
+  CHECK(ids_of(collator(kMask), 2, 5, true) == reference);
+  CHECK(ids_of(collator(kMask), 2, 6, false) != reference);
+  CHECK(ids_of(collator(kMask, 2), 2, 5, false) != reference);
+  MaskOptions all = kMask;
+  all.mlm_probability = 1.0;
+  all.mask_replace_prob = 1.0;
+  all.random_replace_prob = 0.0;
+  PackedBatch batch;
+  collator(all).append(dataset, 0, 0, batch);
+  CHECK(batch.n_labels() == 198);
+  CHECK(std::count(batch.token_ids.begin(), batch.token_ids.end(), 4) == 198);
+}
+
+TEST_CASE("shuffled_order: a permutation that depends on seed and epoch only") {
+  const std::vector<uint32_t> order = shuffled_order(1000, 7, 3);
+  CHECK(std::set<uint32_t>(order.begin(), order.end()).size() == 1000);
+  CHECK(*std::max_element(order.begin(), order.end()) == 999);
+  CHECK(order == shuffled_order(1000, 7, 3));
+  CHECK(order != shuffled_order(1000, 7, 4));
+  CHECK(order != shuffled_order(1000, 8, 3));
+  CHECK(shuffled_order(1, 7, 3) == std::vector<uint32_t>{0});
+}
+
+TEST_CASE("data_loader: an epoch visits every sample once; last batch and update may be smaller") {
+  const TokenDataset dataset = numbered(11, 8);
+  DataLoader loader(dataset, collator(kMask),
+                    {.batch_size = 2, .gradient_accumulation_steps = 4, .seed = 3});
+  CHECK(loader.batches_per_epoch() == 6);
+  CHECK(loader.updates_per_epoch() == 2);
+  std::vector<PackedBatch> batches;
+  for (int64_t epoch = 0; epoch < 2; ++epoch) {
+    std::multiset<uint32_t> seen;
+    for (int64_t u = 0; u < 2; ++u) {
+      const int64_t n = loader.load_update(epoch * 2 + u, batches);
+      CHECK(n == (u == 0 ? 4 : 2));
+      for (int64_t i = 0; i < n; ++i) {
+        seen.insert(batches[i].sample_ids.begin(), batches[i].sample_ids.end());
+      }
+    }
+    CHECK(seen.size() == 11);
+    CHECK(std::set<uint32_t>(seen.begin(), seen.end()).size() == 11);
+  }
+  // Going back gives what was seen before.
+  loader.load_update(0, batches);
+  const auto first = batches[0].token_ids;
+  loader.load_update(3, batches);
+  loader.load_update(0, batches);
+  CHECK(batches[0].token_ids == first);
+}
+
+TEST_CASE("packed_batch: positions, types and row coordinates restart with every sequence") {
+  EncoderConfig config = config_of_tiny();
+  config.position_offset = 2;
+  PackedBatch batch;
+  batch.append(config, 9, std::vector<int32_t>{2, 5, 3}, {}, {});
+  batch.append(config, 4, std::vector<int32_t>{2, 3}, std::vector<int32_t>{0, 1},
+               std::vector<int32_t>{-100, 77});
+  CHECK(batch.cu_seqlens == std::vector<int32_t>{0, 3, 5});
+  CHECK(batch.position_ids == std::vector<int32_t>{2, 3, 4, 2, 3});
+  CHECK(batch.type_ids == std::vector<int32_t>{0, 0, 0, 0, 1});
+  CHECK(batch.row_samples == std::vector<uint32_t>{9, 9, 9, 4, 4});
+  CHECK(batch.row_indices == std::vector<uint32_t>{0, 1, 2, 0, 1});
+  CHECK(batch.label_rows == std::vector<int32_t>{4});
+  CHECK(batch.label_indices == std::vector<uint32_t>{1});
+  CHECK(batch.max_length == 3);
+  CHECK_THROWS_AS(batch.append(config, 0, {}, {}, {}), Error);
+  const std::vector<int32_t> too_long(511, 5);
+  CHECK_THROWS_AS(batch.append(config, 0, too_long, {}, {}), Error);
+}
+
+}  // namespace qe
