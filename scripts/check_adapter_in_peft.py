@@ -59,14 +59,14 @@ def load_checked(base, folder):
     for name in sorted(wanted.keys() & found.keys()):
         a, b = found[name], wanted[name]
         if a.dtype != torch.float32 or a.shape != b.shape:
-            complaints.append(f"{name}: {a.dtype} {list(a.shape)}, expected float32 {list(b.shape)}")
+            complaints.append(f"{name}: {a.dtype} {list(a.shape)}, not float32 {list(b.shape)}")
         elif not torch.equal(a, b):
             complaints.append(f"{name}: loaded values differ from the file's")
     return model, len(found), complaints
 
 
 def check_auto_class(folder, expected_logits, input_ids):
-    """AutoPeftModel finds the base by the adapter's own settings; skipped when it is not there."""
+    """AutoPeftModel finds the base by the adapter's own settings; skipped if it is not there."""
     config = peft.PeftConfig.from_pretrained(folder)
     if not os.path.isdir(config.base_model_name_or_path or ""):
         return f"AutoPeftModel: skipped, no folder {config.base_model_name_or_path!r} from here"
@@ -75,7 +75,8 @@ def check_auto_class(folder, expected_logits, input_ids):
     with torch.no_grad():
         logits = model(input_ids=torch.tensor([input_ids])).logits[0]
     drift = float((logits - expected_logits).abs().max())
-    return f"AutoPeftModel: {type(model.base_model.model).__name__}, largest logit drift {drift:.2g}"
+    name = type(model.base_model.model).__name__
+    return f"AutoPeftModel: {name}, largest logit drift {drift:.2g}"
 
 
 @torch.no_grad()

@@ -189,11 +189,11 @@ def train(options):
 
 
 @torch.no_grad()
-def measure(model, ids, width, device, batch_rows=64):
-    """15 % masking 80/10/10 with seed 1234 over all whole rows; loss, perplexity, top-1."""
+def measure(model, ids, width, device, batch_rows=64, seed=1234):
+    """15 % masking 80/10/10 with a fixed seed over all whole rows; loss, perplexity, top-1."""
     rows = torch.from_numpy(ids[:len(ids) // (width - 2) * (width - 2)].astype(np.int64))
     rows = F.pad(F.pad(rows.view(-1, width - 2), (1, 0), value=CLS), (0, 1), value=SEP)
-    generator = torch.Generator().manual_seed(1234)
+    generator = torch.Generator().manual_seed(seed)
     chosen = (torch.rand(rows.shape, generator=generator) < 0.15) & (rows > MASK)
     fate = torch.rand(rows.shape, generator=generator)
     random = torch.randint(len(SPECIAL), VOCAB, rows.shape, generator=generator)
@@ -203,7 +203,8 @@ def measure(model, ids, width, device, batch_rows=64):
     for i in range(0, len(rows), batch_rows):
         where = chosen[i:i + batch_rows].to(device)
         labels = rows[i:i + batch_rows].to(device)[where]
-        logits = model(input_ids=inputs[i:i + batch_rows].to(device)).logits[where]
+        hidden = model.bert(inputs[i:i + batch_rows].to(device)).last_hidden_state
+        logits = model.cls(hidden[where])
         loss += float(F.cross_entropy(logits, labels, reduction="sum"))
         hits += int((logits.argmax(-1) == labels).sum())
     n = max(1, int(chosen.sum()))
@@ -229,7 +230,8 @@ def evaluate(options):
         logits = model(input_ids=ids).logits[0, ids[0].tolist().index(MASK)]
         top = logits.softmax(-1).topk(5)
         words = tokenizer.convert_ids_to_tokens(top.indices.tolist())
-        metrics["fill"][text] = " ".join(f"{w}({p:.3f})" for w, p in zip(words, top.values.tolist()))
+        scored = zip(words, top.values.tolist())
+        metrics["fill"][text] = " ".join(f"{word}({p:.3f})" for word, p in scored)
     print(json.dumps(metrics, indent=1))
     (options.work / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
     if options.resave:

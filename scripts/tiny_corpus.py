@@ -27,7 +27,9 @@ SKIP = re.compile(r"(^|/)(copyright|changelog|NEWS|AUTHORS|COPYING|LICEN[CS]E)|"
 STOP_WORDS = set("the of and to a in is it that was for on be with as you are by this or he his "
                  "not have from at an which can if will i they she".split())
 CODE = re.compile(r"::|->|=>|==|[{}\\<>|_^~@#]|https?:|//|\(\)|\w=\w|&&|\.\.\.\.|--\w|[a-z][A-Z]")
-SENTENCE_END = re.compile(r"(?<=[.!?])[\"')]?\s+(?=[\"'(]?[A-Z])")
+SENTENCE_END = re.compile(r"(?:(?<=[.!?])|(?<=[.!?][\"')]))\s+(?=[\"'(]?[A-Z])")
+NOT_PROSE = re.compile(r"(?is)<(script|style|pre|code|table|head|programlisting|screen)\b.*?</\1>")
+BLOCK_TAG = re.compile(r"(?i)</?(p|div|li|h\d|br|td|dd|dt|ul|ol|para|title|section)\b[^>]*>")
 ABBREVIATION = re.compile(r"\b(Mr|Mrs|Dr|St|e\.g|i\.e|cf|vs|etc|No|Sir|[A-Z])\.$")
 
 
@@ -52,17 +54,16 @@ def r_strings(data):
 
 
 def strip_markup(text):
-    text = re.sub(r"(?is)<(script|style|pre|code|table|head|programlisting|screen)\b.*?</\1>", " . ",
-                  text)
-    text = re.sub(r"(?i)</?(p|div|li|h\d|br|td|dd|dt|ul|ol|para|title|section)\b[^>]*>", "\n\n", text)
-    return html.unescape(re.sub(r"<[^>]*>", "", text))
+    text = NOT_PROSE.sub(" . ", text)
+    return html.unescape(re.sub(r"<[^>]*>", "", BLOCK_TAG.sub("\n\n", text)))
 
 
 def strip_roff(text):
     text = re.sub(r"(?m)^[.'](PP|P|LP|SH|SS|TP|IP|br|sp).*$", "\n", text)
     text = re.sub(r"(?m)^[.'](B|I|BR|IR|RB|RI) +(.*)$", lambda m: m[2].replace('"', ""), text)
     text = re.sub(r"(?m)^[.'].*$", "", text)
-    return re.sub(r"\\f\(?\w", "", text).replace("\\-", "-").replace("\\&", "").replace("\\(aq", "'")
+    text = re.sub(r"\\f\(?\w|\\&", "", text)
+    return text.replace("\\-", "-").replace("\\(aq", "'")
 
 
 def article(word):
@@ -79,7 +80,8 @@ def wordnet_paragraphs(root):
         for line in lines:
             fields, gloss = line.split(" | ", 1)
             fields = fields.split()
-            words = [w.split("(")[0].replace("_", " ") for w in fields[4:4 + 2 * int(fields[3], 16):2]]
+            words = fields[4:4 + 2 * int(fields[3], 16):2]
+            words = [w.split("(")[0].replace("_", " ") for w in words]
             meaning, *examples = re.split(r';?\s*"', gloss.strip())
             for word in words:
                 subject = article(word).capitalize() if name == "noun" and word.islower() else word
@@ -88,7 +90,8 @@ def wordnet_paragraphs(root):
                 parents = [first_word.get(fields[i + 1]) for i, f in enumerate(fields[:-1])
                            if f == "@" and name == "noun" and word.islower()]
                 yield from (f"{subject} is a kind of {parent}." for parent in parents if parent)
-            yield from (e[0].upper() + e[1:].rstrip(".") + "." for e in map(str.strip, examples) if e)
+            for example in filter(None, map(str.strip, examples)):
+                yield example[0].upper() + example[1:].rstrip(".") + "."
 
 
 def paragraphs(path):
@@ -186,7 +189,8 @@ def main():
                         used += len(line)
                         n_used += 1
                         (train if n_used % 200 else valid).write(line)
-                print(f"{package.name}\t{group.name}\t{clean / 1e6:.3f}\t{used / 1e6:.3f}", flush=True)
+                print(package.name, group.name, f"{clean / 1e6:.3f}", f"{used / 1e6:.3f}",
+                      sep="\t", flush=True)
 
 
 if __name__ == "__main__":

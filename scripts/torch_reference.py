@@ -15,7 +15,7 @@ class BnbAdamW(torch.optim.Optimizer):
     """AdamW as the 32-bit CUDA kernel of bitsandbytes computes it: the decay follows the update."""
 
     def __init__(self, params, lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0):
-        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
+        super().__init__(params, dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay))
 
     @torch.no_grad()
     def step(self):
