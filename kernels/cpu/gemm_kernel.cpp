@@ -4,7 +4,7 @@
 // The matrix product's numeric code, compiled once per instruction set (simd.h has the rules).
 //
 // b is packed into panels of 16 columns (gemm_pack.h) and a into tiles of a few rows, one block of
-// 256 k's at a time; the micro-kernel keeps rows x panels accumulators in registers and runs over
+// kGemmDepth k's at a time; the micro-kernel keeps rows x panels accumulators in registers and runs over
 // the block's k's. Between blocks the chain rests in c: storing and loading fp32 changes nothing.
 // After K. Goto and R. van de Geijn, "Anatomy of high-performance matrix multiplication", 2008.
 
@@ -41,20 +41,27 @@ struct Tile {
   int64_t c_stride;
   const float* bias;  // null: none
   bool from_c;
-  int64_t columns;  // of the one panel of an edge tile: 1 .. 15
+  int64_t columns;      // of the one panel of an edge tile: 1 .. 15
+  const float* next_c;  // as many rows, soon needed
 };
 
 // kDirect: rows of a are read where they are, a_row_stride apart; else a is packed.
 // kEdge: c has only t.columns columns here.
 template <int kRows, int kPanels, bool kDirect, bool kEdge>
 void tile(const Tile& t) {
-  const auto read = [&](const float* p) { return kEdge ? load_first(p, t.columns) : load(p); };
+  // Copies, as the stores to c might alias t.
+  float* const c = t.c;
+  const int64_t c_stride = t.c_stride;
+  const float* const bias = t.bias;
+  const int64_t columns = t.columns;
+  const auto read = [=](const float* p) { return kEdge ? load_first(p, columns) : load(p); };
   Vec sum[kRows][kPanels];
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
+    __builtin_prefetch(t.next_c + i * c_stride, 1);
 #pragma GCC unroll 8
     for (int p = 0; p < kPanels; ++p) {
-      sum[i][p] = t.from_c ? read(t.c + i * t.c_stride + p * kGemmPanel) : zero();
+      sum[i][p] = t.from_c ? read(c + i * c_stride + p * kGemmPanel) : zero();
     }
   }
   const float* a = t.a;
@@ -72,17 +79,23 @@ void tile(const Tile& t) {
     a += kDirect ? 1 : kRows;
     b += kGemmPanel;
   }
+  if (bias != nullptr) {
+#pragma GCC unroll 8
+    for (int p = 0; p < kPanels; ++p) {
+      const Vec last = read(bias + p * kGemmPanel);
+#pragma GCC unroll 16
+      for (int i = 0; i < kRows; ++i) sum[i][p] = sum[i][p] + last;
+    }
+  }
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 8
     for (int p = 0; p < kPanels; ++p) {
-      Vec value = sum[i][p];
-      if (t.bias != nullptr) value = value + read(t.bias + p * kGemmPanel);
-      float* c = t.c + i * t.c_stride + p * kGemmPanel;
+      float* to = c + i * c_stride + p * kGemmPanel;
       if (kEdge) {
-        store_first(c, value, t.columns);
+        store_first(to, sum[i][p], columns);
       } else {
-        store(c, value);
+        store(to, sum[i][p]);
       }
     }
   }
@@ -206,7 +219,8 @@ void run_rows(const Block& block, int64_t row_begin, int64_t rows, bool direct) 
          .c_stride = g.c_stride,
          .bias = nullptr,
          .from_c = g.accumulate || block.k_begin > 0,
-         .columns = 0};
+         .columns = 0,
+         .next_c = nullptr};
   const TileTable& tiles = direct ? kDirectTiles : kPackedTiles;
   // A few panels of b stay in L1 while all tiles of a pass by; one tile alone takes all panels.
   const int64_t step = rows > kTileRows ? panels_of(kTileRows) * kGemmPanel : block.columns;
@@ -218,6 +232,7 @@ void run_rows(const Block& block, int64_t row_begin, int64_t rows, bool direct) 
       t.b = block.b + j / kGemmPanel * t.panel_stride;
       t.c = g.c + (row_begin + i) * g.c_stride + block.col_begin + j;
       t.bias = last && g.bias != nullptr ? g.bias + block.col_begin + j : nullptr;
+      t.next_c = rows - i >= 2 * kTileRows ? t.c + kTileRows * t.c_stride : t.c;
       run_tile(tiles, t, tile_rows, columns);
     }
   }

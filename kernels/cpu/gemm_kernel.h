@@ -51,7 +51,7 @@ struct GemmProblem {
 
 /// Sizes of the blocks that fit the caches; shared by all instruction sets, so that scratch depends
 /// on shapes only.
-constexpr int64_t kGemmDepth = 256;    ///< k per packed block: 16 columns of b stay in L1
+constexpr int64_t kGemmDepth = 384;    ///< k per packed block: 16 columns of b stay in L1
 constexpr int64_t kGemmRows = 192;     ///< rows of a per packed block: stay in L2
 constexpr int64_t kGemmColumns = 512;  ///< columns of b per packed block, at most
 /// Columns of one packed panel of b.

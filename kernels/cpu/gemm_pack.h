@@ -21,6 +21,7 @@ namespace {
 struct DenseF32 {
   const float* data;
   int64_t stride;
+  QE_INLINE const float* at(int64_t row, int64_t col) const { return data + row * stride + col; }
   QE_INLINE Vec row(int64_t row, int64_t col, int64_t count) const {
     const float* p = data + row * stride + col;
     return count == kLanes ? load(p) : load_first(p, count);
@@ -79,6 +80,13 @@ void pack_transposed(const Source& source, const PackRange& range, float* out) {
     const int64_t rows = at_most(range.columns - j, kGemmPanel);
     for (int64_t k = 0; k < range.depth; k += kLanes) {
       const int64_t count = at_most(range.depth - k, kLanes);
+      if constexpr (requires { source.at(0, 0); }) {
+        if (rows == kGemmPanel && count == kLanes) {
+          transpose16(source.at(range.col_begin + j, range.k_begin + k), source.stride,
+                      out + k * kGemmPanel, kGemmPanel);
+          continue;
+        }
+      }
       alignas(64) float block[kLanes * kLanes];
       for (int64_t i = 0; i < rows; ++i) {
         store(block + i * kLanes, source.row(range.col_begin + j + i, range.k_begin + k, count));

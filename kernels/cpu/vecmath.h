@@ -97,10 +97,10 @@ QE_INLINE Vec tanh(Vec x) {
                               -0x1.750ce2p-8f};
   const Vec t = abs(x);
   const Vec s = x * x;
-  const Vec small = fma(polynomial(s, kSmall), s * x, x);
+  const Vec small = fma(polynomial(s, kSmall), s * t, t);
   // Infinite exp gives 1.
   const Vec large = set(1.0f) - set(2.0f) / (exp(t + t) + set(1.0f));
-  return select(less(t, set(kSplit)), small, with_sign(large, x));
+  return with_sign(select(less(t, set(kSplit)), small, large), x);
 }
 
 /// 1 / (1 + e^-x).

@@ -73,8 +73,10 @@ class Matrix {
  public:
   Matrix(int64_t rows, int64_t cols, int64_t stride = 0)
       : rows_(rows), cols_(cols), stride_(stride == 0 ? cols : stride) {
-    const float poison = std::bit_cast<float>(kPoison);
-    buffer_.assign(static_cast<size_t>(rows_ * stride_ + 2 * kGuard), poison);
+    const size_t n = static_cast<size_t>(rows_ * stride_ + 2 * kGuard);
+    Line poison;
+    for (float& x : poison.element) x = std::bit_cast<float>(kPoison);
+    buffer_.assign((n + kLine - 1) / kLine, poison);
   }
   static Matrix random(int64_t rows, int64_t cols, uint64_t seed, int64_t stride = 0) {
     Matrix m(rows, cols, stride);
@@ -87,21 +89,23 @@ class Matrix {
 
   int64_t rows() const { return rows_; }
   int64_t cols() const { return cols_; }
-  float& at(int64_t i, int64_t j) { return buffer_[static_cast<size_t>(kGuard + i * stride_ + j)]; }
+  float& at(int64_t i, int64_t j) { return element(kGuard + i * stride_ + j); }
   float at(int64_t i, int64_t j) const {
-    return buffer_[static_cast<size_t>(kGuard + i * stride_ + j)];
+    return const_cast<Matrix*>(this)->element(kGuard + i * stride_ + j);
   }
   Tensor view() {
-    Tensor t = make_tensor(buffer_.data() + kGuard, rows_, cols_);
+    Tensor t = make_tensor(&element(kGuard), rows_, cols_);
     t.stride = stride_;
     return t;
   }
   /// Whether everything outside the matrix is as it was made.
   bool guards_intact() const {
-    for (size_t at = 0; at < buffer_.size(); ++at) {
-      const int64_t inside = static_cast<int64_t>(at) - kGuard;
+    const int64_t n = static_cast<int64_t>(buffer_.size() * kLine);
+    for (int64_t at = 0; at < n; ++at) {
+      const int64_t inside = at - kGuard;
       const bool element = inside >= 0 && inside < rows_ * stride_ && inside % stride_ < cols_;
-      if (!element && std::bit_cast<uint32_t>(buffer_[at]) != kPoison) return false;
+      const float value = buffer_[static_cast<size_t>(at) / kLine].element[at % kLine];
+      if (!element && std::bit_cast<uint32_t>(value) != kPoison) return false;
     }
     return true;
   }
@@ -115,10 +119,17 @@ class Matrix {
   }
 
  private:
+  static constexpr size_t kLine = 16;
+  struct alignas(64) Line {  // aligned as the arena's pieces are
+    float element[kLine];
+  };
+  float& element(int64_t at) {
+    return buffer_[static_cast<size_t>(at) / kLine].element[static_cast<size_t>(at) % kLine];
+  }
   static constexpr int64_t kGuard = 32;
   static constexpr uint32_t kPoison = 0x7fc0dead;  // a NaN
   int64_t rows_, cols_, stride_;
-  std::vector<float> buffer_;
+  std::vector<Line> buffer_;
 };
 
 }  // namespace qe::test
