@@ -25,7 +25,8 @@ struct RunConfig {
   double validation_split_percentage = 5;
   int64_t max_seq_length = 0;  ///< 0 = tokenizer.model_max_length, capped at 1024
   bool line_by_line = false;
-  int64_t max_train_samples = 0;  ///< 0 = all
+  std::string chunk_special_tokens = "rows";  ///< (ours) rows: as run_mlm.py; chunks
+  int64_t max_train_samples = 0;              ///< 0 = all
   int64_t max_eval_samples = 0;
   double mlm_probability = 0.15;
   double mask_replace_prob = 0.8;

@@ -44,23 +44,61 @@ void check_ids(const Encoding& encoding, int64_t vocab_size, const Tokenizer& to
   }
 }
 
-// Joins encodings and cuts them into pieces of `length`; returns how many tokens were left over.
-int64_t add_pieces(TokenDataset& dataset, std::span<const Encoding> group, int64_t length) {
-  Encoding joined;
-  for (const Encoding& e : group) {
-    joined.ids.insert(joined.ids.end(), e.ids.begin(), e.ids.end());
-    joined.type_ids.insert(joined.type_ids.end(), e.type_ids.begin(), e.type_ids.end());
-    joined.special_tokens_mask.insert(joined.special_tokens_mask.end(),
-                                      e.special_tokens_mask.begin(), e.special_tokens_mask.end());
+// Rows joined into one stream, cut into pieces from its front.
+class Joiner {
+ public:
+  // prefix and suffix: the special tokens around every piece, or empty.
+  Joiner(int64_t length, std::vector<int32_t> prefix, std::vector<int32_t> suffix)
+      : piece_(length - static_cast<int64_t>(prefix.size() + suffix.size())),
+        prefix_(std::move(prefix)),
+        suffix_(std::move(suffix)) {
+    QE_CHECK(piece_ > 0, "max_seq_length: ", length, " leaves no room beside the special tokens");
   }
-  const int64_t total = static_cast<int64_t>(joined.ids.size());
-  int64_t begin = 0;
-  for (; begin + length <= total; begin += length) {
-    dataset.add(std::span<const int32_t>(joined.ids).subspan(begin, length),
-                std::span<const int32_t>(joined.type_ids).subspan(begin, length),
-                std::span<const uint8_t>(joined.special_tokens_mask).subspan(begin, length), {});
+
+  void add(const Encoding& row) {
+    ids_.insert(ids_.end(), row.ids.begin(), row.ids.end());
+    special_.insert(special_.end(), row.special_tokens_mask.begin(), row.special_tokens_mask.end());
   }
-  return total - begin;
+  void cut_full_pieces(TokenDataset& dataset) {
+    int64_t begin = 0;
+    const int64_t total = static_cast<int64_t>(ids_.size());
+    for (; begin + piece_ <= total; begin += piece_) emit(dataset, begin, piece_);
+    ids_.erase(ids_.begin(), ids_.begin() + begin);
+    special_.erase(special_.begin(), special_.begin() + begin);
+  }
+  void cut_remainder(TokenDataset& dataset) {
+    if (!ids_.empty()) emit(dataset, 0, static_cast<int64_t>(ids_.size()));
+    drop_remainder();
+  }
+  int64_t drop_remainder() {
+    const int64_t n = static_cast<int64_t>(ids_.size());
+    ids_.clear();
+    special_.clear();
+    return n;
+  }
+
+ private:
+  void emit(TokenDataset& dataset, int64_t begin, int64_t n) {
+    std::vector<int32_t> ids = prefix_;
+    ids.insert(ids.end(), ids_.begin() + begin, ids_.begin() + begin + n);
+    ids.insert(ids.end(), suffix_.begin(), suffix_.end());
+    std::vector<uint8_t> special(prefix_.size(), 1);
+    special.insert(special.end(), special_.begin() + begin, special_.begin() + begin + n);
+    special.resize(ids.size(), 1);
+    dataset.add(ids, {}, special, {});
+  }
+  int64_t piece_;
+  std::vector<int32_t> prefix_, suffix_;
+  std::vector<int32_t> ids_;
+  std::vector<uint8_t> special_;
+};
+
+Joiner make_joiner(const Tokenizer& tokenizer, const std::string& name,
+                   const TokenizeOptions& options) {
+  if (!options.wrap_pieces) return Joiner(options.max_length, {}, {});
+  QE_CHECK(tokenizer.cls_id() && tokenizer.sep_id(), name,
+           ": chunk_special_tokens \"chunks\" needs a tokenizer with cls and sep tokens");
+  return Joiner(options.max_length, {*tokenizer.cls_id()}, {*tokenizer.sep_id()});
 }
 
 std::vector<Encoding> encode_all(std::span<const Record> records, const Tokenizer& tokenizer,
@@ -124,17 +162,18 @@ TokenDataset tokenize_records(const std::vector<Record>& records, const std::str
                               const TokenizeOptions& options, ThreadPool& threads, const Log& log) {
   QE_CHECK(!records.empty(), name, ": the dataset is empty");
   TokenDataset dataset;
+  Joiner joiner = make_joiner(tokenizer, name, options);
   int64_t n_replaced = 0;
   int64_t n_left_over = 0;
-  const bool enough_rows = options.max_samples > 0;
+  const bool limited = options.max_samples > 0;
+  const Tokenizer::EncodeOptions encode{
+      .add_special_tokens = options.line_by_line || !options.wrap_pieces,
+      .max_length = options.line_by_line ? options.max_length : 0};
   for (size_t begin = 0; begin < records.size(); begin += kRowsPerGroup) {
-    if (enough_rows && dataset.size() >= options.max_samples) break;
+    if (limited && dataset.size() >= options.max_samples) break;
     const std::span<const Record> group =
         std::span(records).subspan(begin, std::min(kRowsPerGroup, records.size() - begin));
-    const Tokenizer::EncodeOptions encode{.max_length =
-                                              options.line_by_line ? options.max_length : 0};
     const std::vector<Encoding> encodings = encode_all(group, tokenizer, encode, threads);
-    std::vector<Encoding> to_join;
     for (size_t i = 0; i < group.size(); ++i) {
       const Record& record = group[i];
       const Encoding& e = encodings[i];
@@ -145,23 +184,24 @@ TokenDataset tokenize_records(const std::vector<Record>& records, const std::str
       n_replaced += e.n_replaced_bytes;
       check_ids(e, vocab_size, tokenizer);
       if (!options.line_by_line) {
-        to_join.push_back(e);
+        joiner.add(e);
       } else if (!is_blank(record.text)) {
         dataset.add(e.ids, e.type_ids, e.special_tokens_mask, {});
       }
     }
-    n_left_over += add_pieces(dataset, to_join, options.max_length);
+    joiner.cut_full_pieces(dataset);
+    if (!options.wrap_pieces) n_left_over += joiner.drop_remainder();
   }
+  joiner.cut_remainder(dataset);
   if (n_replaced > 0) {
     log.warn(cat(name, ": ", n_replaced, " invalid UTF-8 sequences were replaced by U+FFFD"));
   }
-  QE_CHECK(dataset.size() > 0, name, ": no training sample results from ", records.size(),
-           " rows: ",
-           options.line_by_line
+  QE_CHECK(dataset.size() > 0, name, ": no sample results from ", records.size(), " rows: ",
+           options.line_by_line || options.wrap_pieces
                ? std::string("all of them are blank")
                : cat("joined, they have ", n_left_over, " tokens, less than max_seq_length ",
                      options.max_length, " (use a smaller one, or line_by_line)"));
-  if (enough_rows) dataset.truncate(options.max_samples);
+  if (limited) dataset.truncate(options.max_samples);
   return dataset;
 }
 

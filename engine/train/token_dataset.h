@@ -59,14 +59,18 @@ class TokenDataset {
 struct TokenizeOptions {
   int64_t max_length = 512;   ///< tokens per sample, special tokens included
   bool line_by_line = false;  ///< a row is a sample, truncated; else rows are joined and cut
-  int64_t max_samples = 0;    ///< 0 = all
+  /// Joined rows: special tokens around every piece ([CLS] piece [SEP]), not around every row.
+  bool wrap_pieces = false;
+  int64_t max_samples = 0;  ///< 0 = all
 };
 
-/// Tokenizes rows as run_mlm.py does. Line by line: blank rows are dropped, the others truncated.
-/// Otherwise rows are tokenized with their special tokens, joined in groups of 1000 rows and cut
-/// into max_length pieces; the remainder of every group is dropped. Rows that hold input_ids are
-/// taken as they are. `name` stands for the dataset in messages. Invalid UTF-8 is replaced, counted
-/// and logged. Throws Error when no sample results, or ids leave the vocabulary.
+/// Tokenizes rows. Line by line: blank rows are dropped, the others truncated. Otherwise as
+/// run_mlm.py does: rows are tokenized with their special tokens, joined in groups of 1000 rows and
+/// cut into max_length pieces; the remainder of every group is dropped. With wrap_pieces, all rows
+/// are joined without special tokens, every piece gets its own, and the last, shorter one is kept.
+/// Rows that hold input_ids are taken as they are. `name` stands for the dataset in messages.
+/// Invalid UTF-8 is replaced, counted and logged. Throws Error when no sample results, or ids leave
+/// the vocabulary.
 TokenDataset tokenize_records(const std::vector<Record>& records, const std::string& name,
                               const Tokenizer& tokenizer, int64_t vocab_size,
                               const TokenizeOptions& options, ThreadPool& threads, const Log& log);

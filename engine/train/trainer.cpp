@@ -112,7 +112,9 @@ void Trainer::load_data() {
     length = std::min<int64_t>(positions, 1024);
     if (tokenizer_.model_max_length() > 0) length = std::min(length, tokenizer_.model_max_length());
   }
-  TokenizeOptions options{.max_length = length, .line_by_line = config_.line_by_line};
+  TokenizeOptions options{.max_length = length,
+                          .line_by_line = config_.line_by_line,
+                          .wrap_pieces = config_.chunk_special_tokens == "chunks"};
   const auto tokenize = [&](const std::vector<Record>& records, const std::string& name,
                             int64_t max_samples) {
     options.max_samples = max_samples;

@@ -71,6 +71,26 @@ TEST_CASE("token_dataset: joined rows are cut per 1000 rows, remainders dropped,
   CHECK(few.n_tokens() == 21);
 }
 
+TEST_CASE("token_dataset: pieces of joined rows with their own special tokens, none dropped") {
+  std::vector<Record> rows;
+  for (int i = 0; i < 1500; ++i) rows.push_back(text_row("the king", i + 1));  // 2 ids each
+  const TokenDataset dataset = tokenize(rows, {.max_length = 9, .wrap_pieces = true});
+  REQUIRE(dataset.size() == 3000 / 7 + 1);
+  for (int64_t s = 0; s < dataset.size(); ++s) {
+    const auto ids = dataset.ids(s);
+    REQUIRE(static_cast<int64_t>(ids.size()) == (s < 3000 / 7 ? 9 : 3000 % 7 + 2));
+    REQUIRE(ids.front() == 2);
+    REQUIRE(ids.back() == 3);
+    REQUIRE(std::count(ids.begin(), ids.end(), 2) == 1);
+    REQUIRE(dataset.special(s).front() == 1);
+    REQUIRE(dataset.special(s).back() == 1);
+    REQUIRE(dataset.special(s)[1] == 0);
+  }
+  CHECK(error_of([&] {
+          tokenize(rows, {.max_length = 2, .wrap_pieces = true});
+        }).find("leaves no room") != std::string::npos);
+}
+
 TEST_CASE("token_dataset: given ids, labels and types are taken as they are") {
   std::vector<Record> rows{{.input_ids = {2, 10, 11, 3}, .labels = {-100, 12, -100, -100}},
                            {.input_ids = {2, 10, 3}, .token_type_ids = {0, 1, 1}}};
