@@ -10,8 +10,9 @@
 namespace qe {
 namespace {
 
-// Counting arenas count from here, so that no allocation looks like null.
-constexpr uintptr_t kCountingBase = 1u << 16;
+// Counting arenas count from here: no allocation looks like null, and none shares an address with
+// real memory, which contracts would take for aliasing. User space ends at 2^57 or below.
+constexpr uintptr_t kCountingBase = uintptr_t{1} << 60;
 
 }  // namespace
 
