@@ -4,9 +4,10 @@
 // The matrix product's numeric code, compiled once per instruction set (simd.h has the rules).
 //
 // b is packed into panels of 16 columns (gemm_pack.h) and a into tiles of a few rows, one block of
-// kGemmDepth k's at a time; the micro-kernel keeps rows x panels accumulators in registers and runs over
-// the block's k's. Between blocks the chain rests in c: storing and loading fp32 changes nothing.
-// After K. Goto and R. van de Geijn, "Anatomy of high-performance matrix multiplication", 2008.
+// kGemmDepth k's at a time; the micro-kernel keeps rows x panels accumulators in registers and runs
+// over the block's k's. Between blocks the chain rests in c: storing and loading fp32 changes
+// nothing. After K. Goto and R. van de Geijn, "Anatomy of high-performance matrix multiplication",
+// 2008.
 
 #include "kernels/cpu/gemm_kernel.h"
 

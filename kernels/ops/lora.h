@@ -31,7 +31,7 @@ struct LoraForward {
   Tensor t;  ///< (T, R_max) out, saved for backward: scale * dropout(x) A^T
   Tensor y;  ///< (T, N), accumulated: y += t B^T
 };
-/// All fp32. Scratch: dropped x (T * K * 4 bytes) when dropout.p > 0.
+/// All fp32. Scratch: dropped x (T * K * 4 bytes) when dropout.p > 0, and gemm's.
 void lora_forward(Context& ctx, const LoraForward& args);
 
 /// Gradients of one pair, for one segment (training).
@@ -46,7 +46,7 @@ struct LoraBackward {
   Tensor d_x;  ///< (T, K) nullable, accumulated
 };
 /// u = scale * dy B; d_b += dy^T t; d_a += u^T dropout(x); d_x += dropout'(u A). Sums over rows run
-/// in ascending order. Scratch: u (T * R * 4 bytes), and with dropout T * K * 4 bytes more.
+/// in ascending order. Scratch: u (T * R * 4 bytes), with dropout T * K * 4 bytes more, and gemm's.
 void lora_backward(Context& ctx, const LoraBackward& args);
 
 }  // namespace qe
