@@ -8,7 +8,7 @@
 
 #include "engine/memory/planning.h"
 #include "formats/atomic_write.h"
-#include "kernels/cpu/isa.h"
+#include "kernels/ops/backend.h"
 
 namespace qe {
 namespace {
@@ -255,7 +255,7 @@ RunSummary Trainer::summary() const {
                      .eval_tokens = eval_data_.n_tokens(),
                      .total_steps = schedule_.total_steps,
                      .max_length = std::max(train_data_.max_length(), eval_data_.max_length()),
-                     .isa = std::string(cpu::isa_name()),
+                     .isa = backend_name(ctx_.device),
                      .threads = threads_.n_threads()};
   if (adapter_) {
     summary.n_trainable = static_cast<int64_t>(adapter_->parameters().size());
