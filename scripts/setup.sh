@@ -38,8 +38,7 @@ case $purpose in
     need_command g++ g++
     need_command cmake cmake
     need_command ninja ninja-build
-    need_headers simdjson.h libsimdjson-dev re2/re2.h libre2-dev xxhash.h libxxhash-dev \
-      utf8proc.h libutf8proc-dev doctest/doctest.h doctest-dev
+    need_headers simdjson.h libsimdjson-dev xxhash.h libxxhash-dev doctest/doctest.h doctest-dev
     ;;
   lint)
     need_command clang-format-14 clang-format-14
