@@ -106,6 +106,13 @@ int run_train(const Arguments& arguments) {
   events.on_step = [&](const StepMetrics& metrics) { view.step(metrics); };
   events.on_evaluation = [&](const EvalMetrics& metrics) { view.evaluation(metrics); };
   events.on_checkpoint = [&](const std::string& folder) { progress.line("wrote " + folder); };
+  std::optional<BatchReplay> replay;
+  if (arguments.has("replay_batches")) {
+    replay.emplace(arguments.text("replay_batches"), trainer.model().config);
+    events.load_update = [&](int64_t step, std::vector<PackedBatch>& batches) {
+      return replay->load_update(step, batches);
+    };
+  }
   if (dump)
     events.on_batch = [&](int64_t step, int64_t micro_step, const PackedBatch& batch) {
       dump->write(step, micro_step, batch);
@@ -143,7 +150,9 @@ Command train_command() {
           "the loss curve. Ctrl-C saves a checkpoint and stops; the same command continues, bit\n"
           "for bit as if it had never stopped.",
       .options = {{"dump_batches", "FILE",
-                   "write every micro-batch (ids, masks, labels) to FILE as JSON lines"}},
+                   "write every micro-batch (ids, masks, labels) to FILE as JSON lines"},
+                  {"replay_batches", "FILE",
+                   "train on the batches that --dump_batches wrote, instead of train_file's"}},
       .example = "qlora-engine train examples/kjv_demo.json --max_steps 50 --output_dir out",
       .run = run_train};
 }

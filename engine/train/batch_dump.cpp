@@ -88,4 +88,20 @@ std::vector<std::vector<PackedBatch>> read_batch_dump(const std::string& path,
   return steps;
 }
 
+int64_t BatchReplay::load_update(int64_t step, std::vector<PackedBatch>& batches) const {
+  QE_CHECK(step < static_cast<int64_t>(steps_.size()), path_, ": the dump has ", steps_.size(),
+           " steps, step ", step, " is needed");
+  const std::vector<PackedBatch>& source = steps_[step];
+  QE_CHECK(source.size() <= batches.size(), path_, ": step ", step, " has ", source.size(),
+           " micro-batches, gradient_accumulation_steps is ", batches.size());
+  for (size_t i = 0; i < source.size(); ++i) {
+    const int64_t token_capacity = batches[i].token_capacity;
+    const int64_t label_capacity = batches[i].label_capacity;
+    batches[i] = source[i];
+    batches[i].token_capacity = token_capacity;
+    batches[i].label_capacity = label_capacity;
+  }
+  return static_cast<int64_t>(source.size());
+}
+
 }  // namespace qe

@@ -32,4 +32,20 @@ class BatchDumpWriter {
 std::vector<std::vector<PackedBatch>> read_batch_dump(const std::string& path,
                                                       const EncoderConfig& config);
 
+/// A source of batches for TrainEvents::load_update: the steps of a dump instead of the data
+/// loader's.
+class BatchReplay {
+ public:
+  BatchReplay(const std::string& path, const EncoderConfig& config)
+      : path_(path), steps_(read_batch_dump(path, config)) {}
+
+  /// Copies the micro-batches of `step` into `batches`, whose capacities stay, and returns how many
+  /// there are. Throws Error when the dump ends before.
+  int64_t load_update(int64_t step, std::vector<PackedBatch>& batches) const;
+
+ private:
+  std::string path_;
+  std::vector<std::vector<PackedBatch>> steps_;
+};
+
 }  // namespace qe
