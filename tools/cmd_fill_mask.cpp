@@ -84,11 +84,7 @@ FillMaskOptions model_options(const Arguments& arguments) {
   std::vector<std::pair<std::string, std::string>> given;
   for (const char* key : {"bits", "quant_type", "double_quant", "quant_block_size"})
     if (arguments.has(key)) given.emplace_back(key, arguments.text(key));
-  const RunConfig config = read_run_config("", given);
-  options.base = {.bits = config.bits,
-                  .quant_type = config.quant_type == "fp4" ? Quant4Type::kFp4 : Quant4Type::kNf4,
-                  .double_quant = config.double_quant,
-                  .block_size = config.quant_block_size};
+  options.base = base_options(read_run_config("", given));
   return options;
 }
 

@@ -227,6 +227,13 @@ class Loader {
 
 }  // namespace
 
+BaseOptions base_options(const RunConfig& config) {
+  return BaseOptions{.bits = config.bits,
+                     .quant_type = config.quant_type == "fp4" ? Quant4Type::kFp4 : Quant4Type::kNf4,
+                     .double_quant = config.double_quant,
+                     .block_size = config.quant_block_size};
+}
+
 MaskedLm load_masked_lm(const std::string& folder, const BaseOptions& options, const Context& ctx,
                         Memory& memory) {
   return Loader(folder, options, ctx, memory).load();

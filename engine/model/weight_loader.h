@@ -9,6 +9,7 @@
 
 #include "engine/memory/memory.h"
 #include "engine/model/masked_lm.h"
+#include "formats/run_config.h"
 #include "formats/weight_files.h"
 
 namespace qe {
@@ -20,6 +21,8 @@ struct BaseOptions {
   bool double_quant = true;
   int64_t block_size = 64;
 };
+
+BaseOptions base_options(const RunConfig& config);
 
 /// Loads `folder`. Quantizes the encoder's Linears (bits 4), skipping what the family skips (the
 /// head); embeddings, head and other matrices keep their stored type, biases and LayerNorms become

@@ -31,13 +31,6 @@ std::vector<Record> read_all(const std::string& path, const std::string& column)
   return records;
 }
 
-BaseOptions base_options(const RunConfig& config) {
-  return BaseOptions{.bits = config.bits,
-                     .quant_type = config.quant_type == "fp4" ? Quant4Type::kFp4 : Quant4Type::kNf4,
-                     .double_quant = config.double_quant,
-                     .block_size = config.quant_block_size};
-}
-
 int64_t parameters_of(const MaskedLm& model) {
   int64_t n = model.word_table.size() + model.position_table.size() + model.type_table.size() +
               model.decoder_bias.size();
