@@ -109,6 +109,25 @@ TEST_CASE("tiny-mlm: the mask-free loss over KJV valid") {
         1e-4);
 }
 
+TEST_CASE("an adapter that train wrote gives the logits that peft computes with it") {
+  const std::string folder = test::golden_path("bert/trained-adapter");
+  FillMask model({.model = test::golden_path("bert/model"),
+                  .adapter = folder,
+                  .base = {.bits = 32},
+                  .threads = 2},
+                 Log());
+  const Json golden = Json::parse_file(folder + "/peft_logits.json");
+  REQUIRE(golden.items().size() == 3);
+  for (const Json& example : golden.items()) {
+    const std::vector<std::vector<float>> logits = model.logits(ids_of(example.at("input_ids")));
+    REQUIRE(logits.size() == 1);
+    const std::vector<int32_t> top = ids_of(example.at("top_ids"));
+    for (size_t i = 0; i < top.size(); ++i) {
+      CHECK(std::abs(logits[0][top[i]] - example.at("top_logits").items()[i].as_double()) < 1e-4);
+    }
+  }
+}
+
 TEST_CASE("fill-mask: several masks are filled independently, others stay") {
   FillMask model = tiny(32);
   const auto answers = model.fill("The [MASK] of France is [MASK].", 3, {});
