@@ -110,7 +110,7 @@ TEST_CASE("tiny-mlm: the mask-free loss over KJV valid") {
 }
 
 TEST_CASE("an adapter that train wrote gives the logits that peft computes with it") {
-  const std::string folder = test::golden_path("bert/trained-adapter");
+  const std::string folder = test::golden_path("trained-adapter");
   FillMask model({.model = test::golden_path("bert/model"),
                   .adapter = folder,
                   .base = {.bits = 32},
