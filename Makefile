@@ -19,11 +19,16 @@ all: build
 setup:
 	@scripts/setup.sh build
 
-build: setup
+configure: setup
 	@cmake -S . -B $(BUILD) -G Ninja --log-level=WARNING $(CMAKE_FLAGS)
+
+build: configure
+	cmake --build $(BUILD) -j $(JOBS) --target qlora-engine
+
+everything: configure
 	cmake --build $(BUILD) -j $(JOBS)
 
-test: build
+test: everything
 	ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
 
 demo: build
@@ -45,4 +50,4 @@ asan: setup
 clean:
 	rm -rf build build-asan demo
 
-.PHONY: all setup build test demo lint format asan clean
+.PHONY: all setup configure build everything test demo lint format asan clean
