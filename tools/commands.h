@@ -13,5 +13,6 @@ Command eval_command();
 Command fill_mask_command();
 Command plan_command();
 Command tokenize_command();
+Command bench_command();
 
 }  // namespace qe::tools

@@ -6,17 +6,11 @@
 #include <cmath>
 #include <map>
 
+#include "engine/model/name_hash.h"
 #include "kernels/core/philox.h"
 
 namespace qe {
 namespace {
-
-// FNV-1a: gives every module its own stream of random numbers, whatever else is adapted.
-uint64_t module_hash(const std::string& module) {
-  uint64_t hash = 0xcbf29ce484222325ull;
-  for (const char c : module) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001b3ull;
-  return hash;
-}
 
 std::string join(const std::vector<std::string>& items) {
   std::string text;
@@ -70,7 +64,7 @@ LoraAdapter::LoraAdapter(const AdapterConfig& config, const std::vector<LoraSite
 void LoraAdapter::initialize(uint64_t seed) {
   const PhiloxKey key = philox_key(seed, RandomPurpose::kLoraInit);
   for (const LoraPair& pair : pairs_) {
-    const uint64_t hash = module_hash(pair.module);
+    const uint64_t hash = name_hash(pair.module);
     const float bound = static_cast<float>(1.0 / std::sqrt(static_cast<double>(pair.in)));
     float* a = pair.a.f32();
     for (int64_t i = 0; i < pair.r * pair.in; i += 4) {

@@ -3,9 +3,9 @@
 #include "engine/model/weight_loader.h"
 
 #include <cstring>
-#include <map>
 
 #include "engine/memory/planning.h"
+#include "engine/model/tensor_source.h"
 
 namespace qe {
 namespace {
@@ -20,19 +20,9 @@ std::string shape_text(const std::vector<int64_t>& shape) {
 
 class Loader {
  public:
-  Loader(const std::string& folder, const BaseOptions& options, const Context& ctx, Memory& memory)
-      : folder_(folder),
-        options_(options),
-        ctx_(ctx),
-        memory_(memory),
-        config_(read_encoder_config(folder)),
-        files_(folder) {
-    const Family& family = family_of(config_.model_type);
-    for (const auto& [name, tensor] : files_.tensors()) {
-      const std::string canonical = family.canonical_name(name);
-      if (!canonical.empty()) tensors_.emplace(canonical, tensor);
-    }
-  }
+  Loader(TensorSource& source, const EncoderConfig& config, const BaseOptions& options,
+         const Context& ctx, Memory& memory)
+      : source_(source), config_(config), options_(options), ctx_(ctx), memory_(memory) {}
 
   MaskedLm load() {
     MaskedLm model;
@@ -50,7 +40,7 @@ class Loader {
     const int64_t c = config_.hidden_size;
     std::string word = names.word_embeddings + ".weight";
     // A tied decoder may be the side that the file holds.
-    if (config_.tied_decoder && !find(word)) word = names.decoder + ".weight";
+    if (config_.tied_decoder && !source_.has(word)) word = names.decoder + ".weight";
     model.word_table = matrix("embeddings", word, config_.vocab_size, c);
     if (!names.position_embeddings.empty()) {
       model.position_table =
@@ -85,7 +75,7 @@ class Loader {
   void load_head(MaskedLm& model) {
     const EncoderNames& names = config_.names;
     const int64_t c = config_.hidden_size;
-    QE_CHECK(find(names.head_dense + ".weight"), folder_,
+    QE_CHECK(source_.has(names.head_dense + ".weight"), source_.name(),
              ": the model has no masked-LM head (no tensor \"", names.head_dense,
              ".weight\"); it was saved from another class than ", config_.masked_lm_class);
     model.head_dense = linear(names.head_dense, c, c);
@@ -94,18 +84,14 @@ class Loader {
                         ? model.word_table
                         : matrix("decoder", names.decoder + ".weight", config_.vocab_size, c);
     const std::string own = names.decoder_bias;
-    model.decoder_bias = vector(find(own) ? own : names.decoder + ".bias", config_.vocab_size);
-  }
-
-  const StoredTensor* find(const std::string& name) const {
-    const auto found = tensors_.find(name);
-    return found == tensors_.end() ? nullptr : found->second;
+    model.decoder_bias =
+        vector(source_.has(own) ? own : names.decoder + ".bias", config_.vocab_size);
   }
 
   // The tensor, checked; its data is safe to read as an array of its type.
   const StoredTensor& require(const std::string& name, const std::vector<int64_t>& shape) {
-    const StoredTensor* tensor = find(name);
-    QE_CHECK(tensor, folder_, ": missing tensor \"", name, "\" ", shape_text(shape));
+    const StoredTensor* tensor = source_.find(name, shape);
+    QE_CHECK(tensor, source_.name(), ": missing tensor \"", name, "\" ", shape_text(shape));
     QE_CHECK(tensor->shape == shape, *tensor->file, ": tensor \"", tensor->name,
              "\": expected shape ", shape_text(shape), ", got ", shape_text(tensor->shape));
     QE_CHECK(is_floating(tensor->dtype), *tensor->file, ": tensor \"", tensor->name,
@@ -214,13 +200,11 @@ class Loader {
     }
   }
 
-  std::string folder_;
+  TensorSource& source_;
+  EncoderConfig config_;
   BaseOptions options_;
   Context ctx_;
   Memory& memory_;
-  EncoderConfig config_;
-  WeightFiles files_;
-  std::map<std::string, const StoredTensor*> tensors_;
   float* dynamic_map_ = nullptr;
   int next_id_ = 0;
 };
@@ -236,7 +220,15 @@ BaseOptions base_options(const RunConfig& config) {
 
 MaskedLm load_masked_lm(const std::string& folder, const BaseOptions& options, const Context& ctx,
                         Memory& memory) {
-  return Loader(folder, options, ctx, memory).load();
+  const EncoderConfig config = read_encoder_config(folder);
+  FolderTensors tensors(folder, family_of(config.model_type));
+  return Loader(tensors, config, options, ctx, memory).load();
+}
+
+MaskedLm random_masked_lm(const EncoderConfig& config, uint64_t seed, const BaseOptions& options,
+                          const Context& ctx, Memory& memory) {
+  RandomTensors tensors("random weights", seed, ctx, memory.planning());
+  return Loader(tensors, config, options, ctx, memory).load();
 }
 
 }  // namespace qe

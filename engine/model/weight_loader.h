@@ -10,7 +10,6 @@
 #include "engine/memory/memory.h"
 #include "engine/model/masked_lm.h"
 #include "formats/run_config.h"
-#include "formats/weight_files.h"
 
 namespace qe {
 
@@ -33,5 +32,9 @@ BaseOptions base_options(const RunConfig& config);
 /// ctx: device and threads; its arena is not used.
 MaskedLm load_masked_lm(const std::string& folder, const BaseOptions& options, const Context& ctx,
                         Memory& memory);
+
+/// The same with random weights (tensor_source.h), for benchmarks: no folder is read.
+MaskedLm random_masked_lm(const EncoderConfig& config, uint64_t seed, const BaseOptions& options,
+                          const Context& ctx, Memory& memory);
 
 }  // namespace qe

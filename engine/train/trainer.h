@@ -99,7 +99,6 @@ class Trainer {
   struct Run;
   Json arguments() const;
   void resume(TrainingState& state);
-  MlmTotals update(const std::vector<PackedBatch>& batches, int64_t n_micro);
   StepMetrics train_step(Run& run);
   void record_step(Run& run, const StepMetrics& step);
   void evaluate_in(Run& run);

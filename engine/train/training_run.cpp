@@ -6,8 +6,8 @@
 
 #include "engine/train/lr_schedule.h"
 #include "engine/train/trainer.h"
+#include "engine/train/update.h"
 #include "formats/atomic_write.h"
-#include "kernels/ops/reduce.h"
 
 namespace qe {
 namespace {
@@ -79,23 +79,6 @@ void Trainer::resume(TrainingState& state) {
       cat("resuming from ", folder, " (step ", state.step, " of ", schedule_.total_steps, ")"));
 }
 
-// Forward and backward of all micro-batches, then one optimizer step.
-MlmTotals Trainer::update(const std::vector<PackedBatch>& batches, int64_t n_micro) {
-  int64_t n_labels = 0;
-  for (int64_t i = 0; i < n_micro; ++i) n_labels += batches[i].n_labels();
-  step_state_.inverse_labels = n_labels > 0 ? 1.0f / static_cast<float>(n_labels) : 0.0f;
-  const std::span<float> gradients = adapter_->gradients();
-  std::fill(gradients.begin(), gradients.end(), 0.0f);
-  MlmTotals totals;
-  for (int64_t i = 0; i < n_micro; ++i) {
-    const ForwardPass pass{tape_.get(), &batches[i], adapter_.get(), true};
-    masked_lm_loss(model_, pass, config_.gradient_checkpointing, &totals);
-  }
-  gradient_norm(ctx_, gradients, static_cast<float>(config_.max_grad_norm));
-  optimizer_->step(ctx_);
-  return totals;
-}
-
 StepMetrics Trainer::train_step(Run& run) {
   const Clock::time_point start = Clock::now();
   const int64_t step = run.state.step;
@@ -111,7 +94,13 @@ StepMetrics Trainer::train_step(Run& run) {
     n_tokens += run.batches[i].n_tokens();
     if (run.events.on_batch) run.events.on_batch(step, i, run.batches[i]);
   }
-  const MlmTotals totals = update(run.batches, n_micro);
+  const MlmTotals totals = run_update({.model = model_,
+                                       .adapter = *adapter_,
+                                       .optimizer = *optimizer_,
+                                       .tape = *tape_,
+                                       .checkpoint = config_.gradient_checkpointing,
+                                       .max_grad_norm = static_cast<float>(config_.max_grad_norm)},
+                                      std::span(run.batches).first(static_cast<size_t>(n_micro)));
   if (!step_state_.finite) {
     log_.warn(cat("step ", step + 1, ": the gradient is not finite; update skipped"));
   }

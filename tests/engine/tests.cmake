@@ -8,5 +8,6 @@ qe_test(qe_engine_tests qe_engine
   engine/lr_schedule_test.cpp
   engine/memory_test.cpp
   engine/tape_test.cpp
+  engine/tensor_source_test.cpp
   engine/trainer_test.cpp
   engine/weight_loader_test.cpp)

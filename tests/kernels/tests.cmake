@@ -5,6 +5,7 @@ qe_test(qe_kernels_tests qe_kernels
   kernels/adamw_test.cpp
   kernels/arena_test.cpp
   kernels/attention_test.cpp
+  kernels/ceilings_test.cpp
   kernels/contract_test.cpp
   kernels/dropout_test.cpp
   kernels/dtype_test.cpp
@@ -43,9 +44,3 @@ add_test(NAME kernels_forced_unknown COMMAND qe_kernels_tests --test-case=gemm*)
 set_tests_properties(kernels_forced_unknown PROPERTIES
   ENVIRONMENT QE_FORCE_ISA=mmx LABELS cpu
   PASS_REGULAR_EXPRESSION "QE_FORCE_ISA is \"mmx\", expected scalar, avx2, avx512 or neon")
-
-include(bench/bench.cmake)
-
-# On demand: ninja qe_ops_bench.
-add_executable(qe_ops_bench EXCLUDE_FROM_ALL bench/ops_bench.cpp)
-target_link_libraries(qe_ops_bench PRIVATE qe_kernels)

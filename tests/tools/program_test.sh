@@ -18,7 +18,7 @@ CONFIG
 # ---- Help
 expect_ok stdout 'fill-mask' "$engine" --help
 expect_ok stdout 'qlora-engine 0.' "$engine" --version
-for command in train eval fill-mask plan tokenize; do
+for command in train eval fill-mask plan tokenize bench; do
   expect_ok stdout "Usage: qlora-engine $command" "$engine" "$command" --help
   expect "$command --help has an example" grep -q '^Example:' stdout
 done
@@ -95,4 +95,12 @@ expect_ok stdout '2 184 847 191 4749 202 4 16 3' "$engine" tokenize --model "$mo
 expect_ok stdout 'the capital of france is' "$engine" tokenize --model "$model" --decode --no-special-tokens "2 184 847 191 4749 202 4 16 3"
 expect_ok stdout '"ids": [2, 184, 847, 191, 4749, 202, 4, 16, 3]' "$engine" tokenize --model "$model" --jsonl "{\"text\": \"$paris\"}"
 expect_ok stdout '{"text": "france is"}' "$engine" tokenize --model "$model" --jsonl --decode '{"ids": [4749, 202]}'
+
+# ---- Bench
+expect_ok stdout '"tokens_per_second": ' "$engine" bench train --shape bert-base --sequences 1 --length 8 --steps 1 --warmup 0 --json
+expect "bench train: planned and resident memory" grep -Eq '"memory": \{"planned": [0-9]{9}, "peak_resident": [0-9]{9}\}' stdout
+expect_ok stdout '% of it' "$engine" bench infer --shape bert-base --bits 32 --steps 1 --warmup 0 --threads 1
+expect_ok stdout '"op": "4-bit backward", "shape": "16 x 768 x 3072"' "$engine" bench ops --sequences 1 --length 32 --milliseconds 1 --json
+expect_error 2 'known: bert-base, bert-large' "$engine" bench infer --shape gpt-2
+expect_error 2 'expected train, infer or ops' "$engine" bench
 finish

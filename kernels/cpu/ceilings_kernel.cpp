@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 
-// Compiled once per instruction set, as kernels/cpu/simd.h describes.
+// Compiled once per instruction set (simd.h has the rules).
 
-#include "tests/bench/fma_peak.h"
+#include "kernels/cpu/ceilings_kernel.h"
 
 #include <time.h>
 

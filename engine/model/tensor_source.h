@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#pragma once
+
+// Where a model's tensors come from while it is loaded: the files of a folder, or random values.
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "formats/encoder_config.h"
+#include "formats/weight_files.h"
+#include "kernels/core/context.h"
+
+namespace qe {
+
+class TensorSource {
+ public:
+  virtual ~TensorSource() = default;
+  /// What messages call the source.
+  virtual const std::string& name() const = 0;
+  /// Whether there is a tensor of this (Hugging Face) name.
+  virtual bool has(const std::string& name) const = 0;
+  /// The tensor, or null. Its bytes are valid until the next call.
+  virtual const StoredTensor* find(const std::string& name, const std::vector<int64_t>& shape) = 0;
+};
+
+/// The mapped files of a folder, by the names that the family gives them.
+class FolderTensors : public TensorSource {
+ public:
+  FolderTensors(const std::string& folder, const Family& family);
+  const std::string& name() const override { return files_.folder(); }
+  bool has(const std::string& name) const override { return tensors_.count(name) != 0; }
+  const StoredTensor* find(const std::string& name, const std::vector<int64_t>& shape) override;
+
+ private:
+  WeightFiles files_;
+  std::map<std::string, const StoredTensor*> tensors_;
+};
+
+/// Every tensor that is asked for, in F32: LayerNorm weights are 1, all else is uniform with
+/// standard deviation 0.02 (BERT's initializer_range), a function of seed, name and index only.
+/// One tensor is held at a time. While planning its bytes are empty.
+class RandomTensors : public TensorSource {
+ public:
+  RandomTensors(std::string name, uint64_t seed, const Context& ctx, bool planning)
+      : name_(std::move(name)), seed_(seed), ctx_(ctx), planning_(planning) {}
+  const std::string& name() const override { return name_; }
+  bool has(const std::string&) const override { return true; }
+  const StoredTensor* find(const std::string& name, const std::vector<int64_t>& shape) override;
+
+ private:
+  std::string name_;
+  uint64_t seed_;
+  Context ctx_;
+  bool planning_;
+  std::vector<float> values_;
+  StoredTensor tensor_;
+};
+
+}  // namespace qe

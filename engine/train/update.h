@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#pragma once
+
+// One update: forward and backward of its micro-batches, the gradient's norm, the optimizer.
+
+#include <span>
+
+#include "engine/model/masked_lm.h"
+#include "engine/train/optimizer.h"
+
+namespace qe {
+
+/// What updates run over. Owns nothing.
+struct UpdateParts {
+  const MaskedLm& model;
+  const LoraAdapter& adapter;  ///< trainable
+  const Optimizer& optimizer;
+  Tape& tape;                  ///< recording; its context's StepState holds learning rate and step
+  bool checkpoint = false;     ///< compute layers again in the backward pass
+  float max_grad_norm = 1.0f;  ///< 0: no clipping
+};
+
+/// Writes StepState's inverse_labels, gradient_norm, clip_factor and finite; when the gradient is
+/// not finite the parameters stay.
+MlmTotals run_update(const UpdateParts& parts, std::span<const PackedBatch> batches);
+
+}  // namespace qe

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <chrono>
+#include <iostream>
+
+#include "formats/named_shapes.h"
+#include "kernels/core/error.h"
+#include "kernels/ops/backend.h"
+#include "tools/bench_model.h"
+#include "tools/bench_ops.h"
+#include "tools/commands.h"
+#include "tools/progress.h"
+#include "tools/run_report.h"
+#include "tools/table.h"
+
+namespace qe::tools {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+/// Seconds of the timed steps.
+struct Timing {
+  double median = 0, lowest = 0, highest = 0;
+};
+
+Timing timing_of(std::vector<double> seconds) {
+  std::sort(seconds.begin(), seconds.end());
+  const size_t n = seconds.size();
+  return {(seconds[(n - 1) / 2] + seconds[n / 2]) / 2, seconds.front(), seconds.back()};
+}
+
+int64_t peak_resident_bytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return int64_t{usage.ru_maxrss} * 1024;
+}
+
+/// What one `bench train` or `bench infer` found.
+struct StepReport {
+  std::string task, shape, backend;
+  BenchWork work;
+  int threads = 1;
+  Timing timing;
+  BenchFloor floor;
+  Ceilings ceilings;
+  int64_t planned_bytes = 0, peak_resident_bytes = 0;
+  std::vector<MemoryRow> memory;
+
+  double floor_seconds() const {
+    return std::max(floor.flops / (1e9 * ceilings.gflops),
+                    floor.bytes / (1e9 * ceilings.copy_gbytes));
+  }
+  double tokens_per_second() const { return static_cast<double>(work.n_tokens()) / timing.median; }
+  double gflops() const { return 1e-9 * floor.flops / timing.median; }
+};
+
+Json to_json(const StepReport& r) {
+  return Json::object({{"task", r.task},
+                       {"shape", r.shape},
+                       {"backend", r.backend},
+                       {"threads", r.threads},
+                       {"sequences", r.work.sequences},
+                       {"length", r.work.length},
+                       {"labels", r.work.n_labels},
+                       {"lora_r", r.work.lora_r},
+                       {"bits", r.work.bits},
+                       {"seconds", Json::object({{"median", r.timing.median},
+                                                 {"min", r.timing.lowest},
+                                                 {"max", r.timing.highest}})},
+                       {"tokens_per_second", r.tokens_per_second()},
+                       {"gflops", r.gflops()},
+                       {"floor", Json::object({{"seconds", r.floor_seconds()},
+                                               {"flops", r.floor.flops},
+                                               {"bytes", r.floor.bytes},
+                                               {"peak_gflops", r.ceilings.gflops},
+                                               {"copy_gbytes", r.ceilings.copy_gbytes}})},
+                       {"memory", Json::object({{"planned", r.planned_bytes},
+                                                {"peak_resident", r.peak_resident_bytes}})}});
+}
+
+std::string text_of(const StepReport& r) {
+  const auto milliseconds = [](double seconds) { return fixed(seconds * 1e3, 2) + " ms"; };
+  Table table("ll");
+  table.add({"model", cat(r.shape, ", random weights in ", r.work.bits, " bits, LoRA rank ",
+                          r.work.lora_r)});
+  table.add({"machine", cat("CPU, ", r.threads, r.threads == 1 ? " thread, " : " threads, ",
+                            r.backend, ": ", fixed(r.ceilings.gflops, 0), " GFLOP/s, copies ",
+                            fixed(r.ceilings.copy_gbytes, 1), " GB/s")});
+  table.add({"step", cat(r.work.sequences, " sequences of ", r.work.length, " tokens, ",
+                         r.work.n_labels, " labelled")});
+  table.add({"time", cat(milliseconds(r.timing.median), " (", milliseconds(r.timing.lowest), " to ",
+                         milliseconds(r.timing.highest), ")")});
+  table.add({"speed", cat(fixed(r.tokens_per_second(), 0), " tokens/s, ", fixed(r.gflops(), 1),
+                          " GFLOP/s")});
+  table.add({"floor", cat(milliseconds(r.floor_seconds()), ": the step runs at ",
+                          fixed(100 * r.floor_seconds() / r.timing.median, 0), " % of it")});
+  table.add({"memory", cat("planned ", human_bytes(static_cast<uint64_t>(r.planned_bytes)),
+                           ", peak of the process ",
+                           human_bytes(static_cast<uint64_t>(r.peak_resident_bytes)))});
+  return table.text() + "\n" + memory_text(r.memory);
+}
+
+EncoderConfig shape_option(const Arguments& arguments, std::string& name) {
+  name = arguments.text("shape", "bert-base");
+  try {
+    return named_encoder_config(name);
+  } catch (const Error& error) {
+    throw UsageError(cat("--shape: ", error.what()));
+  }
+}
+
+int threads_option(const Arguments& arguments) {
+  return static_cast<int>(arguments.integer("threads", 0, 0, 4096));
+}
+
+int run_steps(const Arguments& arguments, bool training) {
+  constexpr int64_t kMany = int64_t{1} << 30;
+  StepReport report{.task = training ? "train" : "infer"};
+  const EncoderConfig config = shape_option(arguments, report.shape);
+  report.work.sequences = arguments.integer("sequences", training ? 8 : 1, 1, kMany);
+  report.work.length = arguments.integer("length", training ? 128 : 16, 1, config.max_length());
+  report.work.lora_r = arguments.integer("lora_r", training ? 16 : 0, training ? 1 : 0, 4096);
+  report.work.bits = arguments.integer("bits", 4, 4, 32);
+  if (report.work.bits != 4 && report.work.bits != 32) throw UsageError("--bits: expected 4 or 32");
+  report.work.training = training;
+  report.work.recompute = arguments.has("gradient_checkpointing");
+  const int64_t n_steps = arguments.integer("steps", training ? 5 : 50, 1, kMany);
+  const int64_t n_warmup = arguments.integer("warmup", training ? 1 : 5, 0, kMany);
+
+  Progress progress;
+  BenchModel model(config, report.work, threads_option(arguments));
+  Context& ctx = model.context();
+  std::vector<double> seconds;
+  for (int64_t i = 0; i < n_warmup + n_steps; ++i) {
+    progress.bar("steps", i, n_warmup + n_steps, "");
+    const Clock::time_point start = Clock::now();
+    model.step();
+    const double taken = std::chrono::duration<double>(Clock::now() - start).count();
+    if (i >= n_warmup) seconds.push_back(taken);
+  }
+  progress.clear();
+  report.threads = ctx.threads->n_threads();
+  report.backend = backend_name(ctx.device);
+  report.timing = timing_of(std::move(seconds));
+  report.floor = bench_floor(config, report.work, DType::kF32);
+  report.memory = model.memory();
+  for (const MemoryRow& row : report.memory) {
+    report.planned_bytes += static_cast<int64_t>(row.n_bytes);
+  }
+  report.peak_resident_bytes = peak_resident_bytes();
+  report.ceilings = measure_ceilings(ctx);  // after the peak was read: it takes memory
+  std::cout << (arguments.has("json") ? to_json(report).dump() + "\n" : text_of(report));
+  return 0;
+}
+
+std::string share(double part, double whole) { return fixed(100 * part / whole, 0) + " %"; }
+
+void print_rate(const OpRate& r) {
+  const double per_second = r.work / r.seconds;
+  std::string line = r.op + std::string(r.op.size() < 29 ? 29 - r.op.size() : 1, ' ') + r.shape;
+  line += std::string(line.size() < 50 ? 50 - line.size() : 1, ' ');
+  const auto right = [&](const std::string& cell, size_t width) {
+    line += std::string(cell.size() < width ? width - cell.size() : 0, ' ') + cell;
+  };
+  right(fixed(r.seconds * 1e6, 1) + " us", 13);
+  right(fixed(1e-9 * per_second, 1) + (r.is_flops ? " GFLOP/s" : " GB/s"), 15);
+  right(share(per_second, r.ceiling), 7);
+  if (r.opponent_seconds > 0)
+    right(share(r.opponent_seconds, r.seconds) + " of the BLAS's speed", 28);
+  std::cout << line << std::endl;
+}
+
+Json to_json(const OpRate& r) {
+  Json json = Json::object({{"op", r.op},
+                            {"shape", r.shape},
+                            {"seconds", r.seconds},
+                            {r.is_flops ? "gflops" : "gbytes", 1e-9 * r.work / r.seconds},
+                            {"of_ceiling", r.work / r.seconds / r.ceiling}});
+  if (r.opponent_seconds > 0) json.set("of_blas", r.opponent_seconds / r.seconds);
+  return json;
+}
+
+int run_ops(const Arguments& arguments) {
+  std::string shape;
+  const EncoderConfig config = shape_option(arguments, shape);
+  BenchOpsOptions options;
+  options.length = arguments.integer("length", 128, 1, config.max_length());
+  options.tokens = options.length * arguments.integer("sequences", 8, 1, 1 << 20);
+  options.lora_r = arguments.integer("lora_r", 16, 1, 4096);
+  options.threads = static_cast<int>(arguments.integer("threads", 1, 0, 4096));
+  options.seconds = 1e-3 * static_cast<double>(arguments.integer("milliseconds", 200, 1, 60000));
+  options.blas = arguments.text("blas");
+  const bool as_json = arguments.has("json");
+  bench_ops(
+      config, options,
+      [&](const Ceilings& ceilings, const std::string& blas) {
+        if (as_json) return;
+        std::cout << shape << ", " << options.threads << " thread(s), " << backend_name(Device{})
+                  << ": " << fixed(ceilings.gflops, 1) << " GFLOP/s, copies "
+                  << fixed(ceilings.copy_gbytes, 1) << " GB/s\n";
+        if (!blas.empty()) std::cout << "BLAS: " << blas << "\n";
+      },
+      [&](const OpRate& rate) {
+        if (as_json) {
+          std::cout << to_json(rate).dump() << std::endl;
+        } else {
+          print_rate(rate);
+        }
+      });
+  return 0;
+}
+
+int run_bench(const Arguments& arguments) {
+  const std::string what = arguments.positionals.empty() ? "" : arguments.positionals[0];
+  if (what == "train") return run_steps(arguments, true);
+  if (what == "infer") return run_steps(arguments, false);
+  if (what == "ops") return run_ops(arguments);
+  throw UsageError(cat("bench what? expected train, infer or ops, got \"", what, "\""));
+}
+
+}  // namespace
+
+Command bench_command() {
+  return {
+      .name = "bench",
+      .summary = "speed and memory of training, inference and each kernel on this machine",
+      .positionals = "train|infer|ops",
+      .max_positionals = 1,
+      .takes_settings = false,
+      .description =
+          "Times a model of a well-known size with random weights (no folder is needed):\n"
+          "  train  whole updates: forward, backward, clipping, AdamW; 15 % of the tokens "
+          "labelled\n"
+          "  infer  fill-mask: forward, one mask per sequence, its 5 best answers\n"
+          "  ops    each kernel on that model's shapes\n"
+          "beside a floor: the operations that the step cannot do without at the rate of\n"
+          "independent fused multiply-adds, or its weights at the rate of copying, both measured\n"
+          "here. Rows are full; dropout is the model's own.",
+      .options = {{"shape", "NAME",
+                   "bert-base (default), bert-large, xlm-roberta-base, -large, -xl, -xxl, "
+                   "modernbert-base, -large, esm2-650m, -3b, -15b: BERT with those sizes"},
+                  {"sequences", "N", "sequences of a step (8; infer: 1)"},
+                  {"length", "N", "tokens of each (128; infer: 16)"},
+                  {"lora_r", "N",
+                   "rank of the adapters on every linear layer (16; infer: 0, none)"},
+                  {"bits", "N", "of the base: 4 (default) or 32"},
+                  {"gradient_checkpointing", nullptr,
+                   "train: compute layers again in the backward pass"},
+                  {"threads", "N", "CPU threads; 0 = all (default; ops: 1)"},
+                  {"steps", "N", "timed steps (5; infer: 50)"},
+                  {"warmup", "N", "steps before them (1; infer: 5)"},
+                  {"milliseconds", "N", "ops: of each measurement (200)"},
+                  {"blas", "FILE", "ops: compare dense products with this CBLAS library"},
+                  {"json", nullptr, "print one JSON object (ops: one a line) instead"}},
+      .example = "qlora-engine bench train --shape bert-base --threads 2",
+      .run = run_bench};
+}
+
+}  // namespace qe::tools
