@@ -4,7 +4,9 @@
 
 #include <xxhash.h>
 
+#include "formats/library_versions.h"
 #include "formats/mapped_file.h"
+#include "kernels/core/error.h"
 
 namespace qe {
 
@@ -20,6 +22,11 @@ std::string hash_bytes(std::span<const std::byte> bytes) {
     text += kHex[byte & 15];
   }
   return text;
+}
+
+LibraryVersion version_of_xxhash() {
+  const unsigned n = XXH_versionNumber();
+  return {"xxHash", cat(n / 10000, '.', n / 100 % 100, '.', n % 100), ""};
 }
 
 std::string hash_file(const std::string& path) { return hash_bytes(MappedFile(path).bytes()); }

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <numeric>
 
+#include "formats/library_versions.h"
 #include "formats/mapped_file.h"
 #include "kernels/core/error.h"
 
@@ -582,6 +583,14 @@ std::string Json::dump(int indent, bool sort_keys) const {
   JsonWriter writer(indent, sort_keys);
   writer.write(*this, 0);
   return writer.take();
+}
+
+LibraryVersion version_of_simdjson() {
+#define QE_TEXT_OF(x) #x
+#define QE_TEXT(x) QE_TEXT_OF(x)
+  return {"simdjson", QE_TEXT(SIMDJSON_VERSION), simdjson::get_active_implementation()->name()};
+#undef QE_TEXT
+#undef QE_TEXT_OF
 }
 
 }  // namespace qe

@@ -21,7 +21,8 @@ struct RunConfig {
   std::string adapter_name_or_path;  ///< (ours) eval, fill-mask: an adapter folder; "" = base alone
   std::string train_file;
   std::string validation_file;
-  std::string text_column_name;  ///< (ours) "" = "text", else the first string column
+  std::string text_column_name;       ///< (ours) "" = "text", else the first text column
+  std::string text_pair_column_name;  ///< (ours) "" = "text_pair" if there is one
   double validation_split_percentage = 5;
   int64_t max_seq_length = 0;  ///< 0 = tokenizer.model_max_length, capped at 1024
   bool line_by_line = false;

@@ -38,7 +38,8 @@ case $purpose in
     need_command g++ g++
     need_command cmake cmake
     need_command ninja ninja-build
-    need_headers simdjson.h libsimdjson-dev xxhash.h libxxhash-dev doctest/doctest.h doctest-dev
+    need_headers simdjson.h libsimdjson-dev xxhash.h libxxhash-dev zlib.h zlib1g-dev \
+      zstd.h libzstd-dev doctest/doctest.h doctest-dev
     ;;
   lint)
     need_command clang-format-14 clang-format-14

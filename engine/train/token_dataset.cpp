@@ -108,7 +108,10 @@ std::vector<Encoding> encode_all(std::span<const Record> records, const Tokenize
   std::vector<Encoding> encodings(n);
   threads.run((n + kRowsPerTask - 1) / kRowsPerTask, [&](int64_t task, int) {
     for (int64_t i = task * kRowsPerTask; i < std::min(n, (task + 1) * kRowsPerTask); ++i) {
-      if (records[i].input_ids.empty()) encodings[i] = tokenizer.encode(records[i].text, options);
+      const Record& record = records[i];
+      if (!record.input_ids.empty()) continue;
+      encodings[i] = record.pair ? tokenizer.encode_pair(record.text, *record.pair, options)
+                                 : tokenizer.encode(record.text, options);
     }
   });
   return encodings;
@@ -181,11 +184,14 @@ TokenDataset tokenize_records(const std::vector<Record>& records, const std::str
         add_given(dataset, record, name, tokenizer, vocab_size, options.max_length);
         continue;
       }
+      QE_CHECK(options.line_by_line || !record.pair, name, ":", record.line,
+               ": a row with a second text is a sequence of its own: set line_by_line, or give one "
+               "text column only");
       n_replaced += e.n_replaced_bytes;
       check_ids(e, vocab_size, tokenizer);
       if (!options.line_by_line) {
         joiner.add(e);
-      } else if (!is_blank(record.text)) {
+      } else if (!(is_blank(record.text) && is_blank(record.pair.value_or("")))) {
         dataset.add(e.ids, e.type_ids, e.special_tokens_mask, {});
       }
     }

@@ -64,7 +64,9 @@ struct TokenizeOptions {
   int64_t max_samples = 0;  ///< 0 = all
 };
 
-/// Tokenizes rows. Line by line: blank rows are dropped, the others truncated. Otherwise as
+/// Tokenizes rows. Line by line: blank rows are dropped, the others truncated; a row with
+/// a second text becomes [CLS] text [SEP] pair [SEP], the longer of the two truncated first; it is
+/// an Error in the other mode. Otherwise as
 /// run_mlm.py does: rows are tokenized with their special tokens, joined in groups of 1000 rows and
 /// cut into max_length pieces; the remainder of every group is dropped. With wrap_pieces, all rows
 /// are joined without special tokens, every piece gets its own, and the last, shorter one is kept.

@@ -25,9 +25,9 @@ int64_t steps_of(double setting, int64_t total) {
                                             : setting);
 }
 
-std::vector<Record> read_all(const std::string& path, const std::string& column) {
+std::vector<Record> read_all(const std::string& path, const TextColumns& columns) {
   std::vector<Record> records;
-  read_records(path, column, [&](Record&& record) { records.push_back(std::move(record)); });
+  read_records(path, columns, [&](Record&& record) { records.push_back(std::move(record)); });
   return records;
 }
 
@@ -114,6 +114,7 @@ void Trainer::load_data() {
     return tokenize_records(records, name, tokenizer_, encoder_.vocab_size, options, threads_,
                             log_);
   };
+  const TextColumns columns{config_.text_column_name, config_.text_pair_column_name};
   const bool own_validation = !config_.validation_file.empty();
   const bool needs_training_rows = task_ == Task::kTrain || !own_validation;
   std::vector<Record> train_rows;
@@ -122,10 +123,10 @@ void Trainer::load_data() {
     QE_CHECK(!config_.train_file.empty(),
              task_ == Task::kTrain ? "train_file: not given"
                                    : "validation_file: not given (nor train_file to split)");
-    train_rows = read_all(config_.train_file, config_.text_column_name);
+    train_rows = read_all(config_.train_file, columns);
   }
   if (own_validation) {
-    eval_rows = read_all(config_.validation_file, config_.text_column_name);
+    eval_rows = read_all(config_.validation_file, columns);
   } else {
     const double share = config_.validation_split_percentage / 100.0;
     const auto n_eval =

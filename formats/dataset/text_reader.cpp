@@ -2,37 +2,20 @@
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #include "formats/dataset/text_reader.h"
 
-#include <algorithm>
-#include <cctype>
-#include <cstddef>
-#include <filesystem>
+#include <charconv>
 #include <limits>
-#include <span>
-#include <string_view>
+#include <utility>
 
+#include "formats/dataset/registry.h"
 #include "formats/json.h"
-#include "formats/mapped_file.h"
 #include "kernels/core/error.h"
 
 namespace qe {
 namespace {
 
 constexpr int32_t kNoLabel = -100;
-
-/// Calls take(line, number) for every line, without its end ("\n" or "\r\n"). A last line without
-/// an end counts, an empty one after the last end does not. A byte order mark is skipped.
-template <class Take>
-void for_each_line(std::span<const std::byte> bytes, Take&& take) {
-  std::string_view rest(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  if (rest.starts_with("\xEF\xBB\xBF")) rest.remove_prefix(3);
-  for (int64_t number = 1; !rest.empty(); ++number) {
-    const size_t end = std::min(rest.find('\n'), rest.size());
-    std::string_view line = rest.substr(0, end);
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-    if (line.ends_with('\r')) line.remove_suffix(1);
-    take(line, number);
-  }
-}
+constexpr const char* kPairColumn = "text_pair";
+constexpr size_t kMaxNames = 300;  // bytes of column names in a message
 
 /// Integers of [low, INT32_MAX], or `extra`.
 std::vector<int32_t> read_ids(const Json& array, int64_t low, int64_t extra) {
@@ -57,20 +40,49 @@ std::vector<int32_t> read_companion(const Json& row, const char* key, size_t n_i
   return values;
 }
 
-/// Turns rows into records. The first row decides which column is read, as a table's header would.
+bool is_number(const std::string& text) {
+  double value = 0.0;
+  const char* end = text.data() + text.size();
+  return std::from_chars(text.data(), end, value).ptr == end && !text.empty();
+}
+
+std::string column_names(const Json& row) {
+  std::string out;
+  for (const auto& [key, value] : row.members()) out += (out.empty() ? "" : ", ") + key;
+  return out.substr(0, kMaxNames) + (out.size() > kMaxNames ? " ..." : "");
+}
+
+/// Turns rows into records. The first row decides which columns are read, as a table's header
+/// would.
 class RowReader {
  public:
-  explicit RowReader(const std::string& text_column) : column_(text_column) {}
+  explicit RowReader(const TextColumns& columns) : text_(columns.text), pair_(columns.pair) {}
 
   Record read(const Json& row) {
-    row.members();  // a row is an object
-    if (column_.empty() && !pretokenized_) choose_column(row);
+    if (std::exchange(first_, false)) choose_columns(row);
     Record record;
-    if (!pretokenized_) {
-      record.text = row.at(column_).as_string();
-      return record;
+    if (pretokenized_) {
+      read_given(row, record);
+    } else {
+      record.text = column(row, text_).as_string();
+      if (!pair_.empty()) record.pair = column(row, pair_).as_string();
     }
-    const Json& ids = row.at("input_ids");
+    return record;
+  }
+
+ private:
+  static const Json& column(const Json& row, const std::string& name) {
+    const Json* value = row.find(name);
+    if (!value) {
+      const std::string place = row.where();
+      fail(place, place.empty() ? "" : ": ", "no column \"", name,
+           "\"; columns: ", column_names(row));
+    }
+    return *value;
+  }
+
+  static void read_given(const Json& row, Record& record) {
+    const Json& ids = column(row, "input_ids");
     record.input_ids = read_ids(ids, 0, 0);
     QE_CHECK(!record.input_ids.empty(), ids.where(), ": empty");
     const size_t n = record.input_ids.size();
@@ -80,71 +92,53 @@ class RowReader {
       QE_CHECK(kept == 1, row.at("attention_mask").where(),
                ": expected ones only, rows must not be padded");
     }
-    return record;
   }
 
- private:
-  void choose_column(const Json& row) {
-    if (row.find("input_ids")) {
-      pretokenized_ = true;
-      return;
+  void choose_columns(const Json& row) {
+    if (text_.empty()) {
+      pretokenized_ = row.find("input_ids") != nullptr;
+      if (!pretokenized_) text_ = text_column(row);
     }
-    if (row.find("text")) {
-      column_ = "text";
-      return;
-    }
+    if (pair_.empty() && row.find(kPairColumn) && text_ != kPairColumn) pair_ = kPairColumn;
+  }
+
+  static std::string text_column(const Json& row) {
+    if (row.find("text")) return "text";
+    const std::string* first = nullptr;
     for (const auto& [key, value] : row.members()) {
-      if (value.is_string()) {
-        column_ = key;
-        return;
-      }
+      if (!value.is_string()) continue;
+      if (!is_number(value.as_string())) return key;
+      if (!first) first = &key;
     }
-    fail(row.where(), ": no text column: expected \"text\", another string, or \"input_ids\"");
+    if (first) return *first;
+    const std::string place = row.where();
+    fail(place, place.empty() ? "" : ": ",
+         "no text column: expected \"text\", another string, or \"input_ids\"");
   }
 
-  std::string column_;
+  std::string text_, pair_;
+  bool first_ = true;
   bool pretokenized_ = false;
 };
 
-void read_text(const MappedFile& file, const std::function<void(Record&&)>& take) {
-  for_each_line(file.bytes(), [&](std::string_view line, int64_t number) {
-    Record record;
-    record.text = line;
-    record.line = number;
-    take(std::move(record));
-  });
-}
-
-void read_json_lines(const MappedFile& file, const std::string& text_column,
-                     const std::function<void(Record&&)>& take) {
-  RowReader reader(text_column);
-  for_each_line(file.bytes(), [&](std::string_view line, int64_t number) {
-    if (line.find_first_not_of(" \t\r") == std::string_view::npos) return;
-    const std::string place = cat(file.path(), ':', number);
-    QE_CHECK(line[line.find_first_not_of(" \t\r")] != '[', place,
-             ": a JSON array; expected JSON lines, one object in each line");
-    Record record = reader.read(Json::parse(line, place));
-    record.line = number;
-    take(std::move(record));
-  });
-}
-
 }  // namespace
 
-void read_records(const std::string& path, const std::string& text_column,
+void read_records(const std::string& path, const TextColumns& columns,
                   const std::function<void(Record&&)>& take) {
-  std::string extension = std::filesystem::path(path).extension().string();
-  std::transform(extension.begin(), extension.end(), extension.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  const bool text = extension == ".txt";
-  QE_CHECK(text || extension == ".jsonl" || extension == ".json", path, ": unknown file type \"",
-           extension, "\"; known: .txt, .jsonl, .json (JSON lines)");
-  const MappedFile file(path);
-  if (text) {
-    read_text(file, take);
-  } else {
-    read_json_lines(file, text_column, take);
-  }
+  const DatasetFileType type = dataset_file_type(path);
+  TextStream text(path);
+  RowReader reader(columns);
+  type.format->read(text, [&](Json&& row, int64_t line) {
+    Record record;
+    try {
+      record = reader.read(row);
+    } catch (const Error& error) {
+      if (!row.where().empty()) throw;
+      fail(path, ":", line, ": ", error.what());
+    }
+    record.line = line;
+    take(std::move(record));
+  });
 }
 
 }  // namespace qe

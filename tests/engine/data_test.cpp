@@ -56,6 +56,34 @@ TEST_CASE("token_dataset: line by line drops blank rows and truncates") {
   CHECK(dataset.max_length() == 6);
 }
 
+TEST_CASE("token_dataset: a second text follows the first, with its own type") {
+  const auto pair_row = [](const std::string& text, const std::string& pair, int64_t line) {
+    return Record{.text = text, .pair = pair, .line = line};
+  };
+  const std::vector<Record> rows = {text_row("the king"), pair_row("the king", "of france", 2),
+                                    pair_row(" ", "", 3), pair_row("", "of", 4),
+                                    pair_row("one two three four five six", "of france", 5)};
+  const TokenDataset dataset = tokenize(rows, {.max_length = 8, .line_by_line = true});
+  REQUIRE(dataset.size() == 4);
+  const Tokenizer tokenizer = tokenizer_of_tiny();
+  const auto ids_of = [&](const std::vector<std::string>& tokens) {
+    std::vector<int32_t> ids;
+    for (const std::string& token : tokens) ids.push_back(*tokenizer.token_id(token));
+    return ids;
+  };
+  const auto list = [](auto span) { return std::vector<int32_t>(span.begin(), span.end()); };
+  CHECK(list(dataset.ids(1)) == ids_of({"[CLS]", "the", "king", "[SEP]", "of", "france", "[SEP]"}));
+  CHECK(list(dataset.type_ids(0)) == std::vector<int32_t>{0, 0, 0, 0});
+  CHECK(list(dataset.type_ids(1)) == std::vector<int32_t>{0, 0, 0, 0, 1, 1, 1});
+  CHECK(list(dataset.special(1)) == std::vector<int32_t>{1, 0, 0, 1, 0, 0, 1});
+  CHECK(list(dataset.ids(2)) == ids_of({"[CLS]", "[SEP]", "of", "[SEP]"}));
+  CHECK(list(dataset.ids(3)) ==
+        ids_of({"[CLS]", "one", "two", "three", "[SEP]", "of", "france", "[SEP]"}));
+  CHECK(error_of([&] {
+          tokenize(rows, {.max_length = 8});
+        }).starts_with("rows.txt:2: a row with a second text is a sequence of its own"));
+}
+
 TEST_CASE("token_dataset: joined rows are cut per 1000 rows, remainders dropped, on any threads") {
   std::vector<Record> rows;
   for (int i = 0; i < 1500; ++i) rows.push_back(text_row("the king", i + 1));  // 4 ids each

@@ -18,7 +18,7 @@ const std::string kFolder = test::golden_path("bert");
 
 std::vector<Record> rows_of(const std::string& name) {
   std::vector<Record> rows;
-  read_records(kFolder + "/" + name, "", [&](Record&& row) { rows.push_back(std::move(row)); });
+  read_records(kFolder + "/" + name, {}, [&](Record&& row) { rows.push_back(std::move(row)); });
   return rows;
 }
 

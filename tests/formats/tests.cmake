@@ -4,7 +4,12 @@
 qe_test(qe_formats_tests qe_formats
   formats/adapter_test.cpp
   formats/atomic_write_test.cpp
+  formats/dataset/compressions_test.cpp
+  formats/dataset/csv_test.cpp
+  formats/dataset/formats_test.cpp
+  formats/dataset/json_rows_test.cpp
   formats/dataset/text_reader_test.cpp
+  formats/dataset/text_stream_test.cpp
   formats/encoder_config_test.cpp
   formats/families/bert_test.cpp
   formats/hash_test.cpp

@@ -129,6 +129,23 @@ expect_error 1 'missing.txt' "$engine" train config.json --train_file missing.tx
 expect_error 1 'train.parquet' "$engine" train config.json --train_file train.parquet
 printf '{"text": "good"}\n{"text": \n' >bad.jsonl
 expect_error 1 'bad.jsonl' "$engine" train config.json --train_file bad.jsonl
+printf 'id,text\n1,good\n2,"not closed\n' >open.csv
+expect_error 1 'open.csv:3: field 2: the quote that begins here is not closed' "$engine" train config.json --train_file open.csv
+printf 'id,text\n1,good\n2,a,b\n' >ragged.csv
+expect_error 1 'ragged.csv:3: more than 2 fields' "$engine" train config.json --train_file ragged.csv
+printf 'id,body\n1,good\n' >body.csv
+expect_error 1 'body.csv:2: no column "title"; columns: id, body' \
+  "$engine" train config.json --train_file body.csv --text_column_name title
+printf '[{"text": "good"},\n{"text": null}]' >null.json
+expect_error 1 'null.json:2: row 2: /text: expected a string, got null' "$engine" train config.json --train_file null.json
+printf 'text,text_pair\na,b\n' >pair.csv
+expect_error 1 'pair.csv:2: a row with a second text' "$engine" train config.json --train_file pair.csv --line_by_line false
+for name in small.csv.gz small.csv.zst; do
+  head -c 36 "$root/tests/golden/dataset/$name" >"cut.$name"
+  expect_error 1 "cut.$name: truncated" "$engine" train config.json --train_file "cut.$name"
+  printf 'text\nplain\n' >"plain.$name"
+  expect_error 1 "plain.$name: c" "$engine" train config.json --train_file "plain.$name"
+done
 printf '{"input_ids": [2, 9000, 3]}\n' >ids.jsonl
 expect_error 1 '9000' "$engine" train config.json --train_file ids.jsonl
 { cat train.txt; printf 'a stray \377 byte\n'; } >bytes.txt

@@ -67,6 +67,23 @@ status=$?
 expect "a stopped run says so" grep -q '^stopped after update ' stop.err
 expect "a stopped run leaves a checkpoint" sh -c 'ls stopped/checkpoint-*/optimizer.safetensors >list'
 
+# The same rows in any clothes: the same adapter.
+quoted_csv() { # the text column second, all in quotes
+  printf 'id,text\r\n'
+  sed -e 's/"/""/g' -e 's/.*/1,"&"\r/' "$1"
+}
+quoted_csv train.txt >train.csv
+gzip -c train.csv >train.csv.gz
+sed -e 's/["\\]/\\&/g' -e 's/.*/{"text": "&"},/' -e '1s/^/[/' -e '$s/,$/]/' train.txt >train.json
+for name in train.csv train.csv.gz train.json; do
+  run "$engine" train config.json --output_dir "from-$name" --train_file "$name"
+  expect "the same adapter from $name" cmp out/adapter_model.safetensors "from-$name/adapter_model.safetensors"
+done
+printf 'a\tb\n%s\n' $'the first text\tthe second one' >pair.tsv
+expect_ok stdout 'updates' "$engine" train config.json --output_dir pair --train_file pair.tsv --text_pair_column_name b \
+  --validation_file '' --eval_strategy no --max_steps 1 --dump-batches pair.jsonl
+expect "pairs have types" grep -q '0, 1, 1' pair.jsonl
+
 # ---- Eval
 expect_ok stdout '"eval_loss": ' "$engine" eval config.json --json
 base=$(cat stdout)

@@ -11,20 +11,20 @@ namespace {
 
 /// All records of a file with this name and content.
 std::vector<Record> records_of(const std::string& name, const std::string& content,
-                               const std::string& column = "") {
+                               const TextColumns& columns = {}) {
   const TemporaryFolder folder;
   std::vector<Record> records;
-  read_records(folder.write(name, content), column,
+  read_records(folder.write(name, content), columns,
                [&](Record&& record) { records.push_back(std::move(record)); });
   return records;
 }
 
 /// The message of reading, after the folder.
 std::string error(const std::string& name, const std::string& content,
-                  const std::string& column = "") {
+                  const TextColumns& columns = {}) {
   const TemporaryFolder folder;
   const std::string path = folder.write(name, content);
-  const std::string message = error_of([&] { read_records(path, column, [](Record&&) {}); });
+  const std::string message = error_of([&] { read_records(path, columns, [](Record&&) {}); });
   if (message.empty()) return "";
   REQUIRE(message.starts_with(folder.path() + "/"));
   CHECK(message.find('\n') == std::string::npos);
@@ -61,12 +61,42 @@ TEST_CASE("JSON lines give the text column") {
   CHECK(texts(records_of("a.json",
                          "\xEF\xBB\xBF{\"n\": 1, \"body\": \"b\", \"z\": \"c\"}\n"
                          "{\"z\": \"d\", \"body\": \"e\"}")) == Texts{"b", "e"});
-  CHECK(texts(records_of("a.jsonl", "{\"text\": \"a\", \"title\": \"t\"}", "title")) == Texts{"t"});
+  CHECK(texts(records_of("a.jsonl", "{\"text\": \"a\", \"title\": \"t\"}", {"title"})) ==
+        Texts{"t"});
   const std::vector<Record> records =
       records_of("a.jsonl", "\n{\"text\": \"a\"}\n\n{\"text\": \"b\"}");
   CHECK(records[0].line == 2);
   CHECK(records[1].line == 4);
   CHECK(records[0].input_ids.empty());
+}
+
+TEST_CASE("a table gives the column named, or text, or the first of texts") {
+  CHECK(texts(records_of("a.csv", "id,text\n1,a\n2,\n")) == Texts{"a", ""});
+  CHECK(texts(records_of("a.csv", "id,body,more\n1,a,b\n2,c,d\n")) == Texts{"a", "c"});
+  CHECK(texts(records_of("a.csv", "id,body,more\n1,a,b\n2,c,d\n", {"id"})) == Texts{"1", "2"});
+  CHECK(texts(records_of("a.tsv", "\tbody\n0\tNA\n1\tnull\n")) == Texts{"NA", "null"});
+  CHECK(texts(records_of("a.csv", "n\n1\n2.5e3\n")) == Texts{"1", "2.5e3"});
+  CHECK(texts(records_of("a.csv", "x,y\n,b\n")) == Texts{""});
+  CHECK(texts(records_of("a.json", R"([{"id": "7", "body": "a"}, {"id": "x", "body": "b"}])")) ==
+        Texts{"a", "b"});
+  CHECK(records_of("a.csv", "text\n").empty());
+  CHECK(records_of("a.csv", "\n\nid,text\n1,a\n")[0].line == 4);
+}
+
+TEST_CASE("a second text goes with the first") {
+  const auto pair_of = [](const std::string& name, const std::string& content,
+                          const TextColumns& columns = {}) {
+    return records_of(name, content, columns)[0].pair;
+  };
+  CHECK(pair_of("a.csv", "text,text_pair\na,b\n") == "b");
+  CHECK(pair_of("a.csv", "text_pair,text\n,b\n") == "");
+  CHECK(pair_of("a.csv", "s1,s2\na,b\n", {"s1", "s2"}) == "b");
+  CHECK(pair_of("a.csv", "s1,s2\na,b\n") == std::nullopt);
+  CHECK(pair_of("a.jsonl", "{\"text_pair\": \"a\"}") == std::nullopt);
+  CHECK(pair_of("a.jsonl", R"({"input_ids": [1], "text_pair": "a"})") == std::nullopt);
+  CHECK(pair_of("a.jsonl", R"({"text": "a", "text_pair": "b"})") == "b");
+  CHECK(error("a.jsonl", R"({"text": "a", "text_pair": null})") ==
+        "a.jsonl:1: /text_pair: expected a string, got null");
 }
 
 TEST_CASE("pre-tokenized rows keep ids, labels and types") {
@@ -83,7 +113,7 @@ TEST_CASE("pre-tokenized rows keep ids, labels and types") {
   CHECK(records[1].input_ids == std::vector<int32_t>{3});
   CHECK(records[1].labels.empty());
   // A named text column is read even where ids are there.
-  CHECK(texts(records_of("a.jsonl", R"({"input_ids": [3], "text": "read"})", "text")) ==
+  CHECK(texts(records_of("a.jsonl", R"({"input_ids": [3], "text": "read"})", {"text"})) ==
         Texts{"read"});
 }
 
@@ -92,19 +122,26 @@ TEST_CASE("errors name file, line and column") {
   CHECK(error("a.jsonl", good + "{\"text\": }\n").starts_with("a.jsonl:2: column 10: "));
   CHECK(error("a.jsonl", good + "\n{\"text\": \"\xFF\"}") == "a.jsonl:3: column 11: invalid UTF-8");
   CHECK(error("a.jsonl", good + "5") == "a.jsonl:2: expected an object, got 5");
-  CHECK(error("a.json", "[{\"text\": \"a\"}]") ==
-        "a.json:1: a JSON array; expected JSON lines, one object in each line");
   CHECK(error("a.json", "{\n\"text\": \"a\"\n}").starts_with("a.json:1: column 2: "));
-  CHECK(error("a.jsonl", good + "{\"body\": \"b\"}") == "a.jsonl:2: missing key \"text\"");
+  CHECK(error("a.jsonl", good + "{\"body\": \"b\"}") ==
+        "a.jsonl:2: no column \"text\"; columns: body");
   CHECK(error("a.jsonl", "{\"text\": null}") == "a.jsonl:1: /text: expected a string, got null");
   CHECK(error("a.jsonl", "{\"text\": [\"a\"]}") ==
         "a.jsonl:1: /text: expected a string, got [\"a\"]");
-  CHECK(error("a.jsonl", good, "title") == "a.jsonl:1: missing key \"title\"");
+  CHECK(error("a.jsonl", good, {"title"}) == "a.jsonl:1: no column \"title\"; columns: text");
   CHECK(error("a.jsonl", "{\"n\": 1}") ==
         "a.jsonl:1: no text column: expected \"text\", another string, or \"input_ids\"");
-  CHECK(error("a.csv", "text\na") ==
-        "a.csv: unknown file type \".csv\"; known: .txt, .jsonl, .json (JSON lines)");
-  CHECK(error("noext", "x").starts_with("noext: unknown file type \"\""));
+  CHECK(error("a.json", "[{\"text\": \"a\"},\n{\"text\": 1}]") ==
+        "a.json:2: row 2: /text: expected a string, got 1");
+  CHECK(error("a.csv", "id,body\n1,x\n", {"title"}) ==
+        "a.csv:2: no column \"title\"; columns: id, body");
+  CHECK(error("a.csv", "id,body\n1,x\n", {"body", "other"}) ==
+        "a.csv:2: no column \"other\"; columns: id, body");
+  CHECK(error("a.txt", "x\n", {"title"}) == "a.txt:1: no column \"title\"; columns: text");
+  CHECK(error("a.csv", "id,input_ids\n1,\"[2, 3]\"\n") ==
+        "a.csv:2: expected an array, got \"[2, 3]\"");
+  CHECK(error("a.csv", "\n\nid,text\n1,a\n2\n") == "a.csv:5: 1 fields, the header has 2 columns");
+  CHECK(error("a.jsonl", "{\"" + std::string(900, 'y') + "\": \"\"}", {"t"}).size() < 400);
 }
 
 TEST_CASE("ill-formed ids are named") {
@@ -130,7 +167,7 @@ TEST_CASE("ill-formed ids are named") {
   CHECK(row(R"("input_ids": [1, 2], "attention_mask": [1, 0])") ==
         "a.jsonl:1: /attention_mask: expected ones only, rows must not be padded");
   CHECK(error("a.jsonl", "{\"input_ids\": [1]}\n{\"text\": \"a\"}") ==
-        "a.jsonl:2: missing key \"input_ids\"");
+        "a.jsonl:2: no column \"input_ids\"; columns: text");
 }
 
 TEST_CASE("an exception of the taker ends the reading") {
@@ -138,7 +175,7 @@ TEST_CASE("an exception of the taker ends the reading") {
   int n = 0;
   const std::string path = folder.write("a.txt", "1\n2\n3\n");
   CHECK(error_of([&] {
-          read_records(path, "", [&](Record&& record) {
+          read_records(path, {}, [&](Record&& record) {
             if (++n == 2) fail("stop at ", record.line);
           });
         }) == "stop at 2");
