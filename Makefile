@@ -4,6 +4,7 @@
 # The front door; CMake does the work. Every target starts from a clean checkout.
 #   make          set up, build: build/qlora-engine
 #   make test     build and run all tests
+#   make cuda     build everything with the CUDA backend (nvcc, no GPU needed)
 #   make demo     fine-tune the small example model on this CPU and show what changed
 #   make lint     formatting, layers, headers, shell scripts
 #   make format   reformat all sources
@@ -31,6 +32,10 @@ everything: configure
 test: everything
 	ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
 
+# Tests that need a GPU are skipped, and say so, where there is none.
+cuda:
+	$(MAKE) everything BUILD=build-cuda CMAKE_FLAGS="-DQE_CUDA=ON $(CMAKE_FLAGS)"
+
 demo: build
 	scripts/demo.sh $(BUILD)/qlora-engine
 
@@ -48,6 +53,6 @@ asan: setup
 	$(MAKE) test BUILD=build-asan CMAKE_FLAGS="-DQE_SANITIZE=ON $(CMAKE_FLAGS)"
 
 clean:
-	rm -rf build build-asan demo
+	rm -rf build build-asan build-cuda demo
 
-.PHONY: all setup configure build everything test demo lint format asan clean
+.PHONY: all setup configure build everything test cuda demo lint format asan clean

@@ -4,6 +4,7 @@
 
 // Where memory lives and work runs.
 
+#include <cstddef>
 #include <string>
 
 namespace qe {
@@ -14,6 +15,14 @@ struct Device {
   DeviceKind kind = DeviceKind::kCpu;
   int index = 0;
   bool operator==(const Device&) const = default;
+};
+
+/// What kernels are chosen and sized by. The defaults are an H100's, which is what a plan assumes
+/// of a GPU that is not there.
+struct DeviceLimits {
+  int compute_capability = 90;  ///< 10 * major + minor
+  int n_multiprocessors = 132;
+  size_t shared_bytes = 232448;  ///< shared memory of one block, opted in
 };
 
 /// "cpu" or "cuda:N".

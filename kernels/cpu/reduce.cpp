@@ -3,8 +3,8 @@
 #include "kernels/cpu/reduce.h"
 
 #include <algorithm>
-#include <cmath>
 
+#include "kernels/core/step_update.h"
 #include "kernels/cpu/row_loop.h"
 
 namespace qe::cpu {
@@ -45,12 +45,9 @@ void gradient_norm(Context& ctx, std::span<const float> gradients, float max_nor
   });
   double total = 0.0;
   for (int64_t block = 0; block < n_blocks; ++block) total += sums[block];
-  StepState& step = *ctx.step;
-  const double norm = std::sqrt(total) / step.loss_scale;
-  step.gradient_norm = static_cast<float>(norm);
-  step.finite = std::isfinite(step.gradient_norm) ? 1 : 0;
-  step.clip_factor =
-      max_norm > 0.0f ? static_cast<float>(std::min(1.0, max_norm / (norm + 1e-6))) : 1.0f;
+  set_gradient_norm(*ctx.step, total, max_norm);
 }
+
+void update_loss_scale(Context& ctx, int32_t interval) { set_loss_scale(*ctx.step, interval); }
 
 }  // namespace qe::cpu

@@ -4,22 +4,23 @@
 
 #include "kernels/core/dispatch.h"
 #include "kernels/cpu/activation.h"
+#include "kernels/cuda/activation.h"
 #include "kernels/ops/contract.h"
 
 namespace qe {
 
 void activation_forward(Context& ctx, Activation f, const Tensor& x, const Tensor& y) {
-  contract::check_matrix(ctx, "activation_forward", "x", x, x.rows, x.cols);
-  contract::check_matrix(ctx, "activation_forward", "y", y, x.rows, x.cols);
+  contract::check_computed(ctx, "activation_forward", "x", x, x.rows, x.cols);
+  contract::check_computed(ctx, "activation_forward", "y", y, x.rows, x.cols);
   contract::check_in_place("activation_forward", "x", x, "y", y);
   QE_DISPATCH(ctx, activation_forward, ctx, f, x, y);
 }
 
 void activation_backward(Context& ctx, Activation f, const Tensor& x, const Tensor& dy,
                          const Tensor& dx) {
-  contract::check_matrix(ctx, "activation_backward", "x", x, x.rows, x.cols);
-  contract::check_matrix(ctx, "activation_backward", "dy", dy, x.rows, x.cols);
-  contract::check_matrix(ctx, "activation_backward", "dx", dx, x.rows, x.cols);
+  contract::check_computed(ctx, "activation_backward", "x", x, x.rows, x.cols);
+  contract::check_computed(ctx, "activation_backward", "dy", dy, x.rows, x.cols);
+  contract::check_computed(ctx, "activation_backward", "dx", dx, x.rows, x.cols);
   contract::check_in_place("activation_backward", "dy", dy, "dx", dx);
   contract::check_in_place("activation_backward", "x", x, "dx", dx);
   QE_DISPATCH(ctx, activation_backward, ctx, f, x, dy, dx);

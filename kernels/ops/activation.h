@@ -16,7 +16,7 @@ enum class Activation {
   kSilu,      ///< "silu", "swish"
 };
 
-/// y = f(x). (T, F) fp32; may be the same memory.
+/// y = f(x). (T, F) of the compute type; may be the same memory.
 void activation_forward(Context& ctx, Activation f, const Tensor& x, const Tensor& y);
 /// dx = f'(x) * dy, overwritten. x is the forward input. dx may be dy's memory.
 void activation_backward(Context& ctx, Activation f, const Tensor& x, const Tensor& dy,

@@ -4,6 +4,7 @@
 
 #include "kernels/core/dispatch.h"
 #include "kernels/cpu/adamw.h"
+#include "kernels/cuda/adamw.h"
 
 namespace qe {
 

@@ -4,6 +4,7 @@
 
 #include "kernels/core/dispatch.h"
 #include "kernels/cpu/attention.h"
+#include "kernels/cuda/attention.h"
 #include "kernels/ops/contract.h"
 
 namespace qe {
@@ -32,8 +33,8 @@ void check_shape(const Context& ctx, const char* op, const AttentionShape& shape
   QE_CHECK(shape.max_length >= 0, op, ": max_length is ", shape.max_length);
   QE_CHECK(!shape.cu_seqlens.empty(), op, ": cu_seqlens is empty, expected B + 1 entries");
   const int64_t cols = shape.n_heads * shape.head_dim;
-  contract::check_matrix(ctx, op, "qkv", qkv, qkv.rows, 3 * cols);
-  contract::check_matrix(ctx, op, "out", out, qkv.rows, cols);
+  contract::check_computed(ctx, op, "qkv", qkv, qkv.rows, 3 * cols);
+  contract::check_computed(ctx, op, "out", out, qkv.rows, cols);
   contract::check_matrix(ctx, op, "lse", lse, qkv.rows, shape.n_heads);
   check_sequences(ctx, op, shape, qkv.rows);
   QE_CHECK(shape.dropout_p >= 0.0f && shape.dropout_p < 1.0f, op,
@@ -51,8 +52,7 @@ void check_shape(const Context& ctx, const char* op, const AttentionShape& shape
 }  // namespace
 
 size_t attention_workspace_bytes(const Context& ctx, const AttentionShape& shape, bool backward) {
-  QE_CHECK(ctx.device.kind == DeviceKind::kCpu, "attention: this build has no CUDA backend");
-  return cpu::attention_workspace_bytes(ctx, shape, backward);
+  return QE_ON_DEVICE(ctx.device.kind, attention_workspace_bytes, ctx, shape, backward);
 }
 
 void attention_forward(Context& ctx, const AttentionShape& shape, const Tensor& qkv,
@@ -68,8 +68,8 @@ void attention_backward(Context& ctx, const AttentionShape& shape, const Tensor&
                         const Tensor& d_qkv) {
   constexpr const char* kOp = "attention_backward";
   check_shape(ctx, kOp, shape, qkv, out, lse);
-  contract::check_matrix(ctx, kOp, "d_out", d_out, out.rows, out.cols);
-  contract::check_matrix(ctx, kOp, "d_qkv", d_qkv, qkv.rows, qkv.cols);
+  contract::check_computed(ctx, kOp, "d_out", d_out, out.rows, out.cols);
+  contract::check_computed(ctx, kOp, "d_qkv", d_qkv, qkv.rows, qkv.cols);
   contract::check_disjoint(kOp, "d_qkv", d_qkv, "qkv", qkv);
   contract::check_disjoint(kOp, "d_qkv", d_qkv, "out", out);
   contract::check_disjoint(kOp, "d_qkv", d_qkv, "d_out", d_out);

@@ -34,8 +34,8 @@ struct AttentionShape {
 /// 128) backward, and small change.
 size_t attention_workspace_bytes(const Context& ctx, const AttentionShape& shape, bool backward);
 
-/// qkv: (T, 3C) fp32, row = q | k | v, each n_heads x head_dim. out: (T, C). lse: (T, n_heads),
-/// natural log of the sum of exp of the scaled scores.
+/// qkv: (T, 3C) of the compute type, row = q | k | v, each n_heads x head_dim. out: (T, C). lse:
+/// (T, n_heads) fp32, natural log of the sum of exp of the scaled scores.
 void attention_forward(Context& ctx, const AttentionShape& shape, const Tensor& qkv,
                        const Tensor& out, const Tensor& lse);
 

@@ -2,16 +2,49 @@
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #pragma once
 
-// What computes on a device, for people.
+// What computes on a device.
 
+#include <memory>
 #include <string>
 
-#include "kernels/core/device.h"
+#include "kernels/core/context.h"
 
 namespace qe {
 
-/// The instruction set that the CPU backend runs on: "avx2", "avx512", "neon" or "scalar". Throws
-/// Error for a device that this build has no backend for.
+/// For people: the instruction set that the CPU backend runs on ("avx2", "avx512", "neon",
+/// "scalar"), or the GPU's name. Throws Error for a device that is not there.
 std::string backend_name(Device device);
+
+/// The device that `name` asks for: "cpu", "cuda" (the first GPU), "cuda:N", or "auto": the first
+/// GPU if there is one, else the CPU. Throws Error when it is not there; planning, a GPU need not
+/// be.
+Device find_device(const std::string& name, bool planning);
+
+/// What a device computes in unless told otherwise: F32 on the CPU; BF16 on a GPU that has it in
+/// hardware (compute capability 8.0), F16 on older ones.
+DType default_compute_type(const DeviceLimits& limits, Device device);
+
+/// A device opened by one executor: a GPU's stream and library handles; on the CPU nothing.
+class Backend {
+ public:
+  /// Planning opens nothing, so that a GPU that is not there can be planned for. limits are those
+  /// of the device; QE_FORCE_ARCH=75, 80, 86 ... in the environment makes kernels believe that the
+  /// GPU is of that compute capability, with its shared memory.
+  Backend(Device device, bool planning);
+  ~Backend();
+  Backend(Backend&&) noexcept;
+  Backend& operator=(Backend&&) noexcept;
+
+  Device device() const { return device_; }
+  const DeviceLimits& limits() const { return limits_; }
+  /// Sets device, limits, stream and handles of `ctx`, and compute to `compute`. Throws Error when
+  /// the device does not compute in that type.
+  void attach(Context& ctx, DType compute) const;
+
+ private:
+  Device device_;
+  DeviceLimits limits_;
+  std::unique_ptr<cuda::Runtime> runtime_;
+};
 
 }  // namespace qe

@@ -36,6 +36,11 @@ void check_matrix(const Context& ctx, std::string_view op, std::string_view name
            dtype_name(t.dtype));
 }
 
+void check_computed(const Context& ctx, std::string_view op, std::string_view name, const Tensor& t,
+                    int64_t rows, int64_t cols) {
+  check_matrix(ctx, op, name, t, rows, cols, ctx.compute);
+}
+
 void check_weight(const Context& ctx, std::string_view op, std::string_view name, const Tensor& t,
                   int64_t rows, int64_t cols) {
   check_layout(ctx, op, name, t, rows, cols);

@@ -17,6 +17,11 @@ namespace qe::contract {
 void check_matrix(const Context& ctx, std::string_view op, std::string_view name, const Tensor& t,
                   int64_t rows, int64_t cols, DType dtype = DType::kF32);
 
+/// As check_matrix, for what is of the context's compute type: activations, their gradients, biases
+/// and LoRA matrices.
+void check_computed(const Context& ctx, std::string_view op, std::string_view name, const Tensor& t,
+                    int64_t rows, int64_t cols);
+
 /// As check_matrix, for a frozen weight: F32, F16 or BF16.
 void check_weight(const Context& ctx, std::string_view op, std::string_view name, const Tensor& t,
                   int64_t rows, int64_t cols);

@@ -27,10 +27,10 @@ struct Dropout {
   static constexpr uint32_t kEmbeddingLayer = 0xffff;
 };
 
-/// y = keep ? x / (1 - p) : 0. x, y: (T, C) fp32, may be the same memory. The keep decision of
-/// column c of row t is word c % 4 of philox(philox_counter(sample, epoch, layer, site, row, c /
-/// 4)), dropped when below probability_threshold(p). Backward is the same function applied to
-/// gradients.
+/// y = keep ? x / (1 - p) : 0. x, y: (T, C) of the compute type, may be the same memory. The keep
+/// decision of column c of row t is word c % 4 of philox(philox_counter(sample, epoch, layer, site,
+/// row, c / 4)), dropped when below probability_threshold(p). Backward is the same function applied
+/// to gradients.
 void dropout(Context& ctx, const Dropout& spec, const Tensor& x, const Tensor& y);
 
 }  // namespace qe

@@ -4,6 +4,7 @@
 
 #include "kernels/core/dispatch.h"
 #include "kernels/cpu/embedding.h"
+#include "kernels/cuda/embedding.h"
 #include "kernels/ops/contract.h"
 
 namespace qe {
@@ -33,7 +34,7 @@ void check_table(const Context& ctx, const char* name, const char* ids_name, con
 }  // namespace
 
 void embedding_forward(Context& ctx, const EmbeddingForward& args) {
-  contract::check_matrix(ctx, "embedding_forward", "out", args.out, args.out.rows, args.out.cols);
+  contract::check_computed(ctx, "embedding_forward", "out", args.out, args.out.rows, args.out.cols);
   check_table(ctx, "word_table", "token_ids", args.word_table, args.token_ids, args.out);
   if (args.type_table) {
     check_table(ctx, "type_table", "type_ids", args.type_table, args.type_ids, args.out);
@@ -46,8 +47,8 @@ void embedding_forward(Context& ctx, const EmbeddingForward& args) {
 }
 
 void gather_rows(Context& ctx, const Tensor& x, std::span<const int32_t> rows, const Tensor& y) {
-  contract::check_matrix(ctx, "gather_rows", "x", x, x.rows, x.cols);
-  contract::check_matrix(ctx, "gather_rows", "y", y, static_cast<int64_t>(rows.size()), x.cols);
+  contract::check_computed(ctx, "gather_rows", "x", x, x.rows, x.cols);
+  contract::check_computed(ctx, "gather_rows", "y", y, static_cast<int64_t>(rows.size()), x.cols);
   contract::check_disjoint("gather_rows", "x", x, "y", y);
   check_ids(ctx, "gather_rows", "rows", rows, x.rows);
   QE_DISPATCH(ctx, gather_rows, ctx, x, rows, y);
@@ -55,8 +56,9 @@ void gather_rows(Context& ctx, const Tensor& x, std::span<const int32_t> rows, c
 
 void scatter_rows(Context& ctx, const Tensor& dy, std::span<const int32_t> rows, const Tensor& dx,
                   GradientMode mode) {
-  contract::check_matrix(ctx, "scatter_rows", "dx", dx, dx.rows, dx.cols);
-  contract::check_matrix(ctx, "scatter_rows", "dy", dy, static_cast<int64_t>(rows.size()), dx.cols);
+  contract::check_computed(ctx, "scatter_rows", "dx", dx, dx.rows, dx.cols);
+  contract::check_computed(ctx, "scatter_rows", "dy", dy, static_cast<int64_t>(rows.size()),
+                           dx.cols);
   contract::check_disjoint("scatter_rows", "dy", dy, "dx", dx);
   check_ids(ctx, "scatter_rows", "rows", rows, dx.rows);
   QE_DISPATCH(ctx, scatter_rows, ctx, dy, rows, dx, mode);

@@ -19,12 +19,12 @@ struct EmbeddingForward {
   Tensor word_table;                      ///< (V, C) F32, F16 or BF16
   Tensor type_table;                      ///< (types, C) nullable
   Tensor position_table;                  ///< (positions, C) nullable
-  Tensor out;                             ///< (T, C) fp32: word + type + position, in that order
+  Tensor out;  ///< (T, C) computed: word + type + position, in that order
 };
 /// Ids outside their tables throw Error (CPU: checked here; CUDA: the caller has checked them).
 void embedding_forward(Context& ctx, const EmbeddingForward& args);
 
-/// y[i] = x[rows[i]]. x: (T, C), y: (M, C) fp32, rows: (M) in [0, T).
+/// y[i] = x[rows[i]]. x: (T, C), y: (M, C) of the compute type, rows: (M) in [0, T).
 void gather_rows(Context& ctx, const Tensor& x, std::span<const int32_t> rows, const Tensor& y);
 /// gather_rows backward: dx[rows[i]] += dy[i] (kAccumulate), after dx = 0 (kOverwrite). rows are
 /// distinct, so the sum has at most one new term per row.

@@ -11,16 +11,18 @@
 namespace qe {
 
 struct Gemm {
-  Tensor a;  ///< (M, K), or (K, M) when a_transposed. fp32
-  Tensor b;  ///< (N, K) when b_transposed (a Linear's weight), else (K, N). F32, F16, BF16
+  Tensor a;  ///< (M, K), or (K, M) when a_transposed. Of the compute type
+  Tensor b;  ///< (N, K) when b_transposed (a Linear's weight), else (K, N). CPU: F32, F16, BF16
   bool a_transposed = false;
   bool b_transposed = true;
-  Tensor bias;         ///< (1, N) fp32 nullable: added last; only with kOverwrite
+  Tensor bias;         ///< (1, N) computed, nullable: added last; only with kOverwrite
   float alpha = 1.0f;  ///< multiplies b's elements before the chain
-  Tensor c;            ///< (M, N) fp32. kAccumulate starts each chain from c instead of 0
+  /// (M, N) of the compute type, or F32. kAccumulate starts each chain from c instead of 0
+  Tensor c;
   GradientMode mode = GradientMode::kOverwrite;
 };
 
+/// On a GPU b is of the compute type too, alpha multiplies the sum, and sums are fp32.
 /// c = [c +] op(a) * (alpha * op(b)) [+ bias]. M, N or K may be 0. c overlaps no input.
 void gemm(Context& ctx, const Gemm& args);
 

@@ -24,7 +24,7 @@ struct LayerNormForward {
   Tensor sum;  ///< (T, C) out, saved for backward; may be x's memory
   Tensor y;    ///< (T, C) out; not x's or sum's memory
 };
-/// All fp32.
+/// x, residual, sum, y are of the compute type, gamma and beta fp32.
 void layernorm_forward(Context& ctx, const LayerNormForward& args);
 
 struct LayerNormBackward {
@@ -40,8 +40,8 @@ struct LayerNormBackward {
   Tensor d_gamma;  ///< (1, C) nullable, accumulated; null is the normal case (frozen)
   Tensor d_beta;   ///< (1, C) nullable, accumulated
 };
-/// All fp32. mean and rstd are recomputed from sum. d_gamma and d_beta sum over rows in ascending
-/// order.
+/// Gradients of rows are of the compute type, those of gamma and beta fp32. mean and rstd are
+/// recomputed from sum. d_gamma and d_beta sum over rows in a fixed order (CPU: ascending).
 void layernorm_backward(Context& ctx, const LayerNormBackward& args);
 
 }  // namespace qe

@@ -9,6 +9,7 @@
 
 #include "kernels/core/dispatch.h"
 #include "kernels/cpu/lora.h"
+#include "kernels/cuda/lora.h"
 #include "kernels/ops/contract.h"
 #include "kernels/ops/gemm.h"
 
@@ -23,8 +24,8 @@ void check_segment(const Context& ctx, const char* op, const LoraSegment& segmen
       n_rows);
   const int64_t rank = segment.a.rows;
   QE_CHECK(rank <= max_rank, op, ": rank ", rank, " is larger than t's ", max_rank, " columns");
-  contract::check_matrix(ctx, op, "a", segment.a, rank, k);
-  contract::check_matrix(ctx, op, "b", segment.b, n, rank);
+  contract::check_computed(ctx, op, "a", segment.a, rank, k);
+  contract::check_computed(ctx, op, "b", segment.b, n, rank);
 }
 
 void check_segments_apart(std::span<const LoraSegment> segments) {
@@ -43,8 +44,8 @@ void check_segments_apart(std::span<const LoraSegment> segments) {
 class Temporary {
  public:
   Temporary(Context& ctx, int64_t rows, int64_t cols)
-      : scratch_(*ctx.arena, static_cast<size_t>(rows * cols) * sizeof(float)),
-        matrix_(make_tensor(scratch_.data(), rows, cols, DType::kF32, ctx.device)) {}
+      : scratch_(*ctx.arena, static_cast<size_t>(rows * cols) * dtype_size(ctx.compute)),
+        matrix_(make_tensor(scratch_.data(), rows, cols, ctx.compute, ctx.device)) {}
   const Tensor& matrix() const { return matrix_; }
 
  private:
@@ -64,9 +65,9 @@ Dropout rows_of(const Dropout& all, int64_t begin, int64_t n) {
 void lora_forward(Context& ctx, const LoraForward& args) {
   constexpr const char* kOp = "lora_forward";
   const int64_t n_rows = args.x.rows;
-  contract::check_matrix(ctx, kOp, "x", args.x, n_rows, args.x.cols);
-  contract::check_matrix(ctx, kOp, "t", args.t, n_rows, args.t.cols);
-  contract::check_matrix(ctx, kOp, "y", args.y, n_rows, args.y.cols);
+  contract::check_computed(ctx, kOp, "x", args.x, n_rows, args.x.cols);
+  contract::check_computed(ctx, kOp, "t", args.t, n_rows, args.t.cols);
+  contract::check_computed(ctx, kOp, "y", args.y, n_rows, args.y.cols);
   contract::check_dropout(ctx, kOp, args.dropout, n_rows, args.x.cols);
   for (const LoraSegment& segment : args.segments) {
     check_segment(ctx, kOp, segment, n_rows, args.x.cols, args.y.cols, args.t.cols);
@@ -95,14 +96,14 @@ void lora_backward(Context& ctx, const LoraBackward& args) {
   const LoraSegment& segment = args.segment;
   const int64_t k = args.x.cols;
   const int64_t rank = segment.a.rows;
-  contract::check_matrix(ctx, kOp, "x", args.x, args.x.rows, k);
-  contract::check_matrix(ctx, kOp, "t", args.t, args.x.rows, args.t.cols);
-  contract::check_matrix(ctx, kOp, "dy", args.dy, args.x.rows, args.dy.cols);
+  contract::check_computed(ctx, kOp, "x", args.x, args.x.rows, k);
+  contract::check_computed(ctx, kOp, "t", args.t, args.x.rows, args.t.cols);
+  contract::check_computed(ctx, kOp, "dy", args.dy, args.x.rows, args.dy.cols);
   contract::check_dropout(ctx, kOp, args.dropout, args.x.rows, k);
   check_segment(ctx, kOp, segment, args.x.rows, k, args.dy.cols, args.t.cols);
   if (args.d_a) contract::check_matrix(ctx, kOp, "d_a", args.d_a, rank, k);
   if (args.d_b) contract::check_matrix(ctx, kOp, "d_b", args.d_b, args.dy.cols, rank);
-  if (args.d_x) contract::check_matrix(ctx, kOp, "d_x", args.d_x, args.x.rows, k);
+  if (args.d_x) contract::check_computed(ctx, kOp, "d_x", args.d_x, args.x.rows, k);
 
   const int64_t begin = segment.row_begin;
   const int64_t n = segment.row_end - begin;

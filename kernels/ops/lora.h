@@ -19,8 +19,8 @@ namespace qe {
 struct LoraSegment {
   int64_t row_begin = 0;
   int64_t row_end = 0;
-  Tensor a;  ///< (R, K) fp32
-  Tensor b;  ///< (N, R) fp32
+  Tensor a;  ///< (R, K)
+  Tensor b;  ///< (N, R)
   float scale = 1.0f;
 };
 
@@ -31,7 +31,7 @@ struct LoraForward {
   Tensor t;  ///< (T, R_max) out, saved for backward: scale * dropout(x) A^T
   Tensor y;  ///< (T, N), accumulated: y += t B^T
 };
-/// All fp32. Scratch: dropped x (T * K * 4 bytes) when dropout.p > 0, and gemm's.
+/// All of the compute type. Scratch: dropped x (T * K elements) when dropout.p > 0, and gemm's.
 void lora_forward(Context& ctx, const LoraForward& args);
 
 /// Gradients of one pair, for one segment (training).
@@ -41,12 +41,12 @@ struct LoraBackward {
   LoraSegment segment;
   Tensor t;    ///< (T, R) from forward
   Tensor dy;   ///< (T, N)
-  Tensor d_a;  ///< (R, K) nullable, accumulated
-  Tensor d_b;  ///< (N, R) nullable, accumulated
+  Tensor d_a;  ///< (R, K) fp32, nullable, accumulated
+  Tensor d_b;  ///< (N, R) fp32, nullable, accumulated
   Tensor d_x;  ///< (T, K) nullable, accumulated
 };
 /// u = scale * dy B; d_b += dy^T t; d_a += u^T dropout(x); d_x += dropout'(u A). Sums over rows run
-/// in ascending order. Scratch: u (T * R * 4 bytes), with dropout T * K * 4 bytes more, and gemm's.
+/// in ascending order. Scratch: u (T * R elements), with dropout T * K more, and gemm's.
 void lora_backward(Context& ctx, const LoraBackward& args);
 
 }  // namespace qe

@@ -4,6 +4,7 @@
 
 #include "kernels/core/dispatch.h"
 #include "kernels/cpu/matmul4.h"
+#include "kernels/cuda/matmul4.h"
 #include "kernels/ops/contract.h"
 #include "kernels/ops/gemm.h"
 
@@ -13,11 +14,11 @@ void matmul4_forward(Context& ctx, const Tensor& x, const Quant4Matrix& w, const
                      const Tensor& y) {
   constexpr const char* kOp = "matmul4_forward";
   check_quant4(ctx, kOp, w);
-  contract::check_matrix(ctx, kOp, "x", x, x.rows, w.k);
-  contract::check_matrix(ctx, kOp, "y", y, x.rows, w.n);
+  contract::check_computed(ctx, kOp, "x", x, x.rows, w.k);
+  contract::check_computed(ctx, kOp, "y", y, x.rows, w.n);
   contract::check_disjoint(kOp, "x", x, "y", y);
   if (bias) {
-    contract::check_matrix(ctx, kOp, "bias", bias, 1, w.n);
+    contract::check_computed(ctx, kOp, "bias", bias, 1, w.n);
     contract::check_disjoint(kOp, "bias", bias, "y", y);
   }
   const Scratch scratch(*ctx.arena, gemm_workspace_bytes(ctx, x.rows, w.n, w.k));
@@ -28,8 +29,8 @@ void matmul4_backward(Context& ctx, const Tensor& dy, const Quant4Matrix& w, con
                       GradientMode mode) {
   constexpr const char* kOp = "matmul4_backward";
   check_quant4(ctx, kOp, w);
-  contract::check_matrix(ctx, kOp, "dy", dy, dy.rows, w.n);
-  contract::check_matrix(ctx, kOp, "dx", dx, dy.rows, w.k);
+  contract::check_computed(ctx, kOp, "dy", dy, dy.rows, w.n);
+  contract::check_computed(ctx, kOp, "dx", dx, dy.rows, w.k);
   contract::check_disjoint(kOp, "dy", dy, "dx", dx);
   const Scratch scratch(*ctx.arena, gemm_workspace_bytes(ctx, dy.rows, w.k, w.n));
   QE_DISPATCH(ctx, matmul4_backward, ctx, dy, w, dx, mode, scratch.f32());

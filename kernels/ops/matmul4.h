@@ -11,7 +11,8 @@
 
 namespace qe {
 
-/// y = x W^T (+ bias). x: (T, K), y: (T, N), bias: (1, N) nullable; fp32. Rows may be strided.
+/// y = x W^T (+ bias). x: (T, K), y: (T, N), bias: (1, N) nullable; all of the
+/// compute type. Rows may be strided.
 void matmul4_forward(Context& ctx, const Tensor& x, const Quant4Matrix& w, const Tensor& bias,
                      const Tensor& y);
 

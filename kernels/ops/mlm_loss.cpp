@@ -6,6 +6,7 @@
 
 #include "kernels/core/dispatch.h"
 #include "kernels/cpu/mlm_loss.h"
+#include "kernels/cuda/mlm_loss.h"
 #include "kernels/ops/contract.h"
 #include "kernels/ops/gemm.h"
 
@@ -19,7 +20,7 @@ constexpr int64_t kMaxChunkRows = 512;
 void check_head(const Context& ctx, const char* op, const Tensor& hidden, const Tensor& decoder,
                 const Tensor& bias) {
   QE_CHECK(decoder.rows > 0, op, ": the decoder has no rows");
-  contract::check_matrix(ctx, op, "hidden", hidden, hidden.rows, decoder.cols);
+  contract::check_computed(ctx, op, "hidden", hidden, hidden.rows, decoder.cols);
   contract::check_weight(ctx, op, "decoder", decoder, decoder.rows, decoder.cols);
   if (bias) contract::check_matrix(ctx, op, "bias", bias, 1, decoder.rows);
 }
@@ -30,7 +31,7 @@ void check_loss(const Context& ctx, const MlmLoss& args) {
   check_head(ctx, kOp, args.hidden, args.decoder, args.bias);
   contract::check_count(kOp, "labels", args.labels.size(), rows);
   if (args.d_hidden) {
-    contract::check_matrix(ctx, kOp, "d_hidden", args.d_hidden, rows, args.decoder.cols);
+    contract::check_computed(ctx, kOp, "d_hidden", args.d_hidden, rows, args.decoder.cols);
     contract::check_in_place(kOp, "hidden", args.hidden, "d_hidden", args.d_hidden);
     QE_CHECK(ctx.step != nullptr, kOp, ": the gradient reads Context::step, which is null");
   }

@@ -22,8 +22,8 @@ struct MlmTotals {
 };
 
 struct MlmLoss {
-  Tensor hidden;                    ///< (M, C) fp32: the head's transform of the labelled rows
-  Tensor decoder;                   ///< (V, C) F32, F16 or BF16, frozen
+  Tensor hidden;                    ///< (M, C) computed: the head's transform of the labelled rows
+  Tensor decoder;                   ///< (V, C) F32, F16 or BF16 (GPU: of the compute type), frozen
   Tensor bias;                      ///< (1, V) fp32 nullable
   std::span<const int32_t> labels;  ///< (M), each in [0, V)
   Tensor d_hidden;  ///< (M, C) nullable out: loss_scale * inverse_labels * d(sum of losses)

@@ -6,6 +6,7 @@
 
 #include "kernels/core/dispatch.h"
 #include "kernels/cpu/quant4.h"
+#include "kernels/cuda/quant4.h"
 #include "kernels/ops/contract.h"
 
 namespace qe {

@@ -20,4 +20,9 @@ inline constexpr int64_t kNormBlock = 4096;
 /// Scratch: 8 bytes per block.
 void gradient_norm(Context& ctx, std::span<const float> gradients, float max_norm);
 
+/// Dynamic loss scaling (fp16): after a step whose gradient was not finite the scale is halved (not
+/// below 1), after `interval` finite ones in a row it is doubled (not above 2^24). Reads and writes
+/// StepState; comes after the optimizer's step.
+void update_loss_scale(Context& ctx, int32_t interval);
+
 }  // namespace qe

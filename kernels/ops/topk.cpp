@@ -4,6 +4,7 @@
 
 #include "kernels/core/dispatch.h"
 #include "kernels/cpu/topk.h"
+#include "kernels/cuda/topk.h"
 #include "kernels/ops/contract.h"
 
 namespace qe {

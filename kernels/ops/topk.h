@@ -14,7 +14,7 @@ namespace qe {
 
 struct TopK {
   Tensor logits;  ///< (M, V) fp32
-  /// Columns to choose from; empty means all V. The softmax is always over all V.
+  /// Columns to choose from; empty means all V; distinct. The softmax is always over all V.
   std::span<const int32_t> candidates;
   int64_t k = 5;                   ///< at most V, or the number of candidates
   std::span<int32_t> ids;          ///< (M * k) out, best first; equal logits: lower id first

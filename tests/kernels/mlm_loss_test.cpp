@@ -12,7 +12,7 @@ using test::Doubles;
 using test::Matrix;
 using test::run_planned;
 
-constexpr StepState kStep{.loss_scale = 8.0f, .inverse_labels = 0.125f};
+constexpr StepState kStep{.inverse_labels = 0.125f, .loss_scale = 8.0f};
 
 // A head with its labelled rows.
 struct Problem {

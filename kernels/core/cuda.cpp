@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#include "kernels/core/cuda.h"
+
+#include <cuda_runtime.h>
+
+#include "kernels/core/error.h"
+
+namespace qe::cuda {
+namespace {
+
+void check(cudaError_t status, const char* what) {
+  if (status == cudaSuccess) return;
+  cudaGetLastError();  // an error that does not stick is gone now
+  fail(what, ": ", cudaGetErrorString(status), " (", cudaGetErrorName(status), ")");
+}
+
+// Every call on a device names it: which one is current is a property of the thread.
+void use(int device) { check(cudaSetDevice(device), "cudaSetDevice"); }
+
+int attribute(cudaDeviceAttr attr, int device) {
+  int value = 0;
+  check(cudaDeviceGetAttribute(&value, attr, device), "cudaDeviceGetAttribute");
+  return value;
+}
+
+cudaStream_t stream_of(void* stream) { return static_cast<cudaStream_t>(stream); }
+
+void prefetch_to(const void* memory, size_t n_bytes, bool to_device, int device,
+                 cudaStream_t stream) {
+#if CUDART_VERSION >= 13000
+  const cudaMemLocation place{to_device ? cudaMemLocationTypeDevice : cudaMemLocationTypeHost,
+                              to_device ? device : 0};
+  check(cudaMemPrefetchAsync(memory, n_bytes, place, 0, stream), "cudaMemPrefetchAsync");
+#else
+  check(cudaMemPrefetchAsync(memory, n_bytes, to_device ? device : cudaCpuDeviceId, stream),
+        "cudaMemPrefetchAsync");
+#endif
+}
+
+void prefer_host(void* memory, size_t n_bytes) {
+#if CUDART_VERSION >= 13000
+  const cudaMemLocation host{cudaMemLocationTypeHost, 0};
+  check(cudaMemAdvise(memory, n_bytes, cudaMemAdviseSetPreferredLocation, host), "cudaMemAdvise");
+#else
+  check(cudaMemAdvise(memory, n_bytes, cudaMemAdviseSetPreferredLocation, cudaCpuDeviceId),
+        "cudaMemAdvise");
+#endif
+}
+
+}  // namespace
+
+bool built_in() { return true; }
+
+int device_count() {
+  int n = 0;
+  if (cudaGetDeviceCount(&n) == cudaSuccess) return n;
+  cudaGetLastError();
+  return 0;
+}
+
+std::string unavailable_reason() {
+  int n = 0;
+  const cudaError_t status = cudaGetDeviceCount(&n);
+  cudaGetLastError();
+  if (status == cudaSuccess) return n > 0 ? "" : "there is no CUDA device";
+  return cat("there is no usable CUDA device: ", cudaGetErrorString(status));
+}
+
+DeviceInfo device_info(int device) {
+  const int n = device_count();
+  QE_CHECK(n > 0, "cuda:", device, ": ", unavailable_reason());
+  QE_CHECK(device >= 0 && device < n, "cuda:", device, ": there are ", n,
+           " CUDA devices, numbered from 0");
+  use(device);
+  cudaDeviceProp properties{};
+  check(cudaGetDeviceProperties(&properties, device), "cudaGetDeviceProperties");
+  DeviceInfo info{
+      .name = properties.name,
+      .compute_capability = 10 * properties.major + properties.minor,
+      .n_multiprocessors = properties.multiProcessorCount,
+      .shared_bytes = properties.sharedMemPerBlockOptin,
+      .concurrent_managed_access = attribute(cudaDevAttrConcurrentManagedAccess, device) != 0};
+  check(cudaMemGetInfo(&info.free_bytes, &info.total_bytes), "cudaMemGetInfo");
+  return info;
+}
+
+void* allocate(int device, MemorySpace space, size_t n_bytes) {
+  use(device);
+  void* memory = nullptr;
+  cudaError_t status = cudaSuccess;
+  if (space == MemorySpace::kDevice) {
+    status = cudaMalloc(&memory, n_bytes);
+  } else if (space == MemorySpace::kPinned) {
+    status = cudaMallocHost(&memory, n_bytes);
+  } else {
+    status = cudaMallocManaged(&memory, n_bytes, cudaMemAttachGlobal);
+  }
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    size_t n_free = 0, n_total = 0;
+    check(cudaMemGetInfo(&n_free, &n_total), "cudaMemGetInfo");
+    fail("out of memory on cuda:", device, ": ", n_bytes, " bytes requested, ", n_free, " of ",
+         n_total, " are free");
+  }
+  check(status, "allocating memory");
+  if (space == MemorySpace::kManaged &&
+      attribute(cudaDevAttrConcurrentManagedAccess, device) != 0) {
+    prefer_host(memory, n_bytes);
+  }
+  return memory;
+}
+
+// At the end of the process the driver may be gone before the last owner: nothing to report then.
+void release(MemorySpace space, void* memory) noexcept {
+  if (space == MemorySpace::kPinned) {
+    cudaFreeHost(memory);
+  } else {
+    cudaFree(memory);
+  }
+}
+
+void* create_stream(int device) {
+  use(device);
+  cudaStream_t stream = nullptr;
+  check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+  return stream;
+}
+void destroy_stream(void* stream) noexcept { cudaStreamDestroy(stream_of(stream)); }
+
+void copy(void* to, const void* from, size_t n_bytes, void* stream) {
+  if (n_bytes == 0) return;
+  check(cudaMemcpyAsync(to, from, n_bytes, cudaMemcpyDefault, stream_of(stream)),
+        "cudaMemcpyAsync");
+}
+void zero(void* memory, size_t n_bytes, void* stream) {
+  if (n_bytes == 0) return;
+  check(cudaMemsetAsync(memory, 0, n_bytes, stream_of(stream)), "cudaMemsetAsync");
+}
+void prefetch(const void* memory, size_t n_bytes, int device, bool to_device, void* stream) {
+  if (n_bytes > 0) prefetch_to(memory, n_bytes, to_device, device, stream_of(stream));
+}
+void synchronize(void* stream) {
+  check(cudaStreamSynchronize(stream_of(stream)), "cudaStreamSynchronize");
+}
+
+Event::Event(int device, bool timed) {
+  use(device);
+  cudaEvent_t event = nullptr;
+  check(cudaEventCreateWithFlags(&event, timed ? cudaEventDefault : cudaEventDisableTiming),
+        "cudaEventCreateWithFlags");
+  event_ = event;
+}
+Event::~Event() { cudaEventDestroy(static_cast<cudaEvent_t>(event_)); }
+void Event::record(void* stream) {
+  check(cudaEventRecord(static_cast<cudaEvent_t>(event_), stream_of(stream)), "cudaEventRecord");
+}
+void Event::wait() const {
+  check(cudaEventSynchronize(static_cast<cudaEvent_t>(event_)), "cudaEventSynchronize");
+}
+void Event::hold(void* stream) const {
+  check(cudaStreamWaitEvent(stream_of(stream), static_cast<cudaEvent_t>(event_), 0),
+        "cudaStreamWaitEvent");
+}
+double Event::milliseconds_since(const Event& earlier) const {
+  float milliseconds = 0;
+  check(cudaEventElapsedTime(&milliseconds, static_cast<cudaEvent_t>(earlier.event_),
+                             static_cast<cudaEvent_t>(event_)),
+        "cudaEventElapsedTime");
+  return milliseconds;
+}
+
+}  // namespace qe::cuda

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#pragma once
+
+#include "kernels/ops/activation.h"
+
+namespace qe::cuda {
+
+void activation_forward(Context& ctx, Activation f, const Tensor& x, const Tensor& y);
+void activation_backward(Context& ctx, Activation f, const Tensor& x, const Tensor& dy,
+                         const Tensor& dx);
+
+}  // namespace qe::cuda

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+// AdamW on flat fp32 buffers. 28 bytes move per element and nothing else counts: one thread for
+// four elements, 16-byte accesses. What is the same for all elements comes from StepState on the
+// device, in fp64, once per block.
+#include "kernels/cuda/adamw.h"
+#include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/vec.cuh"
+
+namespace qe::cuda {
+namespace {
+
+constexpr int kThreads = 256;
+
+struct Settings {
+  AdamwRule rule;
+  double beta1, beta2, epsilon, weight_decay;
+};
+
+// See kernels/ops/adamw.h for the two rules.
+struct Coefficients {
+  float gradient_scale;
+  float beta1, one_minus_beta1, beta2, one_minus_beta2;
+  float before;  // factor of the parameter before the step
+  float step_size;
+  float root_scale;  // of sqrt(v)
+  float epsilon;
+  float after;  // factor of the parameter after the step
+};
+
+__device__ double power(double base, int64_t exponent) {
+  double result = 1.0;
+  for (; exponent > 0; exponent /= 2) {
+    if (exponent % 2 == 1) result *= base;
+    base *= base;
+  }
+  return result;
+}
+
+__device__ Coefficients coefficients_of(const Settings& s, const StepState& step) {
+  const int64_t t = int64_t{step.step} + 1;
+  const double c1 = 1.0 - power(s.beta1, t);
+  const double root_c2 = sqrt(1.0 - power(s.beta2, t));
+  const double rate = static_cast<double>(step.learning_rate);
+  const double decay = 1.0 - rate * s.weight_decay;
+  const bool torch = s.rule == AdamwRule::kTorch;
+  return {static_cast<float>(static_cast<double>(step.clip_factor) /
+                             static_cast<double>(step.loss_scale)),
+          static_cast<float>(s.beta1),
+          static_cast<float>(1.0 - s.beta1),
+          static_cast<float>(s.beta2),
+          static_cast<float>(1.0 - s.beta2),
+          static_cast<float>(torch ? decay : 1.0),
+          static_cast<float>(torch ? rate / c1 : rate * root_c2 / c1),
+          static_cast<float>(torch ? 1.0 / root_c2 : 1.0),
+          static_cast<float>(torch ? s.epsilon : s.epsilon * root_c2),
+          static_cast<float>(torch ? 1.0 : decay)};
+}
+
+template <int N>
+__global__ void adamw_kernel(Settings settings, const StepState* step, int64_t n, float* p,
+                             const float* g, float* m, float* v) {
+  if (step->finite == 0) return;
+  __shared__ Coefficients shared;
+  if (threadIdx.x == 0) shared = coefficients_of(settings, *step);
+  __syncthreads();
+  const Coefficients c = shared;
+  const int64_t i = (int64_t{blockIdx.x} * kThreads + threadIdx.x) * N;
+  if (i >= n) return;
+  float ps[N], gs[N], ms[N], vs[N];
+  load_pack(p + i, ps);
+  load_pack(g + i, gs);
+  load_pack(m + i, ms);
+  load_pack(v + i, vs);
+#pragma unroll
+  for (int k = 0; k < N; ++k) {
+    const float gradient = gs[k] * c.gradient_scale;
+    ms[k] = fmaf(c.beta1, ms[k], c.one_minus_beta1 * gradient);
+    vs[k] = fmaf(c.beta2, vs[k], c.one_minus_beta2 * gradient * gradient);
+    const float denominator = fmaf(sqrtf(vs[k]), c.root_scale, c.epsilon);
+    ps[k] = fmaf(-c.step_size, ms[k] / denominator, ps[k] * c.before) * c.after;
+  }
+  store_pack(m + i, ms);
+  store_pack(v + i, vs);
+  store_pack(p + i, ps);
+}
+
+template <int N>
+void run(Context& ctx, const AdamwSpan& args, int64_t begin, int64_t n) {
+  const Settings settings{args.rule, args.beta1, args.beta2, args.epsilon, args.weight_decay};
+  launch(ctx, "adamw_kernel", adamw_kernel<N>,
+         dim3(static_cast<unsigned>(ceil_div(n, int64_t{kThreads} * N))), dim3(kThreads), 0,
+         settings, ctx.step, n, args.parameters.data() + begin, args.gradients.data() + begin,
+         args.exp_avg.data() + begin, args.exp_avg_sq.data() + begin);
+}
+
+bool aligned(const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }
+
+}  // namespace
+
+void adamw_step(Context& ctx, const AdamwSpan& args) {
+  const int64_t n = static_cast<int64_t>(args.parameters.size());
+  const bool packs = aligned(args.parameters.data()) && aligned(args.gradients.data()) &&
+                     aligned(args.exp_avg.data()) && aligned(args.exp_avg_sq.data());
+  const int64_t whole = packs ? n / 4 * 4 : 0;
+  run<4>(ctx, args, 0, whole);
+  run<1>(ctx, args, whole, n - whole);
+}
+
+}  // namespace qe::cuda

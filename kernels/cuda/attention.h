@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#pragma once
+
+#include "kernels/ops/attention.h"
+
+namespace qe::cuda {
+
+size_t attention_workspace_bytes(const Context& ctx, const AttentionShape& shape, bool backward);
+
+/// workspace: attention_workspace_bytes(ctx, shape, false) bytes.
+void attention_forward(Context& ctx, const AttentionShape& shape, const Tensor& qkv,
+                       const Tensor& out, const Tensor& lse, void* workspace);
+/// workspace: attention_workspace_bytes(ctx, shape, true) bytes.
+void attention_backward(Context& ctx, const AttentionShape& shape, const Tensor& qkv,
+                        const Tensor& out, const Tensor& lse, const Tensor& d_out,
+                        const Tensor& d_qkv, void* workspace);
+
+}  // namespace qe::cuda

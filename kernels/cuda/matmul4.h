@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#pragma once
+
+#include "kernels/ops/matmul4.h"
+
+namespace qe::cuda {
+
+void matmul4_forward(Context& ctx, const Tensor& x, const Quant4Matrix& w, const Tensor& bias,
+                     const Tensor& y, float* scratch);
+
+void matmul4_backward(Context& ctx, const Tensor& dy, const Quant4Matrix& w, const Tensor& dx,
+                      GradientMode mode, float* scratch);
+
+}  // namespace qe::cuda

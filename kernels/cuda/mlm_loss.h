@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#pragma once
+
+#include "kernels/ops/mlm_loss.h"
+
+namespace qe::cuda {
+
+void mlm_loss_rows(Context& ctx, const MlmLossRows& args);
+
+}  // namespace qe::cuda

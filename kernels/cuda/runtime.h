@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#pragma once
+
+// What a Context of a GPU points to beside memory: the stream's owner and the libraries' handles.
+// One per executor.
+
+#include <cstdint>
+
+namespace qe::cuda {
+
+class Runtime {
+ public:
+  explicit Runtime(int device);
+  ~Runtime();
+  Runtime(const Runtime&) = delete;
+  Runtime& operator=(const Runtime&) = delete;
+
+  int device() const { return device_; }
+  void* stream() const { return stream_; }
+
+  /// Kernels launched so far.
+  int64_t n_launches() const { return n_launches_; }
+  /// After every launch (kernels/cuda/check.cuh): throws Error naming the kernel when it failed.
+  void launched(const char* kernel);
+
+ private:
+  int device_;
+  void* stream_;
+  bool synchronize_;  // QE_SYNC_LAUNCHES=1: find the kernel that fails
+  int64_t n_launches_ = 0;
+};
+
+}  // namespace qe::cuda

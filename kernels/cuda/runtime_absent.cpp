@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+// kernels/cuda/runtime.h in a program without the CUDA backend.
+#include "kernels/core/cuda.h"
+#include "kernels/core/error.h"
+#include "kernels/cuda/runtime.h"
+
+namespace qe::cuda {
+
+Runtime::Runtime(int) { fail(unavailable_reason()); }
+Runtime::~Runtime() = default;
+void Runtime::launched(const char*) {}
+
+}  // namespace qe::cuda

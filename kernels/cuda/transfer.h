@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#pragma once
+
+#include "kernels/ops/transfer.h"
+
+namespace qe::cuda {
+
+void cast(Context& ctx, const Tensor& x, const Tensor& y);
+
+}  // namespace qe::cuda
