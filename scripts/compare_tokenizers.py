@@ -149,7 +149,7 @@ class Engine:
     """The engine's command, fed in batches."""
 
     def __init__(self, program, folder):
-        self.command = [program, "tokenize", "--model", str(folder), "--jsonl"]
+        self.command = [program, "tokenize", "--model", str(folder)]
 
     def answers(self, requests, *options):
         text = "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in requests)
@@ -177,7 +177,7 @@ def compare(program, folder, lines, n_generated, code_points):
 
     for first in range(0, len(everything), 50000):
         batch = everything[first : first + 50000]
-        answers = engine.answers(batch)
+        answers = engine.answers(batch, "--jsonl")
         for request, got in zip(batch, answers):
             expected = reference_answer(tokenizer, request)
             if expected != got:

@@ -154,6 +154,7 @@ void for_each_text(const Arguments& arguments,
     } catch (const Error& error) {
       fail("standard input: line ", number, ": ", error.what());
     }
+    if (std::cin.rdbuf()->in_avail() <= 0) std::cout.flush();
   }
 }
 

@@ -62,7 +62,8 @@ struct Command {
 Arguments parse_arguments(const Command& command, const std::vector<std::string>& words);
 
 /// Calls `take` with every text of a command: its positional arguments, or, when there are none,
-/// the lines of standard input. Errors of those lines say which line it was.
+/// the lines of standard input. Errors of those lines say which line it was. Standard output is
+/// flushed whenever no line is waiting, so that a program can ask and wait for the answer.
 void for_each_text(const Arguments& arguments, const std::function<void(const std::string&)>& take);
 
 /// Text of `qlora-engine COMMAND --help`, and of `qlora-engine --help`.

@@ -1,22 +1,18 @@
 // SPDX-License-Identifier: MIT
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
-#include <cstdio>
-#include <cstdlib>
 #include <iostream>
 #include <utility>
 
-#include "engine/infer/fill_mask.h"
-#include "formats/json.h"
 #include "formats/run_config.h"
 #include "kernels/core/error.h"
 #include "tools/commands.h"
+#include "tools/fill_mask_file.h"
 #include "tools/progress.h"
+#include "tools/stop_signal.h"
 #include "tools/table.h"
 
 namespace qe::tools {
 namespace {
-
-using Answers = std::vector<std::vector<MaskAnswer>>;  // per mask, best first
 
 std::vector<std::string> split_at_commas(const std::string& text) {
   std::vector<std::string> parts;
@@ -28,31 +24,7 @@ std::vector<std::string> split_at_commas(const std::string& text) {
   return parts;
 }
 
-/// Nine significant digits tell any two fp32 numbers apart.
-double nine_digits(double value) {
-  char buffer[32];
-  std::snprintf(buffer, sizeof buffer, "%.9g", value);
-  return std::strtod(buffer, nullptr);
-}
-
-/// What the Hugging Face pipeline returns: a list of answers for one mask, a list of such lists for
-/// several.
-Json pipeline_json(const Answers& masks) {
-  Json all = Json::array();
-  for (const auto& answers : masks) {
-    Json list = Json::array();
-    for (const MaskAnswer& answer : answers)
-      list.push_back(Json::object({{"score", nine_digits(answer.score)},
-                                   {"token", int64_t{answer.token}},
-                                   {"token_str", answer.token_str},
-                                   {"sequence", answer.sequence}}));
-    if (masks.size() == 1) return list;
-    all.push_back(std::move(list));
-  }
-  return all;
-}
-
-void print_table(const std::string& text, const Answers& masks) {
+void print_table(const std::string& text, const MaskAnswers& masks) {
   std::cout << text << "\n";
   Table table("llrl");
   for (size_t m = 0; m < masks.size(); ++m)
@@ -62,7 +34,8 @@ void print_table(const std::string& text, const Answers& masks) {
   std::cout << table.text(masks.size() > 1 ? 2 : 0) << "\n";
 }
 
-void print_comparison(const std::string& text, const Answers& base, const Answers& adapted) {
+void print_comparison(const std::string& text, const MaskAnswers& base,
+                      const MaskAnswers& adapted) {
   std::cout << text << "\n";
   Table table("lrlr");
   table.add({"base", "", "    adapter", ""});
@@ -88,38 +61,80 @@ FillMaskOptions model_options(const Arguments& arguments) {
   return options;
 }
 
-int run_fill_mask(const Arguments& arguments) {
-  Progress progress;
-  const Log log = progress.log();
-  const int64_t top_k = arguments.integer("top_k", 5, 1, 1000000);
-  FillMaskOptions options = model_options(arguments);
-  if (arguments.has("compare") && (options.adapter.empty() || arguments.has("json")))
-    throw UsageError("--compare needs --adapter, and prints a table only");
+std::vector<int32_t> candidates(const FillMask& model, const Arguments& arguments) {
+  if (!arguments.has("targets")) return {};
+  return model.target_ids(split_at_commas(arguments.text("targets")));
+}
 
-  const auto candidates = [&](const FillMask& model) {
-    return arguments.has("targets") ? model.target_ids(split_at_commas(arguments.text("targets")))
-                                    : std::vector<int32_t>{};
-  };
-  if (!arguments.has("compare")) {
-    FillMask model(options, log);
-    const std::vector<int32_t> ids = candidates(model);
-    for_each_text(arguments, [&](const std::string& text) {
-      const Answers masks = model.fill(text, top_k, ids);
-      if (arguments.has("json"))
-        std::cout << pipeline_json(masks).dump() << std::endl;
-      else
-        print_table(text, masks);
+int64_t top_k_of(const Arguments& arguments) { return arguments.integer("top_k", 5, 1, 1000000); }
+
+OnError on_error_of(const Arguments& arguments) {
+  const std::string name = arguments.text("on_error", "fail");
+  if (name == "fail") return OnError::kFail;
+  if (name == "skip") return OnError::kSkip;
+  if (name == "null") return OnError::kNull;
+  throw UsageError(cat("--on_error: expected fail, skip or null, got \"", name, "\""));
+}
+
+/// Shows the first warnings and counts the others: a large file may have one for every line.
+class FewWarnings {
+ public:
+  explicit FewWarnings(const Log& log) : log_(log) {}
+  Log log() {
+    return Log([this](LogLevel level, const std::string& text) {
+      if (level == LogLevel::kWarning && ++n_ > kShown) return;
+      level == LogLevel::kWarning ? log_.warn(text) : log_.info(text);
     });
-    return 0;
+  }
+  void finish() const {
+    if (n_ > kShown) log_.warn(cat(n_ - kShown, " more warnings"));
   }
 
+ private:
+  static constexpr int64_t kShown = 10;
+  const Log& log_;
+  int64_t n_ = 0;
+};
+
+int run_file(const Arguments& arguments, Progress& progress) {
+  const Log log = progress.log();
+  FewWarnings warnings(log);
+  FileRequest request{.input = arguments.text("input"),
+                      .output = arguments.text("output"),
+                      .on_error = on_error_of(arguments),
+                      .top_k = top_k_of(arguments)};
+  FillMaskOptions options = model_options(arguments);
+  options.batches = true;
+  const std::atomic<bool>& stop = stop_on_signals();
+  FillMask model(options, warnings.log());
+  request.candidates = candidates(model, arguments);
+  const FileResult result = fill_mask_file(model, request, stop, [&](int64_t n_lines) {
+    progress.bar("fill-mask", n_lines, 0, "lines");
+  });
+  progress.clear();
+  warnings.finish();
+  if (result.stopped) {
+    progress.line(cat("stopped: ", request.output, " is as it was"));
+    return stop_status();
+  }
+  progress.line(cat(request.output, ": ", human_count(result.n_answers), " answers"));
+  if (result.n_errors > 0) {
+    log.warn(cat(human_count(result.n_errors),
+                 " lines have no answer; the first: ", result.first_error));
+  }
+  return 0;
+}
+
+int run_comparison(const Arguments& arguments, const Log& log) {
   // One model after the other, so that only one is in memory.
+  FillMaskOptions options = model_options(arguments);
+  const int64_t top_k = top_k_of(arguments);
   std::vector<std::string> texts;
-  std::vector<Answers> base;
+  std::vector<MaskAnswers> base;
   const std::string adapter = std::exchange(options.adapter, "");
   {
     FillMask model(options, log);
-    const std::vector<int32_t> ids = candidates(model);
+    const std::vector<int32_t> ids = candidates(model, arguments);
     for_each_text(arguments, [&](const std::string& text) {
       texts.push_back(text);
       base.push_back(model.fill(text, top_k, ids));
@@ -127,9 +142,40 @@ int run_fill_mask(const Arguments& arguments) {
   }
   options.adapter = adapter;
   FillMask model(options, Log());  // what there was to say has been said
-  const std::vector<int32_t> ids = candidates(model);
+  const std::vector<int32_t> ids = candidates(model, arguments);
   for (size_t i = 0; i < texts.size(); ++i)
     print_comparison(texts[i], base[i], model.fill(texts[i], top_k, ids));
+  return 0;
+}
+
+void check_usage(const Arguments& arguments) {
+  if (arguments.has("compare") && (!arguments.has("adapter") || arguments.has("json")))
+    throw UsageError("--compare needs --adapter, and prints a table only");
+  if (arguments.has("input") != arguments.has("output"))
+    throw UsageError("--input and --output go together");
+  if (arguments.has("on_error") && !arguments.has("input"))
+    throw UsageError("--on_error is for --input");
+  if (arguments.has("input") &&
+      (!arguments.positionals.empty() || arguments.has("compare") || arguments.has("json")))
+    throw UsageError("--input takes no TEXT, --compare or --json: its answers are JSON lines");
+}
+
+int run_fill_mask(const Arguments& arguments) {
+  Progress progress;
+  const Log log = progress.log();
+  check_usage(arguments);
+  if (arguments.has("input")) return run_file(arguments, progress);
+  if (arguments.has("compare")) return run_comparison(arguments, log);
+  const int64_t top_k = top_k_of(arguments);
+  FillMask model(model_options(arguments), log);
+  const std::vector<int32_t> ids = candidates(model, arguments);
+  for_each_text(arguments, [&](const std::string& text) {
+    const MaskAnswers masks = model.fill(text, top_k, ids);
+    if (arguments.has("json"))
+      std::cout << pipeline_json(masks).dump() << "\n";
+    else
+      print_table(text, masks);
+  });
   return 0;
 }
 
@@ -145,13 +191,23 @@ Command fill_mask_command() {
       .description =
           "Fills the mask tokens of every TEXT, or of every line of standard input, as Hugging\n"
           "Face's fill-mask pipeline does: probabilities over the whole vocabulary, each mask on\n"
-          "its own, the others staying in place.",
+          "its own, the others staying in place. With --input, every line of a file: JSON "
+          "requests\n"
+          "{\"text\", \"targets\"?, \"top_k\"?} in .jsonl, texts in .txt, both also as .gz or "
+          ".zst.\n"
+          "Their answers are JSON lines in the same order; the output file appears when all of\n"
+          "them are there, and an interrupted run leaves the old one.",
       .options = {{"model", "DIR", "model folder: config.json, *.safetensors, tokenizer.json",
                    true},
                   {"adapter", "DIR", "LoRA adapter folder, by train or by peft"},
                   {"top_k", "N", "answers per mask (5)"},
                   {"targets", "A,B", "score only these words (not renormalized)"},
                   {"json", nullptr, "one JSON value per text, as the pipeline returns it"},
+                  {"input", "FILE", "requests or texts, one a line"},
+                  {"output", "FILE", "the answers to --input, one JSON value a line"},
+                  {"on_error", "fail|skip|null",
+                   "a line of --input that cannot be answered: ends the run, has no line in the "
+                   "output, or the line null (fail)"},
                   {"compare", nullptr, "the base beside the base with the adapter"},
                   {"bits", "4|16|32", "stored weights of the base (4)"},
                   {"quant_type", "nf4|fp4", "code of the 4-bit weights (nf4)"},

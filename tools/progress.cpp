@@ -46,15 +46,18 @@ void Progress::bar(const std::string& label, int64_t done, int64_t total,
     label_ = label;
     start_ = now;
     first_done_ = done;
-  } else if (drawn_ && done < total && now - last_draw_ < std::chrono::milliseconds(100)) {
+  } else if (drawn_ && (done < total || total == 0) &&
+             now - last_draw_ < std::chrono::milliseconds(100)) {
     return;
   }
   last_draw_ = now;
 
-  const int64_t full = total > 0 ? kBarWidth * done / total : 0;
+  const int64_t bar_width = total > 0 ? kBarWidth : 0;
+  const int64_t full = total > 0 ? bar_width * done / total : 0;
   std::string filled, rest;
-  for (int64_t i = 0; i < kBarWidth; ++i) (i < full ? filled : rest) += i < full ? "█" : "░";
-  std::string tail = cat(" ", human_count(done), "/", human_count(total));
+  for (int64_t i = 0; i < bar_width; ++i) (i < full ? filled : rest) += i < full ? "█" : "░";
+  std::string tail = cat(total > 0 ? " " : "", human_count(done));
+  if (total > 0) tail += "/" + human_count(total);
   const double elapsed = std::chrono::duration<double>(now - start_).count();
   if (done > first_done_ && done < total)
     tail += "  " +
@@ -63,7 +66,7 @@ void Progress::bar(const std::string& label, int64_t done, int64_t total,
             " left";
   if (!detail.empty()) tail += "  " + detail;
 
-  const size_t taken = text_width(label) + 1 + kBarWidth;
+  const size_t taken = text_width(label) + 1 + bar_width;
   const size_t width = terminal_width() - 1;
   tail = fit_width(tail, width > taken + 1 ? width - taken : 1);
   const char* paint = colour_ ? "\x1b[32m" : "";

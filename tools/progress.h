@@ -23,7 +23,8 @@ class Progress {
   /// A line that stays.
   void line(const std::string& text);
   /// Sets the bar: `label`, `done` of `total`, and `detail` behind it ("loss 2.61"). The remaining
-  /// time is estimated from the first call with this label on. Drawn at most ten times a second.
+  /// time is estimated from the first call with this label on. total 0: unknown, only `done` is
+  /// shown. Drawn at most ten times a second.
   void bar(const std::string& label, int64_t done, int64_t total, const std::string& detail);
   /// Removes the bar.
   void clear();

@@ -12,6 +12,11 @@ namespace {
 
 // Masks whose logits are held at once; a text with more runs again for the next ones.
 constexpr int64_t kMasksAtOnce = 8;
+// The same for batches, with the tokens that they hold beside a longest text, and the tokens per
+// text that their memory is planned for: shorter ones leave some of it unused.
+constexpr int64_t kMasksPerBatch = 64;
+constexpr int64_t kTokensPerBatch = 1024;
+constexpr int64_t kShortText = 8;
 
 }  // namespace
 
@@ -31,22 +36,32 @@ FillMask::FillMask(const FillMaskOptions& options, const Log& log)
                                              false, memory_);
     adapter_->assign(stored, options.adapter);
   }
+  batch_.token_capacity = model_.config.max_length() + (options.batches ? kTokensPerBatch : 0);
+  batch_.label_capacity = options.batches ? kMasksPerBatch : kMasksAtOnce;
+  plan_memory();
+}
+
+// For the longest text and, in a batch, many short ones beside it.
+void FillMask::plan_memory() {
   const EncoderConfig& config = model_.config;
-  logits_ = memory_.allocate_array<float>("logits", kMasksAtOnce * config.vocab_size);
-  const int64_t length = config.max_length();
-  batch_.token_capacity = length;
-  batch_.label_capacity = kMasksAtOnce;
-  PackedBatch longest;
-  longest.token_capacity = length;
-  longest.label_capacity = kMasksAtOnce;
-  const std::vector<int32_t> ids(length, *tokenizer_.mask_id());
-  std::vector<int32_t> labels(length, kNoLabel);
-  std::fill_n(labels.begin(), std::min(length, kMasksAtOnce), 0);
-  longest.append(config, 0, ids, {}, labels);
+  logits_ = memory_.allocate_array<float>("logits", batch_.label_capacity * config.vocab_size);
+  const int64_t longest = config.max_length();
+  const int64_t n_short = (batch_.token_capacity - longest) / kShortText;
+  max_sequences_ = 1 + n_short;
+  PackedBatch full;
+  full.token_capacity = batch_.token_capacity;
+  full.label_capacity = batch_.label_capacity;
+  const auto append = [&](int64_t length) {
+    std::vector<int32_t> labels(length, kNoLabel);
+    std::fill_n(labels.begin(), std::min(length, batch_.label_capacity - full.n_labels()), 0);
+    full.append(config, 0, std::vector<int32_t>(length, *tokenizer_.mask_id()), {}, labels);
+  };
+  append(longest);
+  for (int64_t i = 0; i < n_short; ++i) append(kShortText);
   const size_t n_bytes = planned_arena_bytes(ctx_, [&](Context& planning) {
     Tape tape(planning, false);
-    masked_lm_logits(model_, ForwardPass{&tape, &longest, adapter_.get(), false},
-                     make_tensor(logits_, longest.n_labels(), config.vocab_size));
+    masked_lm_logits(model_, ForwardPass{&tape, &full, adapter_.get(), false},
+                     make_tensor(logits_, full.n_labels(), config.vocab_size));
   });
   arena_ = Arena(memory_.allocate("activations, scratch", n_bytes), n_bytes);
   tape_ = std::make_unique<Tape>(ctx_, false);
@@ -80,68 +95,111 @@ std::vector<int64_t> FillMask::mask_positions(const std::vector<int32_t>& ids) c
   return positions;
 }
 
-// Logits (positions, V) of at most kMasksAtOnce positions.
-Tensor FillMask::run(const std::vector<int32_t>& ids, std::span<const int64_t> positions) {
+// Adds masks of a text to the batch; false when they do not fit beside what is there.
+bool FillMask::append(const std::vector<int32_t>& ids, std::span<const int64_t> positions) {
+  const int64_t n_tokens = static_cast<int64_t>(ids.size());
+  const int64_t n_masks = static_cast<int64_t>(positions.size());
+  if (batch_.n_tokens() + n_tokens > batch_.token_capacity ||
+      batch_.n_labels() + n_masks > batch_.label_capacity ||
+      batch_.n_sequences() == max_sequences_) {
+    return false;
+  }
   std::vector<int32_t> labels(ids.size(), kNoLabel);
   for (const int64_t position : positions) labels[position] = 0;
-  batch_.clear();
   batch_.append(model_.config, 0, ids, {}, labels);
-  const Tensor logits =
-      make_tensor(logits_, static_cast<int64_t>(positions.size()), model_.config.vocab_size);
+  return true;
+}
+
+// Logits (masks, V) of the batch, which is empty afterwards.
+Tensor FillMask::run() {
+  const Tensor logits = make_tensor(logits_, batch_.n_labels(), model_.config.vocab_size);
   masked_lm_logits(model_, ForwardPass{tape_.get(), &batch_, adapter_.get(), false}, logits);
+  batch_.clear();
   return logits;
 }
 
 std::vector<std::vector<float>> FillMask::logits(const std::vector<int32_t>& ids) {
   std::vector<std::vector<float>> all;
   for (const int64_t position : mask_positions(ids)) {
-    const Tensor row = run(ids, {&position, 1});
+    append(ids, {&position, 1});
+    const Tensor row = run();
     all.emplace_back(row.f32(), row.f32() + row.cols);
   }
   return all;
 }
 
-std::vector<std::vector<MaskAnswer>> FillMask::fill(const std::string& text, int64_t top_k,
-                                                    const std::vector<int32_t>& candidates) {
+MaskedText FillMask::prepare(const std::string& text, int64_t top_k,
+                             const std::vector<int32_t>& candidates) const {
   QE_CHECK(top_k > 0, "top_k: expected a positive number, got ", top_k);
-  const Encoding encoding = tokenizer_.encode(text);
+  Encoding encoding = tokenizer_.encode(text);
   if (encoding.n_replaced_bytes > 0) {
     log_.warn(cat(encoding.n_replaced_bytes, " invalid UTF-8 sequences were replaced by U+FFFD"));
   }
-  const std::vector<int64_t> positions = mask_positions(encoding.ids);
-  QE_CHECK(!positions.empty(), "No mask_token (", tokenizer_.mask_token(),
+  MaskedText out{.positions = mask_positions(encoding.ids), .candidates = candidates};
+  QE_CHECK(!out.positions.empty(), "No mask_token (", tokenizer_.mask_token(),
            ") found on the input: \"", text.substr(0, 200), "\"");
   const int64_t n_tokens = static_cast<int64_t>(encoding.ids.size());
   QE_CHECK(n_tokens <= model_.config.max_length(), "the text has ", n_tokens,
            " tokens; the model has positions for ", model_.config.max_length());
   const int64_t n_choices =
       candidates.empty() ? model_.config.vocab_size : static_cast<int64_t>(candidates.size());
-  const int64_t k = std::min(top_k, n_choices);
-  std::vector<std::vector<MaskAnswer>> answers;
-  for (size_t begin = 0; begin < positions.size(); begin += kMasksAtOnce) {
-    const auto some = std::span(positions).subspan(
-        begin, std::min<size_t>(kMasksAtOnce, positions.size() - begin));
-    const Tensor logits = run(encoding.ids, some);
-    std::vector<int32_t> ids(some.size() * k);
-    std::vector<float> scores(some.size() * k);
-    topk(ctx_, TopK{.logits = logits,
-                    .candidates = candidates,
-                    .k = k,
-                    .ids = ids,
-                    .probabilities = scores});
-    for (size_t m = 0; m < some.size(); ++m) {
-      std::vector<MaskAnswer> best;
-      for (size_t i = m * k; i < (m + 1) * static_cast<size_t>(k); ++i) {
-        std::vector<int32_t> filled = encoding.ids;
-        filled[some[m]] = ids[i];
-        if (tokenizer_.pad_id()) std::erase(filled, *tokenizer_.pad_id());
-        best.push_back({scores[i], ids[i], tokenizer_.decode({ids[i]}, false),
-                        tokenizer_.decode(filled, positions.size() == 1)});
+  out.top_k = std::min(top_k, n_choices);
+  out.ids = std::move(encoding.ids);
+  return out;
+}
+
+std::vector<MaskAnswers> FillMask::fill(std::span<const MaskedText> texts) {
+  std::vector<MaskAnswers> answers(texts.size());
+  std::vector<Part> parts;
+  const size_t n_at_once = static_cast<size_t>(batch_.label_capacity);
+  for (size_t i = 0; i < texts.size(); ++i) {
+    const std::span<const int64_t> positions = texts[i].positions;
+    for (size_t begin = 0; begin < positions.size(); begin += n_at_once) {
+      const auto some = positions.subspan(begin, std::min(n_at_once, positions.size() - begin));
+      if (!append(texts[i].ids, some)) {
+        answer(parts);
+        parts.clear();
+        append(texts[i].ids, some);
       }
-      answers.push_back(std::move(best));
+      parts.push_back({&texts[i], &answers[i], some});
     }
   }
+  if (!parts.empty()) answer(parts);
   return answers;
+}
+
+// Runs the batch that these parts make up.
+void FillMask::answer(std::span<const Part> parts) {
+  const Tensor logits = run();
+  int64_t row = 0;
+  for (const Part& part : parts) {
+    const int64_t n = static_cast<int64_t>(part.positions.size());
+    answer(part, make_tensor(logits.f32() + row * logits.cols, n, logits.cols));
+    row += n;
+  }
+}
+
+void FillMask::answer(const Part& part, const Tensor& logits) {
+  const MaskedText& text = *part.text;
+  const size_t k = static_cast<size_t>(text.top_k);
+  std::vector<int32_t> ids(part.positions.size() * k);
+  std::vector<float> scores(ids.size());
+  topk(ctx_, TopK{.logits = logits,
+                  .candidates = text.candidates,
+                  .k = text.top_k,
+                  .ids = ids,
+                  .probabilities = scores});
+  for (size_t m = 0; m < part.positions.size(); ++m) {
+    std::vector<MaskAnswer> best;
+    for (size_t i = m * k; i < (m + 1) * k; ++i) {
+      std::vector<int32_t> filled = text.ids;
+      filled[part.positions[m]] = ids[i];
+      if (tokenizer_.pad_id()) std::erase(filled, *tokenizer_.pad_id());
+      best.push_back({scores[i], ids[i], tokenizer_.decode({ids[i]}, false),
+                      tokenizer_.decode(filled, text.positions.size() == 1)});
+    }
+    part.answers->push_back(std::move(best));
+  }
 }
 
 }  // namespace qe

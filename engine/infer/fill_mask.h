@@ -5,6 +5,7 @@
 // Filling masks, with the semantics of Hugging Face's fill-mask pipeline.
 
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -15,10 +16,11 @@
 namespace qe {
 
 struct FillMaskOptions {
-  std::string model;    ///< model folder
-  std::string adapter;  ///< PEFT adapter folder; "" = the base alone
-  BaseOptions base;     ///< how the base's weights are held
-  int threads = 0;      ///< CPU threads; 0 = all
+  std::string model;     ///< model folder
+  std::string adapter;   ///< PEFT adapter folder; "" = the base alone
+  BaseOptions base;      ///< how the base's weights are held
+  int threads = 0;       ///< CPU threads; 0 = all
+  bool batches = false;  ///< several texts share a forward pass: more memory, more speed, same bits
 };
 
 /// One candidate for one mask.
@@ -27,6 +29,17 @@ struct MaskAnswer {
   int32_t token = 0;      ///< id
   std::string token_str;  ///< decode([id])
   std::string sequence;   ///< the text with this mask filled; other masks stay
+};
+
+/// Answers per mask, in order of position; best first.
+using MaskAnswers = std::vector<std::vector<MaskAnswer>>;
+
+/// A text that can be filled: FillMask::prepare made it.
+struct MaskedText {
+  std::vector<int32_t> ids;
+  std::vector<int64_t> positions;  ///< of the masks, ascending
+  std::vector<int32_t> candidates;
+  int64_t top_k = 0;
 };
 
 class FillMask {
@@ -41,11 +54,19 @@ class FillMask {
   /// (logged). Duplicates are dropped. Throws Error when none is valid.
   std::vector<int32_t> target_ids(const std::vector<std::string>& targets) const;
 
-  /// The best top_k answers for every mask of the text, in order of position; each mask is filled
-  /// independently. candidates: only these ids, scores not renormalized; empty = all. Throws Error
-  /// when the text has no mask token or more tokens than the model has positions.
-  std::vector<std::vector<MaskAnswer>> fill(const std::string& text, int64_t top_k,
-                                            const std::vector<int32_t>& candidates);
+  /// Asks for the best top_k answers for every mask of the text. candidates: only these ids, scores
+  /// not renormalized; empty = all. Throws Error when the text has no mask token or more tokens
+  /// than the model has positions.
+  MaskedText prepare(const std::string& text, int64_t top_k,
+                     const std::vector<int32_t>& candidates) const;
+  /// The answers to each; every mask is filled independently.
+  std::vector<MaskAnswers> fill(std::span<const MaskedText> texts);
+  MaskAnswers fill(const std::string& text, int64_t top_k, const std::vector<int32_t>& candidates) {
+    const MaskedText prepared = prepare(text, top_k, candidates);
+    return std::move(fill({&prepared, 1}).front());
+  }
+  /// Tokens of a full forward pass: what a caller should collect before it calls fill.
+  int64_t batch_tokens() const { return batch_.token_capacity; }
 
   const Tokenizer& tokenizer() const { return tokenizer_; }
   const std::vector<MemoryRow>& memory() const { return memory_.rows(); }
@@ -54,7 +75,17 @@ class FillMask {
 
  private:
   std::vector<int64_t> mask_positions(const std::vector<int32_t>& ids) const;
-  Tensor run(const std::vector<int32_t>& ids, std::span<const int64_t> positions);
+  // Some masks of a text, in one forward pass.
+  struct Part {
+    const MaskedText* text;
+    MaskAnswers* answers;
+    std::span<const int64_t> positions;
+  };
+  void plan_memory();
+  bool append(const std::vector<int32_t>& ids, std::span<const int64_t> positions);
+  Tensor run();
+  void answer(std::span<const Part> parts);
+  void answer(const Part& part, const Tensor& logits);
 
   Log log_;
   ThreadPool threads_;
@@ -67,7 +98,8 @@ class FillMask {
   Arena arena_;
   std::unique_ptr<Tape> tape_;
   PackedBatch batch_;
-  float* logits_ = nullptr;  // (kMasksAtOnce, V)
+  int64_t max_sequences_ = 1;
+  float* logits_ = nullptr;  // (batch_.label_capacity, V)
 };
 
 }  // namespace qe

@@ -2,7 +2,8 @@
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #pragma once
 
-// One request of `tokenize --jsonl` as text: a JSON object in, a JSON object out.
+// One request of `tokenize --jsonl` or `tokenize --decode` as text: a JSON object in, a JSON object
+// out.
 
 #include <string>
 #include <string_view>

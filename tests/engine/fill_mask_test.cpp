@@ -6,6 +6,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <bit>
 #include <fstream>
 
 #include "engine/memory/planning.h"
@@ -143,6 +144,41 @@ TEST_CASE("fill-mask: several masks are filled independently, others stay") {
   std::string many;
   for (int i = 0; i < 20; ++i) many += "[MASK] and ";
   CHECK(model.fill(many, 1, {}).size() == 20);
+}
+
+TEST_CASE("fill-mask: texts that share forward passes get the same bits") {
+  const auto answers_of = [](bool batches, int threads) {
+    FillMask model({.model = kModel, .base = {.bits = 4}, .threads = threads, .batches = batches},
+                   Log());
+    std::vector<MaskedText> texts;
+    // From one token beside the special ones to the longest text, with one mask or many.
+    for (int i = 0; i < 150; ++i) {
+      std::string text = "[MASK]";
+      for (int w = 0; w < i % 40; ++w) text += w % 7 == 3 ? " [MASK] word" : " the king";
+      texts.push_back(model.prepare(
+          text, 1 + i % 3, i % 5 ? std::vector<int32_t>{} : std::vector<int32_t>{184, 847, 191}));
+    }
+    std::string longest = "[MASK]";
+    for (int w = 0; w < 254; ++w) longest += " [MASK] king";
+    texts.insert(texts.begin() + 70, model.prepare(longest, 1, {}));
+    CHECK(texts[70].ids.size() > 500);
+    for (int i = 0; i < 300; ++i) texts.push_back(model.prepare("[MASK]", 1, {}));
+    std::string all;
+    for (const MaskAnswers& answers : model.fill(texts)) {
+      for (const auto& mask : answers) {
+        for (const MaskAnswer& answer : mask) {
+          all += cat(answer.token, " ", answer.sequence.size(), " ",
+                     std::bit_cast<uint64_t>(answer.score), ",");
+        }
+        all += ";";
+      }
+      all += "\n";
+    }
+    return all;
+  };
+  const std::string alone = answers_of(false, 2);
+  CHECK(alone == answers_of(true, 2));
+  CHECK(alone == answers_of(true, 1));
 }
 
 TEST_CASE("fill-mask: targets are scored over the whole vocabulary") {

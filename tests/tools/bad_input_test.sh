@@ -116,8 +116,45 @@ expect_error 1 'the model has positions for 512' "$engine" fill-mask --model "$m
 expect_error 1 'targets' "$engine" fill-mask --model "$model" --targets ' ' "$mask"
 expect_ok stderr '1 invalid UTF-8' "$engine" fill-mask --model "$model" --json $'caf\351 [MASK]'
 expect_ok stderr '2 invalid UTF-8' "$engine" tokenize --model "$model" $'\351 and \xff'
-expect_error 1 'expected token ids, got "x7"' "$engine" tokenize --model "$model" --decode 'x7'
-expect_error 1 '8192' "$engine" tokenize --model "$model" --decode '8192'
+expect_error 1 'request: /ids/0: expected an integer, got "x7"' "$engine" tokenize --model "$model" --decode '{"ids": ["x7"]}'
+expect_error 1 '8192' "$engine" tokenize --model "$model" --decode '{"ids": [8192]}'
+expect_error 1 'request: expected an object, got 7' "$engine" tokenize --model "$model" --decode '7'
+expect_error 1 'request: /texts: unknown member' "$engine" tokenize --model "$model" --jsonl '{"texts": "a"}'
+expect_error 2 '--jsonl and --decode' "$engine" tokenize --model "$model" --jsonl --decode '{}'
+expect_error 2 '--max_length are for texts' "$engine" tokenize --model "$model" --jsonl --max_length 4 '{}'
+
+# A file of requests: what cannot be answered ends the run, and the old output stays.
+printf '{"text": "It is [MASK]."}\n' >good.jsonl
+printf 'old' >answers.jsonl
+bad_request() { # TEXT LINE: appended to a good line
+  { cat good.jsonl; printf '%s\n' "$2"; } >bad.jsonl
+  expect_error 1 "bad.jsonl:2: $1" "$engine" fill-mask --model "$model" --input bad.jsonl --output answers.jsonl
+}
+bad_request 'column 10: ' '{"text": '
+bad_request 'expected an object, got [1]' '[1]'
+bad_request 'missing key "text"' '{}'
+bad_request '/txt: unknown member' '{"text": "[MASK]", "txt": 1}'
+bad_request '/text: expected a string, got null' '{"text": null}'
+bad_request '/top_k: expected an integer, got "5"' '{"text": "[MASK]", "top_k": "5"}'
+bad_request 'top_k: expected a positive number, got 0' '{"text": "[MASK]", "top_k": 0}'
+bad_request 'targets: none of them' '{"text": "[MASK]", "targets": []}'
+bad_request '/targets/0: expected a string, got 7' '{"text": "[MASK]", "targets": [7]}'
+bad_request 'No mask_token' '{"text": "none"}'
+bad_request 'the text has 602 tokens' "{\"text\": \"[MASK]$(printf ' word%.0s' {1..599})\"}"
+fill() { "$engine" fill-mask --model "$model" "$@"; }
+expect_error 1 'none.jsonl: cannot open' fill --input none.jsonl --output answers.jsonl
+expect_error 1 'unknown file type ".parquet"' fill --input good.parquet --output answers.jsonl
+expect_error 1 'good.csv: expected .jsonl or .txt' fill --input good.csv --output answers.jsonl
+expect_error 1 'no/answers.jsonl' fill --input good.jsonl --output no/answers.jsonl
+cp "$root/tests/golden/dataset/small.csv.gz" cut.jsonl.gz
+truncate -s 40 cut.jsonl.gz
+expect_error 1 'cut.jsonl.gz: truncated' fill --input cut.jsonl.gz --output answers.jsonl --on_error skip
+expect "the old answers stay" [ "$(cat answers.jsonl)" = old ]
+expect "nothing is left beside" [ -z "$(find . -maxdepth 1 -name '.*tmp*')" ]
+expect_error 2 '--input and --output' fill --input good.jsonl
+expect_error 2 '--on_error: expected fail, skip or null, got "no"' fill --input good.jsonl --output x --on_error no
+expect_error 2 '--on_error is for --input' fill --on_error skip "$mask"
+expect_error 2 '--input takes no TEXT' fill --input good.jsonl --output x "$mask"
 
 # ---- Data
 : >empty.txt

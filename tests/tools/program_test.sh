@@ -107,11 +107,70 @@ n_cases=$((n_cases + 1))
 printf '%s\nnothing\n' "$paris" | "$engine" fill-mask --model "$model" --json >stdout 2>stderr
 grep -q 'error: standard input: line 2: No mask_token' stderr || complain "the line is named: $(cat stderr)"
 
+# Files of requests: the answers of single runs, in order, whatever shares a batch.
+sed -n '1,150s/\([a-z]\) [a-z]* /\1 [MASK] /p' train.txt | grep -F '[MASK]' >masked.txt
+sed -e 's/["\\]/\\&/g' -e 's/.*/{"text": "&", "top_k": 5}/' masked.txt >masked.jsonl
+expect "there are texts with masks" [ "$(wc -l <masked.txt)" -gt 100 ]
+"$engine" fill-mask --model "$model" --json <masked.txt >single
+for name in masked.txt masked.jsonl; do
+  run "$engine" fill-mask --model "$model" --input "$name" --output filled --threads 2
+  expect "--input $name answers as single runs do" cmp single filled
+done
+{
+  echo '{"text": "The capital of [MASK] is [MASK].", "top_k": 1}'
+  echo
+  echo '{"text": "no mask"}'
+  echo '{"text": "The capital of France is [MASK].", "targets": ["england", "spain"], "top_k": null}'
+  echo '{"text": '
+  echo '{"text": "The capital of France is [MASK].", "targets": "spain"}'
+} >requests.jsonl
+gzip -kf requests.jsonl
+expect_ok stderr '2 lines have no answer; the first: requests.jsonl:3: No mask_token' \
+  "$engine" fill-mask --model "$model" --input requests.jsonl --output answers --on_error skip
+expect "skip: three answers" [ "$(wc -l <answers)" -eq 3 ]
+expect "two masks, one answer each" grep -Eq '^\[\[\{[^}]*\}\], \[\{[^}]*\}\]\]$' answers
+expect "a line's own targets" grep -Eq '^\[\{[^}]*"england"[^}]*\}, \{[^}]*"spain"[^}]*\}\]$' answers
+expect "one target" grep -Eq '^\[\{[^}]*"spain"[^}]*\}\]$' answers
+expect_ok stderr '2 lines have no answer' \
+  "$engine" fill-mask --model "$model" --input requests.jsonl.gz --output answers --on-error=null
+expect "null: a line for every request" [ "$(grep -n '^null$' answers | tr '\n' ' ')" = "2:null 4:null " ]
+
+# A stop signal leaves the old answers.
+n_cases=$((n_cases + 1))
+for _ in $(seq 300); do cat masked.txt; done >many.txt
+before=$(cat answers)
+"$engine" fill-mask --model "$model" --input many.txt --output answers >stdout 2>stderr </dev/null &
+pid=$!
+for _ in $(seq 200); do
+  [ -n "$(find . -maxdepth 1 -name '.answers.tmp-*' -size +0)" ] && break
+  sleep 0.05
+done
+kill -INT "$pid"
+wait "$pid"
+status=$?
+[ "$status" -eq 130 ] || complain "a stopped fill-mask: exit status $status, not 130: $(cat stderr)"
+expect "the old answers stay" [ "$before" = "$(cat answers)" ]
+expect "nothing is left beside them" [ -z "$(find . -maxdepth 1 -name '.answers.tmp-*')" ]
+
 # ---- Tokenize
 expect_ok stdout '2 184 847 191 4749 202 4 16 3' "$engine" tokenize --model "$model" "$paris"
-expect_ok stdout 'the capital of france is' "$engine" tokenize --model "$model" --decode --no-special-tokens "2 184 847 191 4749 202 4 16 3"
 expect_ok stdout '"ids": [2, 184, 847, 191, 4749, 202, 4, 16, 3]' "$engine" tokenize --model "$model" --jsonl "{\"text\": \"$paris\"}"
-expect_ok stdout '{"text": "france is"}' "$engine" tokenize --model "$model" --jsonl --decode '{"ids": [4749, 202]}'
+expect_ok stdout '{"text": "france is"}' "$engine" tokenize --model "$model" --decode '{"ids": [4749, 202]}'
+expect_ok stdout '{"text": "the capital of france is."}' "$engine" tokenize --model "$model" --decode \
+  '{"ids": [2, 184, 847, 191, 4749, 202, 4, 16, 3], "skip_special_tokens": true}'
+# A program asks, waits for the answer, asks again.
+n_cases=$((n_cases + 1))
+coproc asked { "$engine" tokenize --model "$model" --jsonl 2>stderr; }
+answers=
+for word in the france; do
+  printf '{"text": "%s", "add_special_tokens": false}\n' "$word" >&"${asked[1]}"
+  read -r -t 20 line <&"${asked[0]}" && answers+=$line
+done
+kill "$asked_PID" 2>kill.err
+case $answers in
+  *'"ids": [184]'*'"ids": [4749]'*) ;;
+  *) complain "an answer comes before the next request: $answers" ;;
+esac
 
 # ---- Bench
 expect_ok stdout '"tokens_per_second": ' "$engine" bench train --shape bert-base --sequences 1 --length 8 --steps 1 --warmup 0 --json
