@@ -166,6 +166,7 @@ for word in the france; do
   printf '{"text": "%s", "add_special_tokens": false}\n' "$word" >&"${asked[1]}"
   read -r -t 20 line <&"${asked[0]}" && answers+=$line
 done
+# shellcheck disable=SC2154  # coproc sets it
 kill "$asked_PID" 2>kill.err
 case $answers in
   *'"ids": [184]'*'"ids": [4749]'*) ;;
