@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # SPDX-FileCopyrightText: 2026 The qlora-engine authors
 
-qe_test(qe_engine_tests qe_engine
+qe_device_test(qe_engine_tests qe_engine
   engine/data_test.cpp
   engine/fill_mask_test.cpp
   engine/golden_model_test.cpp

@@ -16,23 +16,23 @@ using test::run_planned;
 struct Buffers {
   Matrix p, g, m, v;
   explicit Buffers(int64_t n)
-      : p(Matrix::random(1, n, 1)), g(Matrix::random(1, n, 2)), m(1, n), v(1, n) {
+      : p(Matrix::random(1, n, 1).of_f32()),
+        g(Matrix::random(1, n, 2).of_f32()),
+        m(Matrix(1, n).of_f32()),
+        v(Matrix(1, n).of_f32()) {
     for (int64_t i = 0; i < n; ++i) m.at(0, i) = v.at(0, i) = 0.0f;
   }
-  static std::span<float> flat(Matrix& matrix) {
-    return {matrix.view().f32(), static_cast<size_t>(matrix.cols())};
-  }
   AdamwSpan span(AdamwRule rule, double weight_decay) {
-    return {.parameters = flat(p),
-            .gradients = flat(g),
-            .exp_avg = flat(m),
-            .exp_avg_sq = flat(v),
+    return {.parameters = p.flat(),
+            .gradients = g.flat(),
+            .exp_avg = m.flat(),
+            .exp_avg_sq = v.flat(),
             .rule = rule,
             .weight_decay = weight_decay};
   }
 };
 
-TEST_CASE("adamw follows both rules over many steps") {
+DEVICE_TEST_CASE("adamw follows both rules over many steps") {
   for (const AdamwRule rule : {AdamwRule::kTorch, AdamwRule::kBitsandbytes}) {
     const int64_t n = 101;
     Buffers b(n);
@@ -41,7 +41,7 @@ TEST_CASE("adamw follows both rules over many steps") {
       expected.push_back({static_cast<double>(b.p.at(0, i)), 0.0, 0.0});
     const reference::AdamwSettings settings{static_cast<double>(1e-2f), 0.9, 0.999, 1e-8, 0.1};
     for (int step = 0; step < 50; ++step) {
-      b.g = Matrix::random(1, n, 100 + static_cast<uint64_t>(step));
+      b.g = Matrix::random(1, n, 100 + static_cast<uint64_t>(step)).of_f32();
       const StepState state{
           .step = step, .learning_rate = 1e-2f, .loss_scale = 4.0f, .clip_factor = 0.5f};
       run_planned(2, state, [&](Context& ctx) { adamw_step(ctx, b.span(rule, 0.1)); });
@@ -65,7 +65,7 @@ TEST_CASE("adamw follows both rules over many steps") {
   }
 }
 
-TEST_CASE("adamw's first step moves by the learning rate") {
+DEVICE_TEST_CASE("adamw's first step moves by the learning rate") {
   // m / c1 = g and sqrt(v / c2) = |g|: a step of lr in the sign's direction, then decay.
   Buffers b(1);
   b.p.at(0, 0) = 2.0f;
@@ -81,7 +81,7 @@ TEST_CASE("adamw's first step moves by the learning rate") {
   CHECK(t.p.at(0, 0) == doctest::Approx(2.0 * 0.9 - 0.25).epsilon(1e-5));
 }
 
-TEST_CASE("adamw's torch rule gives torch's numbers") {
+DEVICE_TEST_CASE("adamw's torch rule gives torch's numbers") {
   // torch 2: p = Parameter(tensor([0.5, -1.25, 3.0, 1e-3])); o = AdamW([p], lr=1e-2,
   // betas=(0.9, 0.999), eps=1e-8, weight_decay=0.1); three steps with
   // p.grad = tensor([0.1, -2.0, 1e-4, 0.03]) * (step + 1); then p, exp_avg, exp_avg_sq.
@@ -105,7 +105,7 @@ TEST_CASE("adamw's torch rule gives torch's numbers") {
   }
 }
 
-TEST_CASE("adamw does nothing after a gradient that is not finite") {
+DEVICE_TEST_CASE("adamw does nothing after a gradient that is not finite") {
   Buffers b(40);
   const std::vector<uint32_t> before = b.p.bits();
   const StepState state{.learning_rate = 0.1f, .finite = 0};
@@ -114,7 +114,7 @@ TEST_CASE("adamw does nothing after a gradient that is not finite") {
   for (const double m : test::doubles(b.m)) CHECK(m == 0.0);
 }
 
-TEST_CASE("adamw with a learning rate of 0 moves the averages only") {
+DEVICE_TEST_CASE("adamw with a learning rate of 0 moves the averages only") {
   Buffers b(40);
   const std::vector<uint32_t> before = b.p.bits();
   run_planned(1, [&](Context& ctx) { adamw_step(ctx, b.span(AdamwRule::kTorch, 0.1)); });
@@ -122,7 +122,7 @@ TEST_CASE("adamw with a learning rate of 0 moves the averages only") {
   CHECK(b.m.at(0, 0) != 0.0f);
 }
 
-TEST_CASE("adamw gives the same bits everywhere") {
+DEVICE_TEST_CASE("adamw gives the same bits everywhere") {
   for (const AdamwRule rule : {AdamwRule::kTorch, AdamwRule::kBitsandbytes}) {
     test::check_same_everywhere([&](int n_threads) {
       Buffers b(70001);

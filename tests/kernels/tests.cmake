@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # SPDX-FileCopyrightText: 2026 The qlora-engine authors
-qe_test(qe_kernels_tests qe_kernels
+qe_device_test(qe_kernels_tests qe_kernels
   kernels/activation_test.cpp
   kernels/adamw_test.cpp
   kernels/arena_test.cpp

@@ -14,19 +14,19 @@ using test::Matrix;
 using test::run_planned;
 
 struct Best {
-  std::vector<int32_t> ids;
+  test::List<int32_t> ids;
   Matrix probabilities;
 };
 
-Best best_of(int n_threads, Matrix& logits, int64_t k, std::span<const int32_t> candidates = {}) {
+Best best_of(int n_threads, Matrix& logits, int64_t k, const test::List<int32_t>& candidates = {}) {
   const int64_t n = logits.rows() * k;
-  Best out{std::vector<int32_t>(static_cast<size_t>(n), -7), Matrix(1, n)};
+  Best out{test::List<int32_t>(static_cast<size_t>(n), -7), Matrix(1, n).of_f32()};
   run_planned(n_threads, [&](Context& ctx) {
     topk(ctx, {.logits = logits.view(),
                .candidates = candidates,
                .k = k,
                .ids = out.ids,
-               .probabilities = {out.probabilities.view().f32(), static_cast<size_t>(n)}});
+               .probabilities = out.probabilities.flat()});
   });
   CHECK(out.probabilities.guards_intact());
   return out;
@@ -49,9 +49,9 @@ void check_row(const Matrix& logits, int64_t row, std::vector<int32_t> choices, 
   }
 }
 
-TEST_CASE("topk agrees with a full sort") {
+DEVICE_TEST_CASE("topk agrees with a full sort") {
   for (const int64_t vocab : {1, 5, 16, 1003}) {
-    Matrix logits = Matrix::random(6, vocab, 1, vocab + 3);
+    Matrix logits = Matrix::random(6, vocab, 1, vocab + 3).of_f32();
     for (int64_t i = 0; i < 6; ++i) {
       // Few different values: many ties.
       for (int64_t v = 0; v < vocab; ++v)
@@ -66,8 +66,8 @@ TEST_CASE("topk agrees with a full sort") {
   }
 }
 
-TEST_CASE("topk among candidates keeps the probabilities of the whole vocabulary") {
-  Matrix logits = Matrix::random(3, 100, 2);
+DEVICE_TEST_CASE("topk among candidates keeps the probabilities of the whole vocabulary") {
+  Matrix logits = Matrix::random(3, 100, 2).of_f32();
   const std::vector<int32_t> candidates = {77, 3, 99, 0, 41};
   const Best found = best_of(2, logits, 4, candidates);
   for (int64_t i = 0; i < 3; ++i) check_row(logits, i, candidates, 4, found);
@@ -76,15 +76,15 @@ TEST_CASE("topk among candidates keeps the probabilities of the whole vocabulary
   CHECK(sum < 0.5);
 }
 
-TEST_CASE("topk ranks NaN last") {
-  Matrix logits = Matrix::random(1, 20, 3);
+DEVICE_TEST_CASE("topk ranks NaN last") {
+  Matrix logits = Matrix::random(1, 20, 3).of_f32();
   logits.at(0, 4) = std::nanf("");
   const Best found = best_of(1, logits, 20);
   CHECK(found.ids.back() == 4);
 }
 
-TEST_CASE("topk gives the same bits everywhere") {
-  Matrix logits = Matrix::random(9, 2000, 5);
+DEVICE_TEST_CASE("topk gives the same bits everywhere") {
+  Matrix logits = Matrix::random(9, 2000, 5).of_f32();
   test::check_same_everywhere([&](int n_threads) {
     const Best found = best_of(n_threads, logits, 7);
     std::vector<uint32_t> bits = found.probabilities.bits();
@@ -94,7 +94,7 @@ TEST_CASE("topk gives the same bits everywhere") {
 }
 
 TEST_CASE("topk's contract") {
-  Matrix logits = Matrix::random(2, 10, 5);
+  Matrix logits = Matrix::random(2, 10, 5).of_f32();
   const auto error = [&](int64_t k, std::vector<int32_t> candidates) {
     return test::error_of([&] { best_of(1, logits, k, candidates); });
   };

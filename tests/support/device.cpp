@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#include "tests/support/device.h"
+
+#include <cmath>
+#include <cstdlib>
+#include <string_view>
+
+#include "kernels/core/dtype.h"
+#include "kernels/core/error.h"
+#include "kernels/cuda/runtime.h"
+#include "kernels/ops/backend.h"
+
+namespace qe::test {
+namespace {
+
+struct Place {
+  Device device;
+  DType compute = DType::kF32;
+  std::unique_ptr<Backend> backend;
+  Context ctx;  // with device, stream and handles only
+};
+
+const Place& place() {
+  static const Place opened = [] {
+    Place p;
+    const char* type = std::getenv("QE_TEST_DEVICE");
+    if (type == nullptr) return p;
+    const std::string_view name = type;
+    QE_CHECK(name == "f32" || name == "bf16" || name == "f16", "QE_TEST_DEVICE is \"", name,
+             "\", expected f32, bf16 or f16");
+    p.device = Device{DeviceKind::kCuda, 0};
+    p.compute = name == "f32" ? DType::kF32 : name == "bf16" ? DType::kBF16 : DType::kF16;
+    p.backend = std::make_unique<Backend>(p.device, false);
+    p.backend->attach(p.ctx, p.compute);
+    return p;
+  }();
+  return opened;
+}
+
+}  // namespace
+
+Device device() { return place().device; }
+DType compute_type() { return place().compute; }
+
+void attach_device(Context& ctx) {
+  ctx.device = place().device;
+  ctx.compute = place().compute;
+  ctx.limits = place().ctx.limits;
+  ctx.stream = place().ctx.stream;
+  ctx.cuda = place().ctx.cuda;
+}
+
+void finish_device() {
+  if (on_gpu()) cuda::synchronize(place().ctx.stream);
+}
+
+int64_t n_launches() { return on_gpu() ? place().ctx.cuda->n_launches() : 0; }
+
+float rounded(float value) {
+  switch (compute_type()) {
+    case DType::kBF16:
+      return from_bf16(to_bf16(value));
+    case DType::kF16:
+      return from_f16(to_f16(value));
+    default:
+      return value;
+  }
+}
+
+double tolerance(Result result, double on_cpu) {
+  if (!on_gpu()) return on_cpu;
+  struct Row {
+    double f32, f16, bf16;
+  };
+  static constexpr Row kRows[] = {
+      {1e-5, 1e-3, 4e-3},  // kElements
+      {1e-5, 1e-3, 4e-3},  // kAttention
+      {1e-5, 2e-3, 8e-3},  // kGradients
+      {1e-5, 1e-4, 1e-4},  // kLoss
+  };
+  const Row& row = kRows[static_cast<int>(result)];
+  return compute_type() == DType::kBF16  ? row.bf16
+         : compute_type() == DType::kF16 ? row.f16
+                                         : row.f32;
+}
+
+bool alike(float found, float expected) {
+  if (found == expected) return true;
+  const double allowed = tolerance(Result::kElements, 0.0) * std::fabs(double{expected});
+  return std::fabs(double{found} - double{expected}) <= allowed;
+}
+
+void DeviceMemory::write(const void* from, size_t n_bytes) {
+  cuda::copy(data(), from, n_bytes, place().ctx.stream);
+  finish_device();
+}
+void DeviceMemory::read(void* to, size_t n_bytes) const {
+  cuda::copy(to, data(), n_bytes, place().ctx.stream);
+  finish_device();
+}
+
+}  // namespace qe::test
