@@ -4,6 +4,7 @@
 
 #include "kernels/core/dispatch.h"
 #include "kernels/cpu/ceilings.h"
+#include "kernels/cuda/ceilings.h"
 #include "kernels/ops/contract.h"
 
 namespace qe {
