@@ -193,6 +193,14 @@ std::string to_text(const Given& given) {
   return given.value.as_string();
 }
 
+/// A JSON object; as text too.
+Json to_object(const Given& given) {
+  const Json value =
+      given.from_text ? Json::parse(given.value.as_string(), given.place) : given.value;
+  if (!value.is_object()) fail_type(given, "an object");
+  return value;
+}
+
 std::vector<std::string> to_names(const Given& given) {
   std::vector<std::string> names;
   if (given.from_text) {
@@ -222,7 +230,13 @@ void store(RunConfig& config, const Setting&, const Given& given, TargetModules)
 
 template <class T>
 void store(RunConfig& config, const Setting& row, const Given& given, T RunConfig::*member) {
-  if constexpr (std::is_same_v<T, bool>) {
+  if constexpr (std::is_same_v<T, Json>) {
+    config.*member = to_object(given);
+  } else if constexpr (std::is_same_v<T, std::optional<int64_t>>) {
+    const int64_t value = to_integer(given);
+    check_number(given, row.allowed, static_cast<double>(value), "an integer");
+    config.*member = value;
+  } else if constexpr (std::is_same_v<T, bool>) {
     config.*member = to_bool(given);
   } else if constexpr (std::is_same_v<T, double>) {
     const double value = to_number(given);
@@ -250,6 +264,9 @@ Json stored_value(const RunConfig& config, const Setting& row) {
           return list;
         } else if constexpr (std::is_same_v<decltype(member), uint64_t RunConfig::*>) {
           return Json(static_cast<int64_t>(config.*member));
+        } else if constexpr (std::is_same_v<decltype(member),
+                                            std::optional<int64_t> RunConfig::*>) {
+          return config.*member ? Json(*(config.*member)) : Json();
         } else {
           return Json(config.*member);
         }
@@ -278,7 +295,11 @@ class Reader {
     if (const auto* row = find_row(run_config::settings(), &Setting::key, given.key)) {
       if (given.key == "resume" && given.value.kind() == Json::Kind::kBool)
         given.value = Json(given.value.as_bool() ? "auto" : "no");
-      std::visit([&](auto member) { store(config_, *row, given, member); }, row->member);
+      const bool unset = given.from_text && given.value.as_string() == "null" &&
+                         stored_value(RunConfig(), *row).is_null();
+      if (!unset) {
+        std::visit([&](auto member) { store(config_, *row, given, member); }, row->member);
+      }
       origins_[given.key] = given.origin;
     } else if (const auto* foreign =
                    find_row(run_config::foreign_keys(), &ForeignKey::key, given.key)) {
@@ -306,6 +327,9 @@ class Reader {
     QE_CHECK(replaced <= 1.0 + 1e-9, config_path_.empty() ? "settings" : config_path_,
              ": mask_replace_prob + random_replace_prob: expected at most 1, got ",
              config_.mask_replace_prob, " + ", config_.random_replace_prob);
+    QE_CHECK(config_.lr_scheduler_type != "reduce_lr_on_plateau" || config_.eval_strategy != "no",
+             config_path_.empty() ? "settings" : config_path_,
+             ": lr_scheduler_type: reduce_lr_on_plateau needs evaluations: set eval_strategy");
     if (config_.eval_steps == 0) {
       config_.eval_steps = config_.logging_steps;
       origins_["eval_steps"] = "= logging_steps";
@@ -341,6 +365,7 @@ std::string type_text(const Setting& row) {
         if constexpr (std::is_same_v<M, std::string RunConfig::*>) return "text";
         if constexpr (std::is_same_v<M, double RunConfig::*>) return "number";
         if constexpr (std::is_same_v<M, bool RunConfig::*>) return "true|false";
+        if constexpr (std::is_same_v<M, Json RunConfig::*>) return "object";
         return "integer";
       },
       row.member);

@@ -7,9 +7,12 @@
 // below.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "formats/json.h"
 
 namespace qe {
 
@@ -57,15 +60,20 @@ struct RunConfig {
   double max_grad_norm = 1.0;
   double num_train_epochs = 3.0;
   int64_t max_steps = -1;
-  std::string lr_scheduler_type = "linear";  ///< linear, constant, constant_with_warmup, cosine
-  double warmup_steps = 0;                   ///< < 1: a ratio of all steps
+  std::string lr_scheduler_type = "linear";   ///< see engine/train/lr_schedule.h
+  Json lr_scheduler_kwargs = Json::object();  ///< checked by LrSchedule
+  double warmup_steps = 0;                    ///< < 1: a ratio of all steps
   double warmup_ratio = 0;
-  std::string optim =
-      "adamw_torch";  ///< or adamw_torch_fused, adamw_bnb_32bit, paged_adamw(_32bit)
+  std::string optim = "adamw_torch";  ///< see engine/train/optimizer.h
+  double label_smoothing_factor = 0;
+  std::string loss_norm =
+      "token";  ///< (ours) token: exact; microbatch: transformers 4's mean of means
   bool gradient_checkpointing = false;
   std::string train_sampling_strategy = "random";  ///< random, sequential
+  bool dataloader_drop_last = false;
   uint64_t seed = 42;
-  bool fixed_eval_masks = true;  ///< (ours)
+  std::optional<int64_t> data_seed;  ///< of the order of samples; absent: seed
+  bool fixed_eval_masks = true;      ///< (ours)
 
   // When
   std::string eval_strategy = "no";  ///< no, steps, epoch

@@ -92,19 +92,34 @@ constexpr Setting kSettings[] = {
     {"max_steps", &C::max_steps, kMlm, "updates in all; above 0 it overrides num_train_epochs",
      count(-1)},
     {"lr_scheduler_type", &C::lr_scheduler_type, kMlm, "learning rate over the run",
-     one_of("linear|constant|constant_with_warmup|cosine")},
+     one_of("linear|constant|constant_with_warmup|cosine|cosine_with_restarts|polynomial|"
+            "inverse_sqrt|cosine_with_min_lr|cosine_warmup_with_min_lr|warmup_stable_decay|"
+            "reduce_lr_on_plateau")},
+    {"lr_scheduler_kwargs", &C::lr_scheduler_kwargs, kMlm,
+     "the schedule's own settings, for example {\"num_cycles\": 2}; transformers' names"},
     {"warmup_steps", &C::warmup_steps, kMlm, "updates of warm-up; below 1: a ratio of all updates",
      steps(true)},
     {"warmup_ratio", &C::warmup_ratio, kMlm, "warm-up as a ratio, where warmup_steps is 0",
      between(0, 1)},
     {"optim", &C::optim, kMlm,
-     "torch's or bitsandbytes' order of operations; both with 32-bit states",
-     one_of("adamw_torch|adamw_torch_fused|adamw_bnb_32bit|paged_adamw|paged_adamw_32bit")},
+     "torch's or bitsandbytes' AdamW; 8bit: states of large matrices in 8 bits; paged: see plan",
+     one_of("adamw_torch|adamw_torch_fused|adamw_bnb_32bit|paged_adamw|paged_adamw_32bit|"
+            "adamw_bnb_8bit|adamw_8bit|paged_adamw_8bit")},
+    {"label_smoothing_factor", &C::label_smoothing_factor, kMlm,
+     "share of each label's weight spread over the whole vocabulary, in evaluation too",
+     ratio_below_one()},
+    {"loss_norm", &C::loss_norm, kOurs,
+     "token: mean over all labels of an update; microbatch: mean of the micro-batches' means, as "
+     "transformers 4", one_of("token|microbatch")},
     {"gradient_checkpointing", &C::gradient_checkpointing, kMlm,
      "recompute each layer in the backward pass: less memory, more time"},
     {"train_sampling_strategy", &C::train_sampling_strategy, kMlm,
      "order of the training sequences: shuffled every epoch, or as in the file",
      one_of("random|sequential")},
+    {"dataloader_drop_last", &C::dataloader_drop_last, kMlm,
+     "leave out an epoch's last batch when it is not full (evaluation always sees every row)"},
+    {"data_seed", &C::data_seed, kMlm, "seed of the order of the training sequences; null: seed",
+     between(0, 9e18)},
     {"seed", &C::seed, kMlm, "masks, dropout, order and adapter initialization derive from it",
      between(0, 9e18)},
     {"fixed_eval_masks", &C::fixed_eval_masks, kOurs,
@@ -144,18 +159,16 @@ constexpr Alias kAliases[] = {
 
 constexpr RefusedValue kRefusedValues[] = {
     {"bits", "8", "8-bit weights are not supported: use 4, or 16 to keep the base unquantized"},
-    {"lr_scheduler_type",
-     "cosine_with_restarts|polynomial|inverse_sqrt|reduce_lr_on_plateau|cosine_with_min_lr|"
-     "cosine_warmup_with_min_lr|warmup_stable_decay|greedy",
-     "not supported yet: use linear, constant, constant_with_warmup or cosine"},
+    {"lr_scheduler_type", "greedy",
+     "it follows the noise of single losses: use reduce_lr_on_plateau"},
+    {"optim", "adamw_torch_8bit|adamw_torch_4bit|adamw_anyprecision|adamw_torch_npu_fused|"
+     "adamw_torch_xla",
+     "there is no torchao underneath: use adamw_bnb_8bit or adamw_torch"},
     {"optim",
-     "adamw_8bit|adamw_bnb_8bit|paged_adamw_8bit|adamw_torch_8bit|adamw_torch_4bit",
-     "low-precision optimizer states are not supported yet: use paged_adamw_32bit"},
-    {"optim",
-     "sgd|adafactor|adagrad|rmsprop|adamw_hf|adamw_apex_fused|adamw_anyprecision|ademamix|"
-     "ademamix_8bit|paged_ademamix_32bit|paged_ademamix_8bit|lion_8bit|lion_32bit|"
-     "paged_lion_8bit|paged_lion_32bit|rmsprop_bnb|rmsprop_bnb_8bit|rmsprop_bnb_32bit",
-     "not supported yet: use adamw_torch or paged_adamw_32bit"},
+     "sgd|adafactor|adagrad|rmsprop|adamw_hf|adamw_apex_fused|ademamix|ademamix_8bit|"
+     "paged_ademamix_32bit|paged_ademamix_8bit|lion|lion_8bit|lion_32bit|paged_lion_8bit|"
+     "paged_lion_32bit|rmsprop_bnb|rmsprop_bnb_8bit|rmsprop_bnb_32bit",
+     "adapters are trained with AdamW here: use adamw_torch, paged_adamw_32bit or adamw_bnb_8bit"},
     {"save_strategy", "best", "not supported yet: use steps or epoch"},
     {"train_sampling_strategy", "group_by_length", "not supported yet: use random or sequential"},
 };
@@ -205,11 +218,9 @@ constexpr ForeignKey kForeignKeys[] = {
     {"do_predict", "false", kNote, kCommandSays},
     {"overwrite_output_dir", "", kNote, "use resume: auto, no, or a checkpoint folder"},
     {"prediction_loss_only", "", kNote, "evaluation reports loss and accuracy"},
-    {"lr_scheduler_kwargs", "{}", kRefuse, kNotYet},
-    {"optim_args", "", kRefuse, kNotYet},
+    {"optim_args", "", kNote, "AdamW takes none: use adam_beta1, adam_beta2, adam_epsilon"},
     {"optim_target_modules", "", kRefuse, kNotYet},
     {"average_tokens_across_devices", "true", kNote, "the loss is exact per labelled token"},
-    {"label_smoothing_factor", "0|0.0", kRefuse, kNotYet},
     {"bf16", "false", kNote, kCpuFp32},
     {"fp16", "false", kNote, kCpuFp32},
     {"compute_dtype", "auto|fp32|float32", kNote, kCpuFp32},
@@ -265,10 +276,8 @@ constexpr ForeignKey kForeignKeys[] = {
     {"ignore_data_skip", "false", kRefuse, "a resumed run continues bit for bit"},
     {"restore_callback_states_from_checkpoint", "false", kNote, "there are no callbacks"},
     {"full_determinism", "", kNote, "runs are always deterministic"},
-    {"data_seed", "", kRefuse, "everything derives from seed"},
     {"use_cpu", "true", kNote, "this release computes on the CPU"},
     {"no_cuda", "true", kNote, "this release computes on the CPU"},
-    {"dataloader_drop_last", "false", kRefuse, kNotYet},
     {"dataloader_num_workers", "", kNote, kNoWorkers},
     {"dataloader_pin_memory", "", kNote, kNoTorch},
     {"dataloader_persistent_workers", "", kNote, kNoWorkers},
@@ -291,7 +300,7 @@ constexpr ForeignKey kForeignKeys[] = {
 
     // qlora.py
     {"full_finetune", "false", kRefuse, "the base stays frozen: this engine trains adapters"},
-    {"adam8bit", "false", kRefuse, "8-bit optimizer states are not supported yet"},
+    {"adam8bit", "false", kNote, "qlora.py ignores it too: use optim, for example adamw_bnb_8bit"},
     {"max_memory_MB", "", kNote, kPlanned},
     {"eval_dataset_size", "", kNote, "use validation_file or validation_split_percentage"},
     {"dataset_format", "", kNote, "rows are texts: see text_column_name"},

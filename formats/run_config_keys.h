@@ -29,7 +29,8 @@ struct Allowed {
 struct TargetModules {};
 
 using Member = std::variant<std::string RunConfig::*, double RunConfig::*, int64_t RunConfig::*,
-                            uint64_t RunConfig::*, bool RunConfig::*, TargetModules>;
+                            uint64_t RunConfig::*, bool RunConfig::*, Json RunConfig::*,
+                            std::optional<int64_t> RunConfig::*, TargetModules>;
 
 /// One setting of RunConfig.
 struct Setting {

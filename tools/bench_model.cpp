@@ -32,8 +32,7 @@ BenchModel::BenchModel(const EncoderConfig& config, BenchWork& work, int threads
   QE_CHECK(adapter_ || !training_, "training needs an adapter: lora_r above 0");
   make_batch(work);
   if (training_) {
-    optimizer_ = std::make_unique<Optimizer>(OptimizerOptions{}, adapter_->parameters(),
-                                             adapter_->gradients(), memory_);
+    optimizer_ = std::make_unique<Optimizer>(OptimizerOptions{}, *adapter_, memory_);
   } else {
     const int64_t m = batch_.n_labels();
     logits_ = make_tensor(memory_.allocate_array<float>("logits", m * config.vocab_size), m,
@@ -85,13 +84,13 @@ void BenchModel::infer(Tape& tape) {
 
 void BenchModel::step() {
   if (!training_) return infer(*tape_);
-  const MlmTotals totals = run_update({.model = model_,
-                                       .adapter = *adapter_,
-                                       .optimizer = *optimizer_,
-                                       .tape = *tape_,
-                                       .checkpoint = recompute_},
-                                      {&batch_, 1});
-  last_loss_ = totals.loss / static_cast<double>(totals.n_labels);
+  last_loss_ = run_update({.model = model_,
+                           .adapter = *adapter_,
+                           .optimizer = *optimizer_,
+                           .tape = *tape_,
+                           .checkpoint = recompute_},
+                          {&batch_, 1})
+                   .loss;
   ++step_.step;
 }
 

@@ -29,6 +29,7 @@ struct ForwardPass {
   const PackedBatch* batch = nullptr;
   const LoraAdapter* adapter = nullptr;  ///< null: the base alone
   bool training = false;                 ///< dropout is active
+  float label_smoothing = 0.0f;          ///< of the loss
 
   /// The dropout at a place of this pass; none when not training.
   Dropout dropout(float p, RandomPurpose purpose, uint32_t layer, uint32_t site) const;

@@ -39,7 +39,8 @@ void loss_of_chunk(const MaskedLm& model, const ForwardPass& pass, const Tensor&
                                    .bias = model.decoder_bias,
                                    .labels = chunk_of(batch.labels, begin, n),
                                    .d_hidden = tape.target(h).tensor,
-                                   .totals = totals});
+                                   .totals = totals,
+                                   .label_smoothing = pass.label_smoothing});
   if (tape.recording()) {
     tape.backward();
   } else {

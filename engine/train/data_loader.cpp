@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "kernels/core/error.h"
+
 namespace qe {
 namespace {
 
@@ -29,8 +31,12 @@ DataLoader::DataLoader(const TokenDataset& dataset, MlmCollator collator,
     : dataset_(dataset),
       collator_(std::move(collator)),
       options_(options),
-      n_batches_(ceil_div(dataset.size(), options.batch_size)),
-      n_updates_(std::max<int64_t>(1, ceil_div(n_batches_, options.gradient_accumulation_steps))) {}
+      n_batches_(options.drop_last ? dataset.size() / options.batch_size
+                                   : ceil_div(dataset.size(), options.batch_size)),
+      n_updates_(std::max<int64_t>(1, ceil_div(n_batches_, options.gradient_accumulation_steps))) {
+  QE_CHECK(n_batches_ > 0, "dataloader_drop_last: ", dataset.size(),
+           " samples do not fill one batch of ", options.batch_size);
+}
 
 int64_t DataLoader::load_update(int64_t step, std::vector<PackedBatch>& micro_batches) {
   const uint32_t epoch = static_cast<uint32_t>(step / n_updates_);

@@ -16,6 +16,7 @@ struct LoaderOptions {
   int64_t batch_size = 8;                   ///< sequences per micro-batch
   int64_t gradient_accumulation_steps = 1;  ///< micro-batches per update
   bool shuffle = true;                      ///< else in dataset order
+  bool drop_last = false;                   ///< no batch that is not full
   uint64_t seed = 42;
 };
 
@@ -23,7 +24,9 @@ struct LoaderOptions {
 std::vector<uint32_t> shuffled_order(int64_t n, uint64_t seed, uint32_t epoch);
 
 /// Trainer's arithmetic: an epoch has ceil(samples / batch_size) batches and ceil(batches /
-/// accumulation) updates; the last batch and the last update of an epoch may be smaller.
+/// accumulation) updates; the last batch and the last update of an epoch may be smaller. With
+/// drop_last the samples left over by full batches are not used in that epoch; Error when there is
+/// no full batch.
 class DataLoader {
  public:
   DataLoader(const TokenDataset& dataset, MlmCollator collator, const LoaderOptions& options);

@@ -2,38 +2,71 @@
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #pragma once
 
-// AdamW over an adapter's flat buffers; its states may be paged.
+// AdamW over an adapter's flat buffers. States are fp32, or in 8-bit blocks for large matrices;
+// they may be paged.
 
 #include <span>
 #include <string>
+#include <vector>
 
 #include "engine/memory/memory.h"
-#include "kernels/ops/adamw.h"
+#include "engine/model/lora.h"
+#include "kernels/ops/adamw8.h"
 
 namespace qe {
 
 struct OptimizerOptions {
-  std::string name = "adamw_torch";  ///< run_config's optim: rule and paging follow from it
-  float beta1 = 0.9f;
-  float beta2 = 0.999f;
-  float epsilon = 1e-8f;
-  float weight_decay = 0.0f;
+  /// run_config's optim: adamw_torch and adamw_torch_fused have torch's rule, all others
+  /// bitsandbytes'; *_8bit keeps matrices of kMin8BitSize and more in 8-bit blocks; paged_* may
+  /// leave the device.
+  std::string name = "adamw_torch";
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double epsilon = 1e-8;
+  double weight_decay = 0.0;
+};
+
+/// One stored part of a matrix's states.
+struct OptimizerState {
+  std::string name;  ///< exp_avg, exp_avg_sq: fp32 values, or codes beside exp_avg_scale ...
+  DType dtype = DType::kF32;
+  int64_t size = 0;
+  void* data = nullptr;
 };
 
 class Optimizer {
  public:
-  /// States are two fp32 values per parameter, zero at first. Memory row: "optimizer states".
-  Optimizer(const OptimizerOptions& options, std::span<float> parameters,
-            std::span<const float> gradients, Memory& memory);
+  /// bitsandbytes' min_8bit_size: smaller matrices have 32-bit states in any case.
+  static constexpr int64_t kMin8BitSize = 4096;
+
+  /// The adapter is trainable and outlives the optimizer. States are zero at first. Memory row:
+  /// "optimizer states" (or "optimizer states (paged)").
+  Optimizer(const OptimizerOptions& options, const LoraAdapter& adapter, Memory& memory);
 
   /// One update; learning rate, step and clip factor come from the context's StepState.
-  void step(Context& ctx) const { adamw_step(ctx, span_); }
+  void step(Context& ctx) const;
 
-  std::span<float> exp_avg() const { return span_.exp_avg; }
-  std::span<float> exp_avg_sq() const { return span_.exp_avg_sq; }
+  /// The states of one of the adapter's matrices (its first parameter is number `begin`), for
+  /// checkpoints.
+  const std::vector<OptimizerState>& states(int64_t begin) const;
 
  private:
-  AdamwSpan span_;
+  struct Matrix {
+    int64_t begin;
+    int64_t size;
+    bool blocked;  // 8-bit states
+    std::vector<OptimizerState> states;
+  };
+  static void fill_blocks(const Matrix& matrix, std::span<Adamw8Block> blocks);
+  void name_blocked_states(Matrix& matrix, int64_t first_block, int64_t n_blocks);
+  void add_fp32(Matrix& matrix, std::span<float> exp_avg, std::span<float> exp_avg_sq);
+
+  std::span<float> parameters_;
+  std::span<const float> gradients_;
+  AdamwHyperparameters hyperparameters_;
+  std::vector<Matrix> matrices_;  // in the order of the flat buffers
+  std::vector<AdamwSpan> spans_;  // runs of neighbouring matrices with fp32 states
+  Adamw8Span blocked_;            // all matrices with 8-bit states
 };
 
 }  // namespace qe

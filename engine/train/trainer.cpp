@@ -78,20 +78,26 @@ Trainer::Trainer(const RunConfig& config, Task task, bool planning, const Log& l
   model_ = load_masked_lm(config.model_name_or_path, base_options(config), ctx_, memory_);
   load_adapter();
   if (task == Task::kTrain) {
-    optimizer_ = std::make_unique<Optimizer>(
-        OptimizerOptions{.name = config.optim,
-                         .beta1 = static_cast<float>(config.adam_beta1),
-                         .beta2 = static_cast<float>(config.adam_beta2),
-                         .epsilon = static_cast<float>(config.adam_epsilon),
-                         .weight_decay = static_cast<float>(config.weight_decay)},
-        adapter_->parameters(), adapter_->gradients(), memory_);
+    optimizer_ = std::make_unique<Optimizer>(OptimizerOptions{.name = config.optim,
+                                                              .beta1 = config.adam_beta1,
+                                                              .beta2 = config.adam_beta2,
+                                                              .epsilon = config.adam_epsilon,
+                                                              .weight_decay = config.weight_decay},
+                                             *adapter_, memory_);
     loader_ = std::make_unique<DataLoader>(
         train_data_, collator(RandomPurpose::kMask),
         LoaderOptions{.batch_size = config.per_device_train_batch_size,
                       .gradient_accumulation_steps = config.gradient_accumulation_steps,
                       .shuffle = config.train_sampling_strategy == "random",
-                      .seed = config.seed});
+                      .drop_last = config.dataloader_drop_last,
+                      .seed = static_cast<uint64_t>(
+                          config.data_seed.value_or(static_cast<int64_t>(config.seed)))});
     schedule_ = make_schedule();
+    learning_rate_.emplace(LrSchedule::Options{.name = config.lr_scheduler_type,
+                                               .kwargs = config.lr_scheduler_kwargs,
+                                               .learning_rate = config.learning_rate,
+                                               .warmup = schedule_.warmup_steps,
+                                               .total = schedule_.total_steps});
   }
   allocate_arena();
 }
@@ -276,7 +282,11 @@ EvalMetrics Trainer::evaluate() {
   for (int64_t i = 0; i < loader.batches_per_epoch(); ++i) {
     loader.load_batch(draw, i, batch);
     MlmTotals of_batch;
-    masked_lm_loss(model_, ForwardPass{&tape, &batch, adapter_.get(), false}, false, &of_batch);
+    const ForwardPass pass{.tape = &tape,
+                           .batch = &batch,
+                           .adapter = adapter_.get(),
+                           .label_smoothing = static_cast<float>(config_.label_smoothing_factor)};
+    masked_lm_loss(model_, pass, false, &of_batch);
     totals.loss += of_batch.loss;
     totals.n_labels += of_batch.n_labels;
     totals.n_correct += of_batch.n_correct;

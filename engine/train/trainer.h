@@ -8,12 +8,14 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "engine/memory/memory.h"
 #include "engine/model/weight_loader.h"
 #include "engine/train/data_loader.h"
+#include "engine/train/lr_schedule.h"
 #include "engine/train/metrics.h"
 #include "engine/train/optimizer.h"
 #include "engine/train/training_state.h"
@@ -121,6 +123,7 @@ class Trainer {
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<DataLoader> loader_;
   Schedule schedule_;
+  std::optional<LrSchedule> learning_rate_;
   int64_t train_capacity_ = 0;  // tokens that a micro-batch was planned for
   int64_t eval_capacity_ = 0;
   Arena arena_;

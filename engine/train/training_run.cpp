@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <chrono>
 
-#include "engine/train/lr_schedule.h"
 #include "engine/train/trainer.h"
 #include "engine/train/update.h"
 #include "formats/atomic_write.h"
@@ -41,13 +40,18 @@ Json Trainer::arguments() const {
                        {"adam_beta2", c.adam_beta2},
                        {"adam_epsilon", c.adam_epsilon},
                        {"bits", c.bits},
+                       {"data_seed", c.data_seed ? Json(*c.data_seed) : Json()},
+                       {"dataloader_drop_last", c.dataloader_drop_last},
                        {"double_quant", c.double_quant},
                        {"gradient_accumulation_steps", c.gradient_accumulation_steps},
+                       {"label_smoothing_factor", c.label_smoothing_factor},
                        {"learning_rate", c.learning_rate},
                        {"lora_alpha", adapter_->config().lora_alpha},
                        {"lora_dropout", adapter_->config().lora_dropout},
                        {"lora_modules", targets},
                        {"lora_r", adapter_->config().r},
+                       {"loss_norm", c.loss_norm},
+                       {"lr_scheduler_kwargs", c.lr_scheduler_kwargs},
                        {"lr_scheduler_type", c.lr_scheduler_type},
                        {"mask_replace_prob", c.mask_replace_prob},
                        {"max_grad_norm", c.max_grad_norm},
@@ -75,6 +79,7 @@ void Trainer::resume(TrainingState& state) {
     folder = *newest;
   }
   state = read_checkpoint(folder, arguments(), *adapter_, *optimizer_);
+  learning_rate_->restore(state.lr_schedule);
   log_.info(
       cat("resuming from ", folder, " (step ", state.step, " of ", schedule_.total_steps, ")"));
 }
@@ -86,32 +91,32 @@ StepMetrics Trainer::train_step(Run& run) {
                                                  : loader_->load_update(step, run.batches);
   step_state_.step = static_cast<int32_t>(step);
   step_state_.epoch = static_cast<uint32_t>(step / loader_->updates_per_epoch());
-  step_state_.learning_rate = static_cast<float>(
-      config_.learning_rate *
-      lr_factor(config_.lr_scheduler_type, step, schedule_.warmup_steps, schedule_.total_steps));
+  step_state_.learning_rate = static_cast<float>(learning_rate_->rate(step));
   int64_t n_tokens = 0;
   for (int64_t i = 0; i < n_micro; ++i) {
     n_tokens += run.batches[i].n_tokens();
     if (run.events.on_batch) run.events.on_batch(step, i, run.batches[i]);
   }
-  const MlmTotals totals = run_update({.model = model_,
-                                       .adapter = *adapter_,
-                                       .optimizer = *optimizer_,
-                                       .tape = *tape_,
-                                       .checkpoint = config_.gradient_checkpointing,
-                                       .max_grad_norm = static_cast<float>(config_.max_grad_norm)},
-                                      std::span(run.batches).first(static_cast<size_t>(n_micro)));
+  const UpdateResult update =
+      run_update({.model = model_,
+                  .adapter = *adapter_,
+                  .optimizer = *optimizer_,
+                  .tape = *tape_,
+                  .checkpoint = config_.gradient_checkpointing,
+                  .max_grad_norm = static_cast<float>(config_.max_grad_norm),
+                  .label_smoothing = static_cast<float>(config_.label_smoothing_factor),
+                  .mean_of_means = config_.loss_norm == "microbatch"},
+                 std::span(run.batches).first(static_cast<size_t>(n_micro)));
   if (!step_state_.finite) {
     log_.warn(cat("step ", step + 1, ": the gradient is not finite; update skipped"));
   }
-  const double n_labels = static_cast<double>(std::max<int64_t>(1, totals.n_labels));
   return StepMetrics{.step = step + 1,
                      .total_steps = schedule_.total_steps,
                      .epoch = epoch_of(step + 1),
-                     .loss = totals.loss / n_labels,
+                     .loss = update.loss,
                      .learning_rate = step_state_.learning_rate,
                      .grad_norm = step_state_.gradient_norm,
-                     .n_labels = totals.n_labels,
+                     .n_labels = update.totals.n_labels,
                      .n_tokens = n_tokens,
                      .seconds = seconds_since(start)};
 }
@@ -141,6 +146,8 @@ void Trainer::record_step(Run& run, const StepMetrics& step) {
 void Trainer::evaluate_in(Run& run) {
   step_state_.step = static_cast<int32_t>(run.state.step);
   const EvalMetrics metrics = evaluate();
+  learning_rate_->observe(metrics.loss);
+  run.state.lr_schedule = learning_rate_->state();
   run.evaluations.push_back(metrics);
   run.metrics->append(to_json(metrics));
   run.state.log_history.push_back(to_json(metrics));

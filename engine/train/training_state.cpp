@@ -36,54 +36,56 @@ std::vector<std::pair<int64_t, std::string>> checkpoints(const std::string& outp
 void require_same_arguments(const Json& stored, const Json& now, const std::string& file) {
   for (const auto& [key, value] : now.members()) {
     const Json* old = stored.find(key);
-    const std::string old_text = old ? old->dump() : "nothing";
-    QE_CHECK(old_text == value.dump(), file, ": the checkpoint was made with ", key, " = ",
-             old_text, ", now it is ", value.dump(),
+    const std::string old_text = old ? old->dump(-1, true) : "nothing";
+    const std::string new_text = value.dump(-1, true);
+    QE_CHECK(old_text == new_text, file, ": the checkpoint was made with ", key, " = ", old_text,
+             ", now it is ", new_text,
              "; use the same settings and data, another output_dir, or --resume no");
   }
 }
 
-// One optimizer state of one LoRA matrix: its name in optimizer.safetensors and its place.
-struct StateView {
-  std::string name;
-  std::vector<int64_t> shape;
-  float* data;
-};
-
-std::vector<StateView> state_views(const LoraAdapter& adapter, const Optimizer& optimizer) {
-  std::vector<StateView> views;
+// Calls visit(name in optimizer.safetensors, state) for every state of every LoRA matrix.
+template <class Visit>
+void for_each_state(const LoraAdapter& adapter, const Optimizer& optimizer, const Visit& visit) {
   const auto add = [&](const std::string& name, const Tensor& matrix) {
-    const int64_t offset = matrix.f32() - adapter.parameters().data();
-    const std::vector<int64_t> shape{matrix.rows, matrix.cols};
-    views.push_back({name + ".exp_avg", shape, optimizer.exp_avg().data() + offset});
-    views.push_back({name + ".exp_avg_sq", shape, optimizer.exp_avg_sq().data() + offset});
+    const int64_t begin = matrix.f32() - adapter.parameters().data();
+    for (const OptimizerState& state : optimizer.states(begin)) {
+      // As long as the matrix: of its shape; else a list.
+      const std::vector<int64_t> shape = state.size == matrix.size()
+                                             ? std::vector<int64_t>{matrix.rows, matrix.cols}
+                                             : std::vector<int64_t>{state.size};
+      visit(name + "." + state.name, state, shape);
+    }
   };
   for (const LoraPair& pair : adapter.pairs()) {
     add(pair.module + ".lora_A.weight", pair.a);
     add(pair.module + ".lora_B.weight", pair.b);
   }
-  return views;
 }
 
 void write_optimizer(const std::string& path, const LoraAdapter& adapter,
                      const Optimizer& optimizer) {
   std::vector<TensorToWrite> tensors;
-  for (const StateView& view : state_views(adapter, optimizer)) {
-    tensors.push_back({view.name, DType::kF32, view.shape, view.data});
-  }
+  for_each_state(
+      adapter, optimizer,
+      [&](const std::string& name, const OptimizerState& state, const std::vector<int64_t>& shape) {
+        tensors.push_back({name, state.dtype, shape, state.data});
+      });
   write_safetensors(path, std::move(tensors));
 }
 
 void read_optimizer(const std::string& path, const LoraAdapter& adapter, Optimizer& optimizer) {
   const SafetensorsFile file(path);
-  for (const StateView& view : state_views(adapter, optimizer)) {
-    const auto found = file.tensors().find(view.name);
-    QE_CHECK(found != file.tensors().end(), path, ": missing tensor \"", view.name, "\"");
-    const StoredTensor& tensor = found->second;
-    QE_CHECK(tensor.dtype == DType::kF32 && tensor.shape == view.shape, path, ": tensor \"",
-             view.name, "\": expected F32 (", view.shape[0], ", ", view.shape[1], ")");
-    std::memcpy(view.data, tensor.bytes.data(), tensor.bytes.size());
-  }
+  for_each_state(
+      adapter, optimizer,
+      [&](const std::string& name, const OptimizerState& state, const std::vector<int64_t>& shape) {
+        const auto found = file.tensors().find(name);
+        QE_CHECK(found != file.tensors().end(), path, ": missing tensor \"", name, "\"");
+        const StoredTensor& tensor = found->second;
+        QE_CHECK(tensor.dtype == state.dtype && tensor.shape == shape, path, ": tensor \"", name,
+                 "\": expected ", dtype_name(state.dtype), " and ", state.size, " values");
+        std::memcpy(state.data, tensor.bytes.data(), tensor.bytes.size());
+      });
 }
 
 }  // namespace
@@ -108,7 +110,8 @@ Json trainer_state_json(const TrainingState& state, const Json& arguments, doubl
                        {"num_train_epochs", argument("num_train_epochs")},
                        {"qlora_engine", Json::object({{"loss_sum", state.loss_sum},
                                                       {"logged_loss_sum", state.logged_loss_sum},
-                                                      {"logged_step", state.logged_step}})},
+                                                      {"logged_step", state.logged_step},
+                                                      {"lr_schedule", state.lr_schedule}})},
                        {"stateful_callbacks", Json::object()},
                        {"total_flos", 0},
                        {"train_batch_size", argument("per_device_train_batch_size")},
@@ -144,7 +147,8 @@ TrainingState read_checkpoint(const std::string& folder, const Json& arguments,
                       .logged_loss_sum = ours.at("logged_loss_sum").as_double(),
                       .logged_step = ours.at("logged_step").as_int(),
                       .n_tokens_seen = stored.at("num_input_tokens_seen").as_int(),
-                      .log_history = stored.at("log_history")};
+                      .log_history = stored.at("log_history"),
+                      .lr_schedule = ours.at("lr_schedule")};
   adapter.assign(read_adapter(folder), folder);
   read_optimizer(folder + "/optimizer.safetensors", adapter, optimizer);
   return state;

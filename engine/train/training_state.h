@@ -23,6 +23,7 @@ struct TrainingState {
   int64_t logged_step = 0;       ///< step of the last log entry
   int64_t n_tokens_seen = 0;
   Json log_history = Json::array();
+  Json lr_schedule;  ///< LrSchedule::state()
 };
 
 /// trainer_state.json of Hugging Face's Trainer, with our own state under "qlora_engine".

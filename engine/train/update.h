@@ -19,10 +19,19 @@ struct UpdateParts {
   Tape& tape;                  ///< recording; its context's StepState holds learning rate and step
   bool checkpoint = false;     ///< compute layers again in the backward pass
   float max_grad_norm = 1.0f;  ///< 0: no clipping
+  float label_smoothing = 0.0f;
+  /// The loss of an update: the mean over all its labels; or, as transformers 4 has it, the mean of
+  /// its micro-batches' means (those without labels do not count).
+  bool mean_of_means = false;
+};
+
+struct UpdateResult {
+  MlmTotals totals;
+  double loss = 0.0;  ///< of the update, as the gradient has it
 };
 
 /// Writes StepState's inverse_labels, gradient_norm, clip_factor and finite; when the gradient is
 /// not finite the parameters stay.
-MlmTotals run_update(const UpdateParts& parts, std::span<const PackedBatch> batches);
+UpdateResult run_update(const UpdateParts& parts, std::span<const PackedBatch> batches);
 
 }  // namespace qe

@@ -2,8 +2,8 @@
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #pragma once
 
-// The code tables of bitsandbytes' 4-bit types and of its signed 8-bit dynamic map: the one copy,
-// for host and device. Values are float32 bit patterns.
+// The code tables of bitsandbytes' 4-bit types and of its 8-bit dynamic maps: the one copy, for
+// host and device. Values are float32 bit patterns.
 
 #include <bit>
 #include <cstdint>
@@ -102,5 +102,46 @@ inline constexpr uint32_t kDynamicMapBits[256] = {
 [[gnu::always_inline]] constexpr float dynamic_map_value(int code) {
   return std::bit_cast<float>(kDynamicMapBits[code]);
 }
+
+/// An 8-bit code: ascending values, and where each one ends. x in [-1, 1] has the code that equals
+/// the number of thresholds below x: the nearest value, of two equally near ones the even code.
+struct DynamicMap {
+  float value[256];
+  float threshold[255];
+};
+
+consteval DynamicMap with_thresholds(DynamicMap map) {
+  for (int i = 0; i < 255; ++i) {
+    const float middle = (map.value[i] + map.value[i + 1]) * 0.5f;
+    const uint32_t bits = std::bit_cast<uint32_t>(middle);
+    // An odd code gives a tie away: its threshold is the number before the middle.
+    map.threshold[i] = i % 2 == 0 ? middle : std::bit_cast<float>(middle > 0 ? bits - 1 : bits + 1);
+  }
+  return map;
+}
+
+consteval DynamicMap make_signed_dynamic_map() {
+  DynamicMap map{};
+  for (int i = 0; i < 256; ++i) map.value[i] = std::bit_cast<float>(kDynamicMapBits[i]);
+  return with_thresholds(map);
+}
+
+// For e = 0 .. 6, 2^(e + 1) values spread over one decade ending at 10^(e - 6), and 0 and 1.
+consteval DynamicMap make_unsigned_dynamic_map() {
+  constexpr double kDecade[7] = {1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0};
+  DynamicMap map{};
+  int code = 1;
+  for (int e = 0; e < 7; ++e) {
+    const int n = 2 << e;
+    for (int k = 0; k < n; ++k) {
+      map.value[code++] = static_cast<float>(kDecade[e] * (0.1 + 0.9 * (k + 0.5) / n));
+    }
+  }
+  map.value[code] = 1.0f;
+  return with_thresholds(map);
+}
+
+inline constexpr DynamicMap kSignedDynamicMap = make_signed_dynamic_map();
+inline constexpr DynamicMap kUnsignedDynamicMap = make_unsigned_dynamic_map();
 
 }  // namespace qe

@@ -8,14 +8,9 @@
 
 namespace qe::cpu {
 
-/// One update, with everything that is the same for all elements worked out. Both rules of
-/// qe::AdamwRule are  p = p * before;  p -= step_size * m / (sqrt(v) * root_scale + epsilon);
-/// p = p * after.
-struct AdamwElements {
-  float* p;
-  const float* g;
-  float* m;
-  float* v;
+/// What is the same for all elements of an update. Both rules of qe::AdamwRule are  p = p * before;
+/// p -= step_size * m / (sqrt(v) * root_scale + epsilon);  p = p * after.
+struct AdamwConstants {
   float gradient_scale;  ///< clip_factor / loss_scale
   float beta1;
   float one_minus_beta1;
@@ -26,6 +21,14 @@ struct AdamwElements {
   float root_scale;
   float epsilon;
   float after;
+};
+
+struct AdamwElements {
+  float* p;
+  const float* g;
+  float* m;
+  float* v;
+  AdamwConstants constants;
 };
 QE_PER_ISA(void adamw_elements(const AdamwElements& args, int64_t begin, int64_t end);)
 

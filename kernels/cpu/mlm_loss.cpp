@@ -13,6 +13,7 @@ void mlm_loss_rows(Context& ctx, const MlmLossRows& args) {
       .stride = args.logits.stride,
       .cols = args.logits.cols,
       .labels = args.labels.data(),
+      .smoothing = args.label_smoothing,
       .gradient = args.gradient,
       .scale = args.gradient ? ctx.step->loss_scale * ctx.step->inverse_labels : 0.0f,
       .losses = args.losses,

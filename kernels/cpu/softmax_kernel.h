@@ -20,7 +20,8 @@ struct CrossEntropyRows {
   int64_t stride;
   int64_t cols;
   const int32_t* labels;
-  bool gradient;  ///< replaces logits by scale * (softmax - one_hot(label))
+  float smoothing;  ///< s: the label counts 1 - s, every column s / cols
+  bool gradient;    ///< replaces logits by scale * (softmax - (1 - s) one_hot(label) - s / cols)
   float scale;
   float* losses;     ///< (T) out
   int32_t* correct;  ///< (T) out: 1 when the highest logit (lowest id among equals) is the label's

@@ -12,11 +12,6 @@ namespace {
 
 constexpr int kThreads = 256;
 
-struct Settings {
-  AdamwRule rule;
-  double beta1, beta2, epsilon, weight_decay;
-};
-
 // See kernels/ops/adamw.h for the two rules.
 struct Coefficients {
   float gradient_scale;
@@ -37,7 +32,7 @@ __device__ double power(double base, int64_t exponent) {
   return result;
 }
 
-__device__ Coefficients coefficients_of(const Settings& s, const StepState& step) {
+__device__ Coefficients coefficients_of(const AdamwHyperparameters& s, const StepState& step) {
   const int64_t t = int64_t{step.step} + 1;
   const double c1 = 1.0 - power(s.beta1, t);
   const double root_c2 = sqrt(1.0 - power(s.beta2, t));
@@ -58,8 +53,8 @@ __device__ Coefficients coefficients_of(const Settings& s, const StepState& step
 }
 
 template <int N>
-__global__ void adamw_kernel(Settings settings, const StepState* step, int64_t n, float* p,
-                             const float* g, float* m, float* v) {
+__global__ void adamw_kernel(AdamwHyperparameters settings, const StepState* step, int64_t n,
+                             float* p, const float* g, float* m, float* v) {
   if (step->finite == 0) return;
   __shared__ Coefficients shared;
   if (threadIdx.x == 0) shared = coefficients_of(settings, *step);
@@ -87,11 +82,11 @@ __global__ void adamw_kernel(Settings settings, const StepState* step, int64_t n
 
 template <int N>
 void run(Context& ctx, const AdamwSpan& args, int64_t begin, int64_t n) {
-  const Settings settings{args.rule, args.beta1, args.beta2, args.epsilon, args.weight_decay};
   launch(ctx, "adamw_kernel", adamw_kernel<N>,
          dim3(static_cast<unsigned>(ceil_div(n, int64_t{kThreads} * N))), dim3(kThreads), 0,
-         settings, ctx.step, n, args.parameters.data() + begin, args.gradients.data() + begin,
-         args.exp_avg.data() + begin, args.exp_avg_sq.data() + begin);
+         args.hyperparameters, ctx.step, n, args.parameters.data() + begin,
+         args.gradients.data() + begin, args.exp_avg.data() + begin,
+         args.exp_avg_sq.data() + begin);
 }
 
 bool aligned(const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }

@@ -2,6 +2,7 @@
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 // Ops whose CUDA kernels are still being written.
 #include "kernels/core/error.h"
+#include "kernels/cuda/adamw8.h"
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/gemm.h"
 #include "kernels/cuda/lora.h"
@@ -11,6 +12,7 @@
 
 namespace qe::cuda {
 
+void adamw8_step(Context&, const Adamw8Span&) { fail("adamw8_step: no CUDA kernel yet"); }
 size_t attention_workspace_bytes(const Context&, const AttentionShape&, bool) { return 0; }
 void attention_forward(Context&, const AttentionShape&, const Tensor&, const Tensor&, const Tensor&,
                        void*) {

@@ -20,16 +20,22 @@ enum class AdamwRule {
   kBitsandbytes,
 };
 
-struct AdamwSpan {
-  std::span<float> parameters;
-  std::span<const float> gradients;  ///< multiplied by clip_factor / loss_scale on reading
-  std::span<float> exp_avg;          ///< m
-  std::span<float> exp_avg_sq;       ///< v
+struct AdamwHyperparameters {
   AdamwRule rule = AdamwRule::kBitsandbytes;
   double beta1 = 0.9;
   double beta2 = 0.999;
   double epsilon = 1e-8;
   double weight_decay = 0.0;
+};
+/// Throws Error unless betas are in [0, 1) and the others at least 0.
+void check_hyperparameters(const char* op, const AdamwHyperparameters& hyperparameters);
+
+struct AdamwSpan {
+  std::span<float> parameters;
+  std::span<const float> gradients;  ///< multiplied by clip_factor / loss_scale on reading
+  std::span<float> exp_avg;          ///< m
+  std::span<float> exp_avg_sq;       ///< v
+  AdamwHyperparameters hyperparameters;
 };
 
 /// One update of the span; nothing happens when StepState::finite is 0. Whatever is the same for

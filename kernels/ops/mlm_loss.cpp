@@ -35,6 +35,8 @@ void check_loss(const Context& ctx, const MlmLoss& args) {
     contract::check_in_place(kOp, "hidden", args.hidden, "d_hidden", args.d_hidden);
     QE_CHECK(ctx.step != nullptr, kOp, ": the gradient reads Context::step, which is null");
   }
+  QE_CHECK(args.label_smoothing >= 0.0f && args.label_smoothing < 1.0f, kOp,
+           ": expected label smoothing in [0, 1), got ", args.label_smoothing);
   if (args.row_loss) contract::check_matrix(ctx, kOp, "row_loss", args.row_loss, 1, rows);
   if (ctx.device.kind != DeviceKind::kCpu || ctx.planning) return;
   for (size_t i = 0; i < args.labels.size(); ++i) {
@@ -77,7 +79,8 @@ void mlm_loss(Context& ctx, const MlmLoss& args) {
         .row_loss = args.row_loss ? args.row_loss.col_range(begin, n) : Tensor{},
         .totals = args.totals,
         .losses = losses.f32(),
-        .correct = static_cast<int32_t*>(correct.data())};
+        .correct = static_cast<int32_t*>(correct.data()),
+        .label_smoothing = args.label_smoothing};
     QE_DISPATCH(ctx, mlm_loss_rows, ctx, rows);
     if (!args.d_hidden) continue;
     gemm(ctx, {.a = logits,

@@ -16,11 +16,13 @@ namespace qe {
 
 /// Running sums over the labelled rows of a step or of an evaluation, added in ascending row order.
 struct MlmTotals {
-  double loss = 0.0;      ///< sum of -log p(label), natural log
+  double loss = 0.0;      ///< sum of the rows' losses, natural log
   int64_t n_labels = 0;   ///< rows
   int64_t n_correct = 0;  ///< rows whose highest logit (lowest id among equals) is the label
 };
 
+/// A row's loss is -log p(label), or with label smoothing s (Szegedy et al. 2016, arXiv:1512.00567;
+/// transformers' LabelSmoother) (1 - s) (-log p(label)) + s mean over the vocabulary of -log p.
 struct MlmLoss {
   Tensor hidden;                    ///< (M, C) computed: the head's transform of the labelled rows
   Tensor decoder;                   ///< (V, C) F32, F16 or BF16 (GPU: of the compute type), frozen
@@ -28,7 +30,8 @@ struct MlmLoss {
   std::span<const int32_t> labels;  ///< (M), each in [0, V)
   Tensor d_hidden;  ///< (M, C) nullable out: loss_scale * inverse_labels * d(sum of losses)
   Tensor row_loss;  ///< (1, M) fp32 nullable out
-  MlmTotals* totals = nullptr;  ///< in the device's memory; added to
+  MlmTotals* totals = nullptr;   ///< in the device's memory; added to
+  float label_smoothing = 0.0f;  ///< s, in [0, 1)
 };
 
 /// The middle of mlm_loss, for one chunk of rows: what a backend provides.
@@ -40,6 +43,7 @@ struct MlmLossRows {
   MlmTotals* totals = nullptr;  ///< nullable
   float* losses = nullptr;      ///< (n) scratch
   int32_t* correct = nullptr;   ///< (n) scratch
+  float label_smoothing = 0.0f;
 };
 
 /// Rows of logits held at a time: a function of the vocabulary only.

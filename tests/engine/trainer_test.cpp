@@ -226,6 +226,133 @@ TEST_CASE("trainer: accumulation 1x6, 2x3 and 3x2 give the same update within fp
   CHECK(test::relative_error(results[0], std::vector<float>(results[0].size(), 0.0f)) > 0.0);
 }
 
+TEST_CASE("trainer: loss_norm microbatch weighs micro-batches alike") {
+  const TemporaryFolder folder;
+  const auto gradients_of = [&](const std::string& norm, int64_t first, int64_t n, double* loss) {
+    RunConfig config = random_run(folder, "norm");
+    config.resume = "no";
+    config.loss_norm = norm;
+    config.lora_dropout = 0.0;
+    config.train_sampling_strategy = "sequential";
+    config.gradient_accumulation_steps = n;
+    config.per_device_train_batch_size = 4;
+    config.max_steps = 1;
+    config.max_grad_norm = 0;
+    Trainer trainer(config, Trainer::Task::kTrain, false, Log());
+    trainer.train({.on_step = [&](const StepMetrics& m) { *loss = m.loss; },
+                   .load_update =
+                       [&](int64_t, std::vector<PackedBatch>& batches) {
+                         // Micro-batch i has i + 1 labels.
+                         for (int64_t i = 0; i < n; ++i) {
+                           batches[i].clear();
+                           std::vector<int32_t> ids(10, 20), labels(10, kNoLabel);
+                           for (int64_t j = 0; j <= first + i; ++j)
+                             labels[2 + j] = 30 + static_cast<int32_t>(j);
+                           batches[i].append(trainer.model().config,
+                                             static_cast<uint32_t>(first + i), ids, {}, labels);
+                         }
+                         return n;
+                       }});
+    return std::vector<float>(trainer.adapter()->gradients().begin(),
+                              trainer.adapter()->gradients().end());
+  };
+  double loss_both = 0, loss_token = 0, loss_a = 0, loss_b = 0;
+  const std::vector<float> both = gradients_of("microbatch", 0, 2, &loss_both);
+  const std::vector<float> token = gradients_of("token", 0, 2, &loss_token);
+  const std::vector<float> a = gradients_of("microbatch", 0, 1, &loss_a);
+  const std::vector<float> b = gradients_of("token", 1, 1, &loss_b);
+  std::vector<float> mean(a.size()), weighted(a.size());
+  for (size_t i = 0; i < a.size(); ++i) {
+    mean[i] = (a[i] + b[i]) / 2;
+    weighted[i] = (a[i] + 2 * b[i]) / 3;
+  }
+  CHECK(test::relative_error(both, mean) < 1e-5);
+  CHECK(test::relative_error(token, weighted) < 1e-5);
+  CHECK(test::relative_error(both, token) > 1e-3);
+  CHECK(loss_both == doctest::Approx((loss_a + loss_b) / 2).epsilon(1e-6));
+  CHECK(loss_token == doctest::Approx((loss_a + 2 * loss_b) / 3).epsilon(1e-6));
+}
+
+TEST_CASE("trainer: losses of training and evaluation are linear in label smoothing") {
+  const TemporaryFolder folder;
+  double evaluation[3], training[3];
+  for (int i = 0; i < 3; ++i) {
+    RunConfig config = random_run(folder, "smooth" + std::to_string(i));
+    config.label_smoothing_factor = 0.2 * i;
+    config.max_steps = 1;
+    evaluation[i] = Trainer(config, Trainer::Task::kEvaluate, false, Log()).evaluate().loss;
+    run(config, {.on_step = [&](const StepMetrics& m) { training[i] = m.loss; }});
+  }
+  for (const double* losses : {evaluation, training}) {
+    CHECK(std::abs(losses[1] - losses[0]) > 1e-3);
+    CHECK(losses[2] - losses[1] == doctest::Approx(losses[1] - losses[0]).epsilon(1e-4));
+  }
+}
+
+TEST_CASE("trainer: reduce_lr_on_plateau follows the evaluations, also after a resume") {
+  const TemporaryFolder folder;
+  const auto rates_of = [&](const RunConfig& config, const std::atomic<bool>* stop,
+                            const std::function<void(const StepMetrics&)>& also) {
+    std::vector<double> rates;
+    run(config, {.on_step =
+                     [&](const StepMetrics& m) {
+                       rates.push_back(m.learning_rate);
+                       also(m);
+                     },
+                 .stop = stop});
+    return rates;
+  };
+  RunConfig config = random_run(folder, "plateau");
+  config.lr_scheduler_type = "reduce_lr_on_plateau";
+  // A threshold that no loss passes: every evaluation but the first is a bad one.
+  config.lr_scheduler_kwargs = Json::parse(
+      R"({"patience": 1, "factor": 0.5, "threshold": 1e9, "threshold_mode": "abs"})", "kwargs");
+  config.eval_strategy = "steps";
+  config.eval_steps = 2;
+  config.max_eval_samples = 4;
+  config.learning_rate = 0.01;
+  const std::vector<double> whole = rates_of(config, nullptr, [](const StepMetrics&) {});
+  REQUIRE(whole.size() == 14);
+  CHECK(whole.front() == doctest::Approx(0.01));
+  CHECK(whole.back() < 0.006);
+  config.output_dir = folder.path() + "/plateau-stopped";
+  std::atomic<bool> stop = false;
+  std::vector<double> parts =
+      rates_of(config, &stop, [&](const StepMetrics& m) { stop = m.step == 7; });
+  const std::vector<double> rest = rates_of(config, nullptr, [](const StepMetrics&) {});
+  parts.insert(parts.end(), rest.begin(), rest.end());
+  CHECK(parts == whole);
+}
+
+TEST_CASE("trainer: 8-bit states resume bit for bit") {
+  const TemporaryFolder folder;
+  const auto config_of = [&](const std::string& name) {
+    RunConfig config = random_run(folder, name);
+    config.optim = "paged_adamw_8bit";
+    config.lora_r = 64;  // the feed-forward's matrices have 80 * 64 values, the others fewer
+    config.max_steps = 6;
+    return config;
+  };
+  const RunConfig whole = config_of("whole8");
+  run(whole);
+  RunConfig other = config_of("other8");
+  other.optim = "paged_adamw_32bit";
+  run(other);
+  CHECK(adapter_bytes(other.output_dir) != adapter_bytes(whole.output_dir));
+  const RunConfig config = config_of("stopped8");
+  std::atomic<bool> stop = false;
+  run(config, {.on_step = [&](const StepMetrics& m) { stop = m.step == 4; }, .stop = &stop});
+  const SafetensorsFile states(config.output_dir + "/checkpoint-4/optimizer.safetensors");
+  const std::string up = "bert.encoder.layer.0.intermediate.dense.lora_B.weight.";
+  CHECK(states.tensors().at(up + "exp_avg").dtype == DType::kU8);
+  CHECK(states.tensors().at(up + "exp_avg_sq_scale").shape == std::vector<int64_t>{20});
+  CHECK(
+      states.tensors().at("bert.encoder.layer.0.intermediate.dense.lora_A.weight.exp_avg").dtype ==
+      DType::kF32);
+  CHECK(run(config).first_step == 4);
+  CHECK(adapter_bytes(config.output_dir) == adapter_bytes(whole.output_dir));
+}
+
 TEST_CASE("trainer: evaluation does not depend on the batch size, and repeats") {
   const TemporaryFolder folder;
   std::vector<double> losses;

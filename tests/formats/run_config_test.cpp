@@ -137,6 +137,26 @@ TEST_CASE("target_modules in its forms") {
         "--target_modules: expected a list of non-empty names, got \"query,,value\"");
 }
 
+TEST_CASE("objects and values that may be absent") {
+  const auto config = read(R"({"lr_scheduler_kwargs": {"num_cycles": 2}, "data_seed": 5})");
+  CHECK(config.lr_scheduler_kwargs.at("num_cycles").as_int() == 2);
+  CHECK(config.lr_scheduler_kwargs.at("num_cycles")
+            .where()
+            .ends_with("config.json: /lr_scheduler_kwargs/num_cycles"));
+  CHECK(config.data_seed == 5);
+  CHECK(origin_of(config, "lr_scheduler_kwargs") == "{\"num_cycles\": 2} <- config.json");
+  CHECK(origin_of(read("{}"), "data_seed") == "null <- default (run_mlm.py)");
+  CHECK(read("{}", {{"lr_scheduler_kwargs", R"({"power": 2.0})"}})
+            .lr_scheduler_kwargs.at("power")
+            .as_double() == 2.0);
+  CHECK(error_of(R"({"lr_scheduler_kwargs": [1]})") ==
+        "config.json: /lr_scheduler_kwargs: expected an object, got [1]");
+  CHECK(error_of_override("lr_scheduler_kwargs", "power=2").find("--lr_scheduler_kwargs") == 0);
+  CHECK(error_of(R"({"lr_scheduler_type": "reduce_lr_on_plateau"})") ==
+        "config.json: lr_scheduler_type: reduce_lr_on_plateau needs evaluations: set "
+        "eval_strategy");
+}
+
 TEST_CASE("unknown keys name the nearest known one") {
   CHECK(error_of(R"({"learning_rat": 1})") ==
         "config.json: /learning_rat: unknown key; did you mean \"learning_rate\"?");
@@ -210,14 +230,14 @@ TEST_CASE("values of other releases are refused by name") {
   CHECK(error_of(R"({"bits": 7})") == "config.json: /bits: expected one of 4, 16, 32, got 7");
   CHECK(error_of_override("quant_type", "int4") ==
         "--quant_type: expected one of nf4, fp4, got \"int4\"");
-  CHECK(error_of_override("lr_scheduler_type", "polynomial") ==
-        "--lr_scheduler_type: \"polynomial\": not supported yet: use linear, constant, "
-        "constant_with_warmup or cosine");
-  CHECK(error_of_override("optim", "paged_adamw_8bit") ==
-        "--optim: \"paged_adamw_8bit\": low-precision optimizer states are not supported yet: use "
-        "paged_adamw_32bit");
-  for (const char* name :
-       {"adamw_torch", "adamw_torch_fused", "adamw_bnb_32bit", "paged_adamw", "paged_adamw_32bit"})
+  CHECK(error_of_override("lr_scheduler_type", "greedy") ==
+        "--lr_scheduler_type: \"greedy\": it follows the noise of single losses: use "
+        "reduce_lr_on_plateau");
+  CHECK(error_of_override("optim", "lion_8bit") ==
+        "--optim: \"lion_8bit\": adapters are trained with AdamW here: use adamw_torch, "
+        "paged_adamw_32bit or adamw_bnb_8bit");
+  for (const char* name : {"adamw_torch", "adamw_torch_fused", "adamw_bnb_32bit", "paged_adamw",
+                           "paged_adamw_32bit", "adamw_bnb_8bit", "adamw_8bit", "paged_adamw_8bit"})
     CHECK(read("{}", {{"optim", name}}).optim == name);
 }
 

@@ -27,8 +27,7 @@ struct Buffers {
             .gradients = g.flat(),
             .exp_avg = m.flat(),
             .exp_avg_sq = v.flat(),
-            .rule = rule,
-            .weight_decay = weight_decay};
+            .hyperparameters = {.rule = rule, .weight_decay = weight_decay}};
   }
 };
 
@@ -142,7 +141,7 @@ TEST_CASE("adamw's contract") {
   CHECK(test::error_of([&] { run_planned(1, [&](Context& ctx) { adamw_step(ctx, args); }); }) ==
         "adamw_step: expected 8 gradients and moments, got 8, 7 and 8");
   args = b.span(AdamwRule::kTorch, 0.0);
-  args.beta2 = 1.0;
+  args.hyperparameters.beta2 = 1.0;
   CHECK(test::error_of([&] { run_planned(1, [&](Context& ctx) { adamw_step(ctx, args); }); }) ==
         "adamw_step: expected betas in [0, 1), got 0.9 and 1");
 }

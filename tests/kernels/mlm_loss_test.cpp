@@ -65,7 +65,7 @@ struct Outputs {
   explicit Outputs(const Problem& p) : d_hidden(p.rows, p.cols, p.cols + 2), row_loss(1, p.rows) {}
 };
 
-void run(int n_threads, Problem& p, Outputs& o) {
+void run(int n_threads, Problem& p, Outputs& o, float smoothing = 0.0f) {
   run_planned(n_threads, kStep, [&](Context& ctx) {
     mlm_loss(ctx, {.hidden = p.hidden.view(),
                    .decoder = p.decoder_view(),
@@ -73,23 +73,50 @@ void run(int n_threads, Problem& p, Outputs& o) {
                    .labels = p.labels,
                    .d_hidden = o.d_hidden.view(),
                    .row_loss = o.row_loss.view(),
-                   .totals = &o.totals});
+                   .totals = &o.totals,
+                   .label_smoothing = smoothing});
   });
 }
 
 TEST_CASE("the reference's gradient is that of its loss") {
   const Doubles logits = {0.1, 2.0, -1.0, 0.7};
   constexpr double kDelta = 1e-6;
-  for (size_t i = 0; i < 4; ++i) {
-    Doubles up = logits;
-    Doubles down = logits;
-    up[i] += kDelta;
-    down[i] -= kDelta;
-    const double slope =
-        (reference::cross_entropy(up, 2).loss - reference::cross_entropy(down, 2).loss) /
-        (2 * kDelta);
-    CHECK(reference::cross_entropy(logits, 2).d_logits[i] == doctest::Approx(slope).epsilon(1e-7));
+  for (const double smoothing : {0.0, 0.3}) {
+    const auto at = [&](const Doubles& x) { return reference::cross_entropy(x, 2, smoothing); };
+    for (size_t i = 0; i < 4; ++i) {
+      Doubles up = logits;
+      Doubles down = logits;
+      up[i] += kDelta;
+      down[i] -= kDelta;
+      const double slope = (at(up).loss - at(down).loss) / (2 * kDelta);
+      CHECK(at(logits).d_logits[i] == doctest::Approx(slope).epsilon(1e-7));
+    }
   }
+}
+
+TEST_CASE("label smoothing gives the numbers of transformers' LabelSmoother") {
+  // float64: x = tensor([[0.5, -1.25, 3, 0.75], [2, 0.25, -0.5, 1.5]]);
+  // LabelSmoother(epsilon=0.1)({"logits": x}, tensor([3, 0])), a mean over the two rows; x.grad.
+  const double loss = 1.5871939644698037;
+  const Doubles gradient = {0.021652321067659196, -0.0065652166439837375, 0.403560447233666,
+                            -0.4186475516573415,  -0.19402771046487424,   0.03415348830579189,
+                            0.00953754734607077,  0.15033667481301158};
+  const float x[8] = {0.5f, -1.25f, 3.0f, 0.75f, 2.0f, 0.25f, -0.5f, 1.5f};
+  Problem p(2, 4, 4);  // the decoder is the identity: logits = hidden
+  for (int64_t i = 0; i < 2; ++i) {
+    for (int64_t c = 0; c < 4; ++c) p.hidden.at(i, c) = x[4 * i + c];
+  }
+  for (int64_t v = 0; v < 4; ++v) {
+    p.bias.at(0, v) = 0.0f;
+    for (int64_t c = 0; c < 4; ++c) p.decoder.at(v, c) = v == c ? 1.0f : 0.0f;
+  }
+  p.labels = {3, 0};
+  Outputs o(p);
+  run(1, p, o, 0.1f);
+  CHECK(o.totals.loss / 2 == doctest::Approx(loss).epsilon(1e-6));
+  Doubles halved = test::doubles(o.d_hidden);
+  for (double& d : halved) d /= 2;  // kStep scales by 8 * 0.125
+  CHECK(test::relative_error(halved, gradient) < 1e-6);
 }
 
 TEST_CASE("mlm_loss matches float64, whatever the decoder's type") {
@@ -98,37 +125,43 @@ TEST_CASE("mlm_loss matches float64, whatever the decoder's type") {
                                             {37, 48, 1003},
                                             {3, 5, 1},
                                             {9, 20, 16}}) {
-      CAPTURE(rows);
-      CAPTURE(vocab);
-      Problem p(rows, cols, vocab, dtype);
-      Outputs o(p);
-      run(2, p, o);
-      Doubles losses, d_hidden;
-      double total = 0.0;
-      int64_t n_correct = 0;
-      for (int64_t i = 0; i < rows; ++i) {
-        const reference::CrossEntropy row = reference::cross_entropy(
-            p.logits(i), static_cast<size_t>(p.labels[static_cast<size_t>(i)]));
-        losses.push_back(row.loss);
-        total += row.loss;
-        n_correct += row.correct;
-        for (int64_t c = 0; c < cols; ++c) {
-          double sum = 0.0;
-          for (int64_t v = 0; v < vocab; ++v) {
-            sum += row.d_logits[static_cast<size_t>(v)] * static_cast<double>(p.decoder.at(v, c));
+      for (const float smoothing : {0.0f, 0.1f}) {
+        CAPTURE(rows);
+        CAPTURE(vocab);
+        CAPTURE(smoothing);
+        Problem p(rows, cols, vocab, dtype);
+        Outputs o(p);
+        run(2, p, o, smoothing);
+        Doubles losses, d_hidden;
+        double total = 0.0;
+        int64_t n_correct = 0;
+        for (int64_t i = 0; i < rows; ++i) {
+          const reference::CrossEntropy row = reference::cross_entropy(
+              p.logits(i), static_cast<size_t>(p.labels[static_cast<size_t>(i)]),
+              static_cast<double>(smoothing));
+          losses.push_back(row.loss);
+          total += row.loss;
+          n_correct += row.correct;
+          for (int64_t c = 0; c < cols; ++c) {
+            double sum = 0.0;
+            for (int64_t v = 0; v < vocab; ++v) {
+              sum += row.d_logits[static_cast<size_t>(v)] * static_cast<double>(p.decoder.at(v, c));
+            }
+            d_hidden.push_back(sum * 8.0 * 0.125);
           }
-          d_hidden.push_back(sum * 8.0 * 0.125);
         }
+        if (vocab > 1) {
+          CHECK(test::relative_error(o.row_loss, losses) < 1e-6);
+          CHECK(test::relative_error(o.d_hidden, d_hidden) < 3e-6);
+        } else {  // one word: certain
+          for (const double v : test::doubles(o.d_hidden)) {
+            CHECK(std::abs(v) <= (smoothing > 0.0f ? 1e-7 : 0.0));
+          }
+        }
+        CHECK(o.totals.loss == doctest::Approx(total).epsilon(1e-6));
+        CHECK(o.totals.n_labels == rows);
+        CHECK(o.totals.n_correct == n_correct);
       }
-      if (vocab > 1) {
-        CHECK(test::relative_error(o.row_loss, losses) < 1e-6);
-        CHECK(test::relative_error(o.d_hidden, d_hidden) < 3e-6);
-      } else {  // one word: certain
-        for (const double v : test::doubles(o.d_hidden)) CHECK(v == 0.0);
-      }
-      CHECK(o.totals.loss == doctest::Approx(total).epsilon(1e-6));
-      CHECK(o.totals.n_labels == rows);
-      CHECK(o.totals.n_correct == n_correct);
     }
   }
 }
@@ -213,14 +246,16 @@ TEST_CASE("a NaN logit makes the loss NaN") {
 
 TEST_CASE("mlm_loss gives the same bits everywhere") {
   Problem p(23, 40, 777, DType::kBF16);
-  test::check_same_everywhere([&](int n_threads) {
-    Outputs o(p);
-    run(n_threads, p, o);
-    std::vector<uint32_t> bits;
-    test::append_bits(bits, o.d_hidden);
-    test::append_bits(bits, o.row_loss);
-    return bits;
-  });
+  for (const float smoothing : {0.0f, 0.2f}) {
+    test::check_same_everywhere([&](int n_threads) {
+      Outputs o(p);
+      run(n_threads, p, o, smoothing);
+      std::vector<uint32_t> bits;
+      test::append_bits(bits, o.d_hidden);
+      test::append_bits(bits, o.row_loss);
+      return bits;
+    });
+  }
 }
 
 TEST_CASE("mlm_logits is the decoder's product") {
@@ -249,6 +284,11 @@ TEST_CASE("mlm_loss's contract") {
   CHECK(error() == "mlm_loss: labels[1] is 30, expected 0 .. 29");
   p.labels[1] = -100;
   CHECK(error() == "mlm_loss: labels[1] is -100, expected 0 .. 29");
+  p.labels[1] = 0;
+  CHECK(test::error_of([&] {
+          Outputs o(p);
+          run(1, p, o, 1.0f);
+        }) == "mlm_loss: expected label smoothing in [0, 1), got 1");
   p.labels.pop_back();
   CHECK(error() == "mlm_loss: expected 3 labels, got 2");
 }

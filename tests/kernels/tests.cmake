@@ -2,6 +2,7 @@
 # SPDX-FileCopyrightText: 2026 The qlora-engine authors
 qe_device_test(qe_kernels_tests qe_kernels
   kernels/activation_test.cpp
+  kernels/adamw8_test.cpp
   kernels/adamw_test.cpp
   kernels/arena_test.cpp
   kernels/attention_test.cpp

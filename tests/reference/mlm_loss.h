@@ -13,17 +13,23 @@ namespace qe::reference {
 struct CrossEntropy {
   double loss;
   bool correct;                  ///< the label has the highest logit and none before it is as high
-  std::vector<double> d_logits;  ///< softmax - one_hot(label)
+  std::vector<double> d_logits;  ///< softmax - target
 };
 
-inline CrossEntropy cross_entropy(const std::vector<double>& logits, size_t label) {
+/// The target is (1 - smoothing) at the label plus smoothing / n everywhere.
+inline CrossEntropy cross_entropy(const std::vector<double>& logits, size_t label,
+                                  double smoothing = 0.0) {
   const auto top = std::max_element(logits.begin(), logits.end());
   double sum = 0.0;
   for (const double x : logits) sum += std::exp(x - *top);
-  CrossEntropy result{
-      std::log(sum) + *top - logits[label], static_cast<size_t>(top - logits.begin()) == label, {}};
-  for (const double x : logits) result.d_logits.push_back(std::exp(x - *top) / sum);
-  result.d_logits[label] -= 1.0;
+  const double log_sum = std::log(sum) + *top;
+  CrossEntropy result{0.0, static_cast<size_t>(top - logits.begin()) == label, {}};
+  for (size_t i = 0; i < logits.size(); ++i) {
+    const double target =
+        smoothing / static_cast<double>(logits.size()) + (i == label ? 1.0 - smoothing : 0.0);
+    if (target > 0.0) result.loss += target * (log_sum - logits[i]);
+    result.d_logits.push_back(std::exp(logits[i] - *top) / sum - target);
+  }
   return result;
 }
 

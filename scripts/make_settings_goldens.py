@@ -1,0 +1,154 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+# SPDX-FileCopyrightText: 2026 The qlora-engine authors
+"""Writes tests/golden/settings: what transformers, peft and bitsandbytes make of single settings.
+tests/golden/README.md says what each file holds.
+
+    make_settings_goldens.py tests/golden/settings [PART ...]
+
+pip packages: torch 2.15.0, transformers 5.24.0, peft 0.21.2, bitsandbytes 0.50.2 (see the files'
+"made_with"). Random numbers come from numpy's RandomState, whose streams are frozen.
+"""
+
+import argparse
+import json
+import pathlib
+
+import bitsandbytes
+import bitsandbytes.functional as bnb
+import numpy as np
+import torch
+import transformers
+from safetensors.torch import save_file
+
+
+def write_json(path, value):
+    path.write_text(json.dumps(value, indent=1) + "\n")
+
+
+# ---- Learning rate schedules
+
+SCHEDULES = [
+    ("constant", {}, 3), ("constant_with_warmup", {}, 3), ("linear", {}, 0), ("linear", {}, 3),
+    ("cosine", {}, 3), ("cosine", {"num_cycles": 1.25}, 0), ("cosine_with_restarts", {}, 2),
+    ("cosine_with_restarts", {"num_cycles": 3}, 2), ("polynomial", {}, 3),
+    ("polynomial", {"lr_end": 1e-3, "power": 2.0}, 2), ("inverse_sqrt", {}, 4),
+    ("inverse_sqrt", {}, 0), ("inverse_sqrt", {"timescale": 7}, 3),
+    ("cosine_with_min_lr", {"min_lr": 1e-3}, 3), ("cosine_with_min_lr", {"min_lr_rate": 0.2}, 0),
+    ("cosine_with_min_lr", {"min_lr_rate": 0.1, "num_cycles": 1.0}, 2),
+    ("cosine_warmup_with_min_lr", {"min_lr_rate": 0.1}, 4),
+    ("cosine_warmup_with_min_lr", {"min_lr": 2e-3, "warmup_lr_rate": 0.25}, 4),
+    ("warmup_stable_decay", {"num_decay_steps": 5}, 3),
+    ("warmup_stable_decay", {"num_decay_steps": 4, "num_stable_steps": 3, "min_lr_ratio": 0.1,
+                             "warmup_type": "cosine", "decay_type": "linear"}, 4),
+    ("warmup_stable_decay", {"num_decay_steps": 6, "warmup_type": "1-sqrt",
+                             "decay_type": "1-sqrt", "min_lr_ratio": 0.05}, 4),
+    ("warmup_stable_decay", {"num_decay_steps": 6, "num_cycles": 1.5}, 0),
+]
+PLATEAUS = [
+    {}, {"patience": 1}, {"factor": 0.5, "patience": 0, "min_lr": 1e-3},
+    {"patience": 1, "cooldown": 2, "factor": 0.3}, {"mode": "max", "patience": 2, "factor": 0.5},
+    {"threshold_mode": "abs", "threshold": 0.05, "patience": 1, "factor": 0.5},
+]
+
+
+def make_optimizer(lr):
+    return torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=lr)
+
+
+def schedules(out):
+    lr, total, rows = 5e-3, 14, []
+    for name, kwargs, warmup in SCHEDULES:
+        optimizer = make_optimizer(lr)
+        schedule = transformers.get_scheduler(name, optimizer, warmup, total, kwargs)
+        rates = []
+        for _ in range(total + 2):
+            rates.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            schedule.step()
+        rows.append({"name": name, "kwargs": kwargs, "warmup": warmup, "rates": rates})
+    random = np.random.RandomState(5)
+    metrics = [float(m) for m in np.round(3.0 - np.minimum(np.arange(24) * 0.2, 1.4)
+                                          + 0.05 * random.randn(24), 4)]
+    plateaus = []
+    for kwargs in PLATEAUS:
+        optimizer = make_optimizer(lr)
+        schedule = transformers.get_scheduler("reduce_lr_on_plateau", optimizer, 0, total, kwargs)
+        rates = []
+        for metric in metrics:
+            schedule.step(metric)
+            rates.append(optimizer.param_groups[0]["lr"])
+        plateaus.append({"kwargs": kwargs, "rates": rates})
+    write_json(out / "schedules.json",
+               {"made_with": {"torch": torch.__version__, "transformers": transformers.__version__},
+                "learning_rate": lr, "total": total, "schedules": rows, "metrics": metrics,
+                "plateaus": plateaus})
+
+
+# ---- 8-bit AdamW
+
+ADAMW8 = {"lr": 1e-2, "betas": (0.9, 0.999), "eps": 1e-8, "steps": 4, "size": 600}
+
+
+def requantize(values, code_map):
+    """Codes and scales of blocks of 256, by looking at all distances; a negative value of the
+    signed map never becomes 0, as in bitsandbytes' CUDA kernels."""
+    blocks = [values[i:i + 256] for i in range(0, len(values), 256)]
+    scales = torch.stack([block.abs().max() for block in blocks])
+    codes = []
+    for block, scale in zip(blocks, scales):
+        x = (block / scale if scale > 0 else block).double()
+        code = (x[:, None] - code_map.double()[None, :]).abs().argmin(1)
+        codes.append(torch.where((x < 0) & (code_map[code] >= 0), code - 1, code))
+    return torch.cat(codes).to(torch.uint8), scales
+
+
+def adamw8(out):
+    """Parameters and scales by bitsandbytes' CPU path, without weight decay (it decays before the
+    update, the CUDA kernels after). Codes by requantize: the CPU path looks values up in a coarse
+    table (0 gets the code of 4e-6), which the CUDA kernels do not."""
+    random = np.random.RandomState(8)
+    n, (beta1, beta2) = ADAMW8["size"], ADAMW8["betas"]
+    p = torch.from_numpy(random.randn(n).astype(np.float32))
+    maps = [bnb.create_dynamic_map(signed=True), bnb.create_dynamic_map(signed=False)]
+    codes = [torch.zeros(n, dtype=torch.uint8) for _ in range(2)]
+    scales = [torch.zeros((n + 255) // 256) for _ in range(2)]
+    tensors = {"p.0": p.clone(), "signed_map": maps[0], "unsigned_map": maps[1]}
+    for step in range(1, ADAMW8["steps"] + 1):
+        # Magnitudes over six decades, some gradients 0, one block with none at all at first.
+        g = random.randn(n) * 10.0 ** random.uniform(-5, 1, n) * (random.rand(n) > 0.1)
+        if step == 1:
+            g[256:512] = 0
+        g = torch.from_numpy(g.astype(np.float32))
+        m, v = (code_map[code.long()] * scale.repeat_interleave(256)[:n]
+                for code_map, code, scale in zip(maps, codes, scales))
+        bnb.optimizer_update_8bit_blockwise(
+            "adam", g, p, codes[0], codes[1], beta1, beta2, 0.0, 0.0, ADAMW8["eps"], step,
+            ADAMW8["lr"], maps[0], maps[1], scales[0], scales[1], 0.0, 1.0, False)
+        for i, values in enumerate((m * beta1 + (1 - beta1) * g, v * beta2 + (1 - beta2) * g * g)):
+            codes[i], own_scales = requantize(values, maps[i])
+            assert torch.allclose(own_scales, scales[i], rtol=1e-6)
+        tensors |= {f"g.{step}": g, f"p.{step}": p.clone(), f"m.{step}": codes[0].clone(),
+                    f"v.{step}": codes[1].clone(), f"m_scale.{step}": scales[0].clone(),
+                    f"v_scale.{step}": scales[1].clone()}
+    save_file(tensors, out / "adamw8.safetensors",
+              metadata={"made_with": f"bitsandbytes {bitsandbytes.__version__}"})
+
+
+PARTS = {"schedules": schedules, "adamw8": adamw8}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=pathlib.Path)
+    parser.add_argument("part", nargs="*", help=", ".join(PARTS) + "; all when none is given")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    options.out.mkdir(parents=True, exist_ok=True)
+    for name in options.part or PARTS:
+        PARTS[name](options.out)
+
+
+if __name__ == "__main__":
+    main()
