@@ -39,7 +39,7 @@ case $purpose in
     need_command cmake cmake
     need_command ninja ninja-build
     need_headers simdjson.h libsimdjson-dev xxhash.h libxxhash-dev zlib.h zlib1g-dev \
-      zstd.h libzstd-dev doctest/doctest.h doctest-dev
+      zstd.h libzstd-dev re2/re2.h libre2-dev doctest/doctest.h doctest-dev
     ;;
   lint)
     need_command clang-format-14 clang-format-14

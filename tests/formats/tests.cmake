@@ -16,6 +16,7 @@ qe_test(qe_formats_tests qe_formats
   formats/json_test.cpp
   formats/mapped_file_test.cpp
   formats/named_shapes_test.cpp
+  formats/regex_test.cpp
   formats/run_config_test.cpp
   formats/safetensors_test.cpp
   formats/tokenizer/added_tokens_test.cpp
