@@ -52,14 +52,14 @@ size_t gemm_workspace_bytes(const Context& ctx, int64_t m, int64_t n, int64_t k)
   const Split split = choose_split(n_threads, m, n, k);
   // Any thread may take any task; a single one runs on the caller.
   const int64_t n_slots = split.n_tasks() == 1 ? 1 : n_threads;
-  const int64_t floats = n_slots * gemm_block_scratch(split.columns, k);
+  const int64_t floats = n_slots * gemm_block_scratch(split.rows, split.columns, k);
   return static_cast<size_t>(floats) * sizeof(float);
 }
 
 void run_gemm(Context& ctx, const GemmProblem& problem, float* scratch) {
   if (problem.m == 0 || problem.n == 0) return;
   const Split split = choose_split(ctx.threads->n_threads(), problem.m, problem.n, problem.k);
-  const int64_t slot = gemm_block_scratch(split.columns, problem.k);
+  const int64_t slot = gemm_block_scratch(split.rows, split.columns, problem.k);
   const auto kernel = QE_ISA_SELECT(gemm_block);
   // Column by column: neighbouring tasks read the same part of b.
   ctx.threads->run(split.n_tasks(), [&](int64_t task, int thread) {

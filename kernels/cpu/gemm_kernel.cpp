@@ -7,10 +7,11 @@
 // kGemmDepth k's at a time; the micro-kernel keeps rows x panels accumulators in registers and runs
 // over the block's k's. Between blocks the chain rests in c: storing and loading fp32 changes
 // nothing. After K. Goto and R. van de Geijn, "Anatomy of high-performance matrix multiplication",
-// 2008.
+// 2008. Products of few rows go another way (gemm_few_rows.h).
 
 #include "kernels/cpu/gemm_kernel.h"
 
+#include "kernels/cpu/gemm_few_rows.h"
 #include "kernels/cpu/gemm_pack.h"
 #include "kernels/cpu/simd.h"
 
@@ -59,9 +60,9 @@ void tile(const Tile& t) {
   Vec sum[kRows][kPanels];
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
-    __builtin_prefetch(t.next_c + i * c_stride, 1);
 #pragma GCC unroll 8
     for (int p = 0; p < kPanels; ++p) {
+      __builtin_prefetch(t.next_c + i * c_stride + p * kGemmPanel, 1);
       sum[i][p] = t.from_c ? read(c + i * c_stride + p * kGemmPanel) : zero();
     }
   }
@@ -195,22 +196,21 @@ void fill_block(const GemmProblem& g, int64_t row_begin, int64_t row_end, int64_
 
 struct Block {
   const GemmProblem& g;
+  int64_t row_begin;
+  int64_t rows;
   int64_t col_begin;
   int64_t columns;
   int64_t k_begin;
   int64_t depth;
+  const float* a;  // packed, or null: rows are read where they are
   const float* b;  // packed
-  float* a;        // room for a packed block of a
 };
 
-// Rows [row_begin, row_begin + rows) by the block's columns and k's; rows <= kGemmRows.
-void run_rows(const Block& block, int64_t row_begin, int64_t rows, bool direct) {
+// Adds the block's k's to its rows by its columns.
+void run_block(const Block& block) {
   const GemmProblem& g = block.g;
+  const bool direct = block.a == nullptr;
   const bool last = block.k_begin + block.depth == g.k;
-  if (!direct) {
-    const auto pack_a = g.a_transposed ? &pack_a_transposed : &pack_a_rows;
-    pack_a(g, row_begin, rows, block.k_begin, block.depth, block.a);
-  }
   Tile t{.depth = block.depth,
          .a = nullptr,
          .a_row_stride = g.a_stride,
@@ -224,16 +224,17 @@ void run_rows(const Block& block, int64_t row_begin, int64_t rows, bool direct) 
          .next_c = nullptr};
   const TileTable& tiles = direct ? kDirectTiles : kPackedTiles;
   // A few panels of b stay in L1 while all tiles of a pass by; one tile alone takes all panels.
-  const int64_t step = rows > kTileRows ? panels_of(kTileRows) * kGemmPanel : block.columns;
+  const int64_t step = block.rows > kTileRows ? panels_of(kTileRows) * kGemmPanel : block.columns;
   for (int64_t j = 0; j < block.columns; j += step) {
     const int64_t columns = at_most(block.columns - j, step);
-    for (int64_t i = 0; i < rows; i += kTileRows) {
-      const int tile_rows = static_cast<int>(at_most(rows - i, kTileRows));
-      t.a = direct ? g.a + (row_begin + i) * g.a_stride + block.k_begin : block.a + i * block.depth;
+    for (int64_t i = 0; i < block.rows; i += kTileRows) {
+      const int tile_rows = static_cast<int>(at_most(block.rows - i, kTileRows));
+      t.a = direct ? g.a + (block.row_begin + i) * g.a_stride + block.k_begin
+                   : block.a + i * block.depth;
       t.b = block.b + j / kGemmPanel * t.panel_stride;
-      t.c = g.c + (row_begin + i) * g.c_stride + block.col_begin + j;
+      t.c = g.c + (block.row_begin + i) * g.c_stride + block.col_begin + j;
       t.bias = last && g.bias != nullptr ? g.bias + block.col_begin + j : nullptr;
-      t.next_c = rows - i >= 2 * kTileRows ? t.c + kTileRows * t.c_stride : t.c;
+      t.next_c = block.rows - i >= 2 * kTileRows ? t.c + kTileRows * t.c_stride : t.c;
       run_tile(tiles, t, tile_rows, columns);
     }
   }
@@ -244,25 +245,37 @@ void run_rows(const Block& block, int64_t row_begin, int64_t rows, bool direct) 
 void gemm_block(const GemmProblem& g, int64_t row_begin, int64_t row_end, int64_t col_begin,
                 int64_t col_end, float* scratch) {
   if (g.k == 0) return fill_block(g, row_begin, row_end, col_begin, col_end);
+  if (takes_few_rows(g, row_end - row_begin)) {
+    const int64_t whole = (col_end - col_begin) / kGemmPanel * kGemmPanel;
+    few_rows(g, row_begin, row_end, col_begin, col_begin + whole, scratch);
+    col_begin += whole;
+  }
+  if (col_begin == col_end) return;
   // Packing a pays when many columns reuse it.
   constexpr int64_t kDirectColumns = 64;
+  const bool direct = !g.a_transposed && col_end - col_begin <= kDirectColumns;
+  const auto pack_a = g.a_transposed ? &pack_a_transposed : &pack_a_rows;
   const int64_t wide = at_most(col_end - col_begin, kGemmColumns);
-  const bool direct = !g.a_transposed && wide <= kDirectColumns;
   float* packed_b = scratch;
   float* packed_a =
       scratch + (wide + kGemmPanel - 1) / kGemmPanel * panel_stride(at_most(g.k, kGemmDepth));
-  for (int64_t j = col_begin; j < col_end; j += kGemmColumns) {
+  for (int64_t i = row_begin; i < row_end; i += kGemmRows) {
     for (int64_t k = 0; k < g.k; k += kGemmDepth) {
-      const Block block{.g = g,
-                        .col_begin = j,
-                        .columns = at_most(col_end - j, kGemmColumns),
-                        .k_begin = k,
-                        .depth = at_most(g.k - k, kGemmDepth),
-                        .b = packed_b,
-                        .a = packed_a};
-      pack_b(g, PackRange{k, block.depth, j, block.columns}, packed_b);
-      for (int64_t i = row_begin; i < row_end; i += kGemmRows) {
-        run_rows(block, i, at_most(row_end - i, kGemmRows), direct);
+      const int64_t rows = at_most(row_end - i, kGemmRows);
+      const int64_t depth = at_most(g.k - k, kGemmDepth);
+      if (!direct) pack_a(g, i, rows, k, depth, packed_a);
+      for (int64_t j = col_begin; j < col_end; j += kGemmColumns) {
+        const int64_t columns = at_most(col_end - j, kGemmColumns);
+        pack_b(g, PackRange{k, depth, j, columns}, packed_b);
+        run_block({.g = g,
+                   .row_begin = i,
+                   .rows = rows,
+                   .col_begin = j,
+                   .columns = columns,
+                   .k_begin = k,
+                   .depth = depth,
+                   .a = direct ? nullptr : packed_a,
+                   .b = packed_b});
       }
     }
   }

@@ -50,19 +50,22 @@ struct GemmProblem {
 };
 
 /// Sizes of the blocks that fit the caches; shared by all instruction sets, so that scratch depends
-/// on shapes only.
-constexpr int64_t kGemmDepth = 384;    ///< k per packed block: 16 columns of b stay in L1
-constexpr int64_t kGemmRows = 192;     ///< rows of a per packed block: stay in L2
-constexpr int64_t kGemmColumns = 512;  ///< columns of b per packed block, at most
+/// on shapes only. A block of a is packed once and used by all columns, a block of b is used at
+/// once by all of those rows.
+constexpr int64_t kGemmDepth = 384;    ///< k per packed block
+constexpr int64_t kGemmRows = 576;     ///< rows of a per packed block, at most: stay in L2 and L3
+constexpr int64_t kGemmColumns = 128;  ///< columns of b per packed block, at most: stay in L2
 /// Columns of one packed panel of b.
 constexpr int64_t kGemmPanel = 16;
 
-/// Scratch of one gemm_block call with at most `columns` columns, in floats: a multiple of 16.
-constexpr int64_t gemm_block_scratch(int64_t columns, int64_t k) {
+/// Scratch of one gemm_block call with at most `rows` rows and `columns` columns, in floats: a
+/// multiple of 16.
+constexpr int64_t gemm_block_scratch(int64_t rows, int64_t columns, int64_t k) {
   const int64_t depth = k < kGemmDepth ? k : kGemmDepth;
+  const int64_t high = rows < kGemmRows ? (rows + 15) / 16 * 16 : kGemmRows;
   const int64_t wide = columns < kGemmColumns ? columns : kGemmColumns;
   const int64_t panels = (wide + kGemmPanel - 1) / kGemmPanel;
-  return panels * (depth + 1) * kGemmPanel + kGemmRows * depth + kGemmPanel;
+  return panels * (depth + 1) * kGemmPanel + high * depth + kGemmPanel;
 }
 
 QE_PER_ISA(

@@ -73,6 +73,22 @@ void pack_rows(const Source& source, const PackRange& range, float* out) {
   }
 }
 
+/// out[k * out_stride + i] = element (col + i, k_begin + k) of a matrix stored (N, K), for i, k
+/// < 16.
+template <class Source>
+QE_INLINE void transpose_block(const Source& source, int64_t col, int64_t k_begin, float* out,
+                               int64_t out_stride) {
+  if constexpr (requires { source.at(0, 0); }) {
+    transpose16(source.at(col, k_begin), source.stride, out, out_stride);
+  } else {
+    alignas(64) float block[kLanes * kLanes];
+    for (int64_t i = 0; i < kLanes; ++i) {
+      store(block + i * kLanes, source.row(col + i, k_begin, kLanes));
+    }
+    transpose16(block, kLanes, out, out_stride);
+  }
+}
+
 /// Stored (N, K): 16 x 16 blocks are transposed on the way.
 template <class Source>
 void pack_transposed(const Source& source, const PackRange& range, float* out) {
@@ -80,22 +96,16 @@ void pack_transposed(const Source& source, const PackRange& range, float* out) {
     const int64_t rows = at_most(range.columns - j, kGemmPanel);
     for (int64_t k = 0; k < range.depth; k += kLanes) {
       const int64_t count = at_most(range.depth - k, kLanes);
-      if constexpr (requires { source.at(0, 0); }) {
-        if (rows == kGemmPanel && count == kLanes) {
-          transpose16(source.at(range.col_begin + j, range.k_begin + k), source.stride,
-                      out + k * kGemmPanel, kGemmPanel);
-          continue;
-        }
+      if (rows == kGemmPanel && count == kLanes) {
+        transpose_block(source, range.col_begin + j, range.k_begin + k, out + k * kGemmPanel,
+                        kGemmPanel);
+        continue;
       }
       alignas(64) float block[kLanes * kLanes];
       for (int64_t i = 0; i < rows; ++i) {
         store(block + i * kLanes, source.row(range.col_begin + j + i, range.k_begin + k, count));
       }
       for (int64_t i = rows; i < kLanes; ++i) store(block + i * kLanes, zero());
-      if (count == kLanes) {
-        transpose16(block, kLanes, out + k * kGemmPanel, kGemmPanel);
-        continue;
-      }
       alignas(64) float turned[kLanes * kLanes];
       transpose16(block, kLanes, turned, kLanes);
       for (int64_t i = 0; i < count; ++i) {

@@ -21,12 +21,13 @@
 //              converts from int32; round_f16 rounds fp32 to binary16 and back;
 //   across     reduce_add and reduce_max: the fixed tree below
 //   blocks     transpose16: 16 x 16 from memory to memory;
-//              interleave<rows>: dst[k * rows + i] = src[i * stride + k] for 16 k's; may also write
-//              the 16 elements that follow dst's last one
+//              load_columns(src, stride, emit): emit(k, v) for k = 0 .. 15 in ascending order, lane
+//              i of v = src[i * stride + k]; interleave<rows>: dst[k * rows + i] = src[i * stride +
+//              k] for 16 k's; may also write the 16 elements that follow dst's last one
 //   nibbles    NibbleTable: 16 fp32 values to be indexed by 4-bit codes (byte j's high nibble is
 //              code 2j); lookup_pair(table, p, q, a, b): a = the 16 values of the 8 bytes at p, b
 //              of those at q; lookup_columns(table, p, stride, emit): 16 rows of 8 bytes, emit(k,
-//              v) is called for k = 0 .. 15 in any order, lane i of v = value k of row i
+//              v) is called for k = 0 .. 15 in ascending order, lane i of v = value k of row i
 //
 // The tree of reduce_*: lane i takes lane i + 8 (i < 8), then i + 4, i + 2, i + 1; always
 // op(lower lane, higher lane).

@@ -293,13 +293,13 @@ QE_INLINE void lookup_columns(const NibbleTable& table, const uint8_t* p, int64_
   const __m256i mask = _mm256_set1_epi8(15);
 #pragma GCC unroll 4
   for (int j = 0; j < 4; ++j) {
-    Vec a, b;
-    lookup_codes(table, _mm256_and_si256(_mm256_srli_epi16(bytes[j], 4), mask), a, b);
-    emit(4 * j, a);
-    emit(4 * j + 2, b);
-    lookup_codes(table, _mm256_and_si256(bytes[j], mask), a, b);
-    emit(4 * j + 1, a);
-    emit(4 * j + 3, b);
+    Vec first, second, third, fourth;
+    lookup_codes(table, _mm256_and_si256(_mm256_srli_epi16(bytes[j], 4), mask), first, third);
+    lookup_codes(table, _mm256_and_si256(bytes[j], mask), second, fourth);
+    emit(4 * j, first);
+    emit(4 * j + 1, second);
+    emit(4 * j + 2, third);
+    emit(4 * j + 3, fourth);
   }
 }
 

@@ -163,6 +163,18 @@ const Case kCases[] = {
     {.m = 200, .n = 72, .k = 260, .a_transposed = true, .b_dtype = DType::kBF16},
     {.m = 30, .n = 560, .k = 20, .b_dtype = DType::kF16, .strided = false},
     {.m = 40, .n = 530, .k = 270, .b_transposed = false, .b_dtype = DType::kBF16},
+    // Few rows: every height of a tile, several blocks of k, columns left over.
+    {.m = 1, .n = 53, .k = 784, .b_dtype = DType::kF16, .bias = true},
+    {.m = 2, .n = 48, .k = 400, .mode = GradientMode::kAccumulate, .strided = true},
+    {.m = 3, .n = 40, .k = 784, .b_dtype = DType::kBF16, .strided = true},
+    {.m = 5, .n = 33, .k = 416, .bias = true},
+    {.m = 8, .n = 32, .k = 96, .b_dtype = DType::kBF16, .mode = GradientMode::kAccumulate},
+    {.m = 11, .n = 64, .k = 48, .b_dtype = DType::kF16},
+    {.m = 13, .n = 37, .k = 784, .bias = true, .strided = true},
+    // More rows than a packed block of a, more columns than one of b, several blocks of k.
+    {.m = 601, .n = 150, .k = 401},
+    {.m = 600, .n = 20, .k = 790, .b_transposed = false, .mode = GradientMode::kAccumulate},
+    {.m = 590, .n = 133, .k = 390, .a_transposed = true, .b_transposed = false},
     {.m = 6, .n = 5, .k = 0, .bias = true},
     {.m = 6, .n = 5, .k = 0, .mode = GradientMode::kAccumulate, .strided = true},
     {.m = 0, .n = 5, .k = 3},

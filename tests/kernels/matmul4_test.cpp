@@ -78,7 +78,7 @@ TEST_CASE("matmul4: the bits of gemm on the dequantized weight, forward and back
     Weight w(c);
     CAPTURE(c.n);
     CAPTURE(c.k);
-    for (const int64_t rows : {1, 3, 20, 0}) {
+    for (const int64_t rows : {1, 3, 7, 16, 20, 70, 0}) {
       CAPTURE(rows);
       Matrix x = Matrix::random(rows, c.k, 1, c.k + 3), bias = Matrix::random(1, c.n, 2);
       Matrix dy = Matrix::random(rows, c.n, 3, c.n + 9);

@@ -5,7 +5,9 @@
 #include <doctest/doctest.h>
 
 #include <atomic>
+#include <chrono>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "kernels/core/error.h"
@@ -56,6 +58,22 @@ TEST_CASE("parallel: an exception reaches the caller, and the pool goes on") {
     std::atomic<int64_t> sum{0};
     pool.run(100, [&](int64_t task, int) { sum.fetch_add(task); });
     CHECK(sum.load() == 4950);
+  }
+}
+
+TEST_CASE("parallel: short loops, with threads that spin, that sleep and that come late") {
+  for (const int n_threads : {2, 7}) {
+    ThreadPool pool(n_threads);
+    int64_t wrong = 0;
+    for (int loop = 0; loop < 3000; ++loop) {
+      // Longer than threads spin, now and then.
+      if (loop % 100 == 0) std::this_thread::sleep_for(std::chrono::microseconds(200));
+      std::atomic<int64_t> sum{0};
+      const int64_t n_tasks = 2 + loop % 5;
+      pool.run(n_tasks, [&](int64_t task, int) { sum.fetch_add(task + 1); });
+      wrong += sum.load() != n_tasks * (n_tasks + 1) / 2;
+    }
+    CHECK(wrong == 0);
   }
 }
 
