@@ -3,7 +3,6 @@
 #include "formats/adapter.h"
 
 #include <algorithm>
-#include <cctype>
 #include <cmath>
 #include <filesystem>
 
@@ -25,7 +24,6 @@ constexpr std::string_view kPrefix = "base_model.model.";
 constexpr std::string_view kSuffixA = ".lora_A.weight";
 constexpr std::string_view kSuffixB = ".lora_B.weight";
 constexpr size_t kMaxConfigBytes = size_t{1} << 24;
-constexpr int64_t kMaxRank = int64_t{1} << 16;
 
 /// Settings that change which parameters exist or what they compute. Anything but "off" (null,
 /// false, empty, "none") is refused, with the reason.
@@ -35,18 +33,12 @@ struct Refusal {
 };
 constexpr Refusal kRefusals[] = {
     {"use_dora", "DoRA is not supported"},
-    {"use_rslora", "rank-stabilized scaling is not supported"},
     {"use_qalora", "QA-LoRA is not supported"},
     {"use_bdlora", "block-diagonal LoRA is not supported"},
     {"lora_bias", "biases in LoRA layers are not supported"},
     {"bias", "trained biases are not supported"},
     {"fan_in_fan_out", "transposed weights are not supported"},
     {"modules_to_save", "modules saved in full are not supported"},
-    {"rank_pattern", "ranks that differ by module are not supported"},
-    {"alpha_pattern", "scales that differ by module are not supported"},
-    {"exclude_modules", "exclusions are not supported; list the targets"},
-    {"layers_to_transform", "a choice of layers is not supported"},
-    {"layers_pattern", "a choice of layers is not supported"},
     {"layer_replication", "replicated layers are not supported"},
     {"megatron_config", "Megatron's parallel layers are not supported"},
     {"trainable_token_indices", "trained token rows are not supported"},
@@ -86,38 +78,6 @@ std::string read_string(const Json& json, const char* key) {
   return value ? value->as_string() : std::string();
 }
 
-double read_number(const Json& json, const char* key, double standard) {
-  const Json* value = find_value(json, key);
-  return value ? value->as_double() : standard;
-}
-
-/// Initializations that also change the base: their factors only fit the changed base.
-void check_initialization(const Json& json) {
-  const Json* value = find_value(json, "init_lora_weights");
-  if (!value || value->is_bool()) return;
-  const std::string& name = value->as_string();
-  for (const char* mutating : {"pissa", "olora", "corda", "loftq", "lora_ga"}) {
-    QE_CHECK(!name.starts_with(mutating), value->where(), ": ", value->dump(),
-             " changes the base model's weights: convert the adapter for the original base first "
-             "(peft: save_pretrained with path_initial_model_for_weight_conversion)");
-  }
-}
-
-void read_targets(const Json& json, AdapterConfig& config) {
-  const Json* targets = find_value(json, "target_modules");
-  if (!targets) return;
-  if (targets->is_string()) {
-    std::string name = targets->as_string();
-    std::transform(name.begin(), name.end(), name.begin(),
-                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    QE_CHECK(name == "all-linear", targets->where(), ": ", targets->dump(),
-             " is a regular expression, which is not supported; give a list of module names");
-    config.all_linear = true;
-    return;
-  }
-  for (const Json& target : targets->items()) config.target_modules.push_back(target.as_string());
-}
-
 AdapterConfig read_config(const std::string& path) {
   const Json json = Json::parse_file(path, kMaxConfigBytes);
   const Json& type = json.at("peft_type");
@@ -126,19 +86,7 @@ AdapterConfig read_config(const std::string& path) {
     const Json* value = json.find(refusal.key);
     QE_CHECK(!value || is_off(*value), value->where(), ": ", value->dump(), ": ", refusal.reason);
   }
-  check_initialization(json);
-
-  AdapterConfig config;
-  if (const Json* r = find_value(json, "r")) {
-    config.r = r->as_int();
-    QE_CHECK(config.r >= 1 && config.r <= kMaxRank, r->where(), ": expected 1 to ", kMaxRank,
-             ", got ", config.r);
-  }
-  config.lora_alpha = read_number(json, "lora_alpha", 8.0);
-  config.lora_dropout = read_number(json, "lora_dropout", 0.0);
-  QE_CHECK(config.lora_dropout >= 0.0 && config.lora_dropout < 1.0, json.at("lora_dropout").where(),
-           ": expected a probability in [0, 1), got ", config.lora_dropout);
-  read_targets(json, config);
+  AdapterConfig config = read_lora_config(json);
   config.base_model_name_or_path = read_string(json, "base_model_name_or_path");
   if (const Json* mapping = find_value(json, "auto_mapping")) {
     config.base_model_class = read_string(*mapping, "base_model_class");
@@ -202,11 +150,12 @@ void check_matrix(const StoredTensor& tensor, size_t rank_axis, int64_t r) {
   QE_CHECK(tensor.shape.size() == 2 && tensor.shape[0] > 0 && tensor.shape[1] > 0, place_of(tensor),
            ": expected a matrix, got ", tensor.shape.size(), " dimensions or a ", "size of 0");
   QE_CHECK(tensor.shape[rank_axis] == r, place_of(tensor), ": expected ", r,
-           rank_axis == 0 ? " rows" : " columns", " (r of ", kConfigFile, "), got ",
+           rank_axis == 0 ? " rows" : " columns", " (its rank in ", kConfigFile, "), got ",
            tensor.shape[rank_axis]);
 }
 
-AdapterPair read_pair(const std::string& module, const Halves& halves, int64_t r) {
+AdapterPair read_pair(const std::string& module, const Halves& halves, const LoraTargets& targets) {
+  const int64_t r = targets.rank(module);
   QE_CHECK(halves.a && halves.b, place_of(halves.a ? *halves.a : *halves.b),
            ": its partner ending in ", halves.a ? kSuffixB : kSuffixA, " is missing");
   check_matrix(*halves.a, 0, r);
@@ -219,51 +168,35 @@ AdapterPair read_pair(const std::string& module, const Halves& halves, int64_t r
           .b = read_factor(*halves.b)};
 }
 
-/// 16.0 is written 16, as peft users write it.
-Json number(double value) {
-  const bool whole = std::fabs(value) < 1e15 && value == std::trunc(value);
-  return whole ? Json(static_cast<int64_t>(value)) : Json(value);
-}
-
 Json text_or_null(const std::string& text) { return text.empty() ? Json() : Json(text); }
 
 /// The keys that every peft since 0.9 knows.
-Json config_json(const AdapterConfig& config, const std::vector<std::string>& targets) {
+Json config_json(const AdapterConfig& config) {
   Json mapping;
   if (!config.base_model_class.empty()) {
     mapping.set("base_model_class", config.base_model_class);
     mapping.set("parent_library", text_or_null(config.parent_library));
   }
-  Json target_list = Json::array();
-  for (const std::string& target : targets) target_list.push_back(target);
-  return Json::object({
-      {"alpha_pattern", Json::object()},
+  std::vector<Json::Member> members = lora_config_members(config);
+  const std::vector<Json::Member> fixed = {
       {"auto_mapping", mapping},
       {"base_model_name_or_path", text_or_null(config.base_model_name_or_path)},
       {"bias", "none"},
-      {"exclude_modules", Json()},
       {"fan_in_fan_out", false},
       {"inference_mode", true},
-      {"init_lora_weights", true},
       {"layer_replication", Json()},
-      {"layers_pattern", Json()},
-      {"layers_to_transform", Json()},
       {"loftq_config", Json::object()},
-      {"lora_alpha", number(config.lora_alpha)},
-      {"lora_dropout", config.lora_dropout},
       {"megatron_config", Json()},
       {"megatron_core", "megatron.core"},
       {"modules_to_save", Json()},
       {"peft_type", "LORA"},
       {"peft_version", kPeftVersion},
-      {"r", config.r},
-      {"rank_pattern", Json::object()},
       {"revision", Json()},
-      {"target_modules", target_list},
       {"task_type", Json()},
       {"use_dora", false},
-      {"use_rslora", false},
-  });
+  };
+  members.insert(members.end(), fixed.begin(), fixed.end());
+  return Json::object(std::move(members));
 }
 
 /// A model card with peft's front matter. Strings are quoted as JSON, which is YAML as well.
@@ -276,23 +209,28 @@ std::string model_card(const AdapterConfig& config, size_t n_pairs) {
   card += "- lora\n- transformers\n---\n\n";
   card += "# LoRA adapter for masked language modelling\n\n";
   card += cat("- Base model: ", base.empty() ? "not recorded" : Json(base).dump(), "\n");
-  card += cat("- Rank ", config.r, ", alpha ", number(config.lora_alpha).dump(), ", dropout ",
-              number(config.lora_dropout).dump(), "\n");
+  card += cat("- Rank ", config.r, ", alpha ", config.lora_alpha, ", dropout ", config.lora_dropout,
+              config.use_rslora ? ", rank-stabilized" : "",
+              config.rank_pattern.empty() && config.alpha_pattern.empty()
+                  ? ""
+                  : ", with exceptions (adapter_config.json)",
+              "\n");
   card += cat("- Adapted modules: ", n_pairs, "\n\n");
   card += "Load it with `PeftModel.from_pretrained(base_model, this_folder)`.\n";
   return card;
 }
 
 void check_pairs(const std::string& folder, const AdapterConfig& config,
-                 const std::vector<AdapterPairView>& pairs,
-                 const std::vector<std::string>& targets) {
+                 const std::vector<AdapterPairView>& pairs) {
+  const LoraTargets targets(config);
   QE_CHECK(!pairs.empty(), folder, ": an adapter without LoRA pairs");
   for (const AdapterPairView& pair : pairs) {
     const std::string place = cat(folder, ": LoRA pair ", Json(pair.module).dump());
     QE_CHECK(is_module_path(pair.module), place, ": not a module path");
-    QE_CHECK(pair.r == config.r && pair.in > 0 && pair.out > 0, place, ": rank ", pair.r, " of ",
-             pair.out, " x ", pair.in, ", expected rank ", config.r, " and positive sizes");
-    QE_CHECK(matches_suffix(pair.module, targets), place, ": is not among target_modules");
+    const int64_t rank = targets.rank(pair.module);
+    QE_CHECK(pair.r == rank && pair.in > 0 && pair.out > 0, place, ": rank ", pair.r, " of ",
+             pair.out, " x ", pair.in, ", expected rank ", rank, " and positive sizes");
+    QE_CHECK(targets.matches(pair.module), place, ": is not among target_modules");
     const auto check_finite = [&](const float* values, int64_t n, const char* factor) {
       const float* bad =
           std::find_if(values, values + n, [](float x) { return !std::isfinite(x); });
@@ -319,8 +257,9 @@ Adapter read_adapter(const std::string& folder) {
   Adapter adapter;
   adapter.config = read_config(config_path);
   const SafetensorsFile file(weights_path);
+  const LoraTargets targets(adapter.config);
   for (const auto& [module, halves] : collect_halves(file)) {
-    adapter.pairs.push_back(read_pair(module, halves, adapter.config.r));
+    adapter.pairs.push_back(read_pair(module, halves, targets));
   }
   QE_CHECK(!adapter.pairs.empty(), weights_path, ": holds no LoRA pair");
   return adapter;
@@ -328,11 +267,12 @@ Adapter read_adapter(const std::string& folder) {
 
 void write_adapter(const std::string& folder, const AdapterConfig& config,
                    const std::vector<AdapterPairView>& pairs) {
-  std::vector<std::string> targets = config.target_modules;
-  if (targets.empty()) {
-    for (const AdapterPairView& pair : pairs) targets.push_back(pair.module);
+  AdapterConfig stored = config;
+  stored.all_linear = false;
+  if (stored.target_modules.empty() && stored.target_regex.empty()) {  // peft stores what it found
+    for (const AdapterPairView& pair : pairs) stored.target_modules.push_back(pair.module);
   }
-  check_pairs(folder, config, pairs, targets);
+  check_pairs(folder, stored, pairs);
   std::vector<TensorToWrite> tensors;
   for (const AdapterPairView& pair : pairs) {
     const std::string module = cat(kPrefix, pair.module);
@@ -341,15 +281,8 @@ void write_adapter(const std::string& folder, const AdapterConfig& config,
   }
   const fs::path base(folder);
   write_safetensors((base / kWeightsFile).string(), std::move(tensors));
-  write_file_atomically((base / kConfigFile).string(),
-                        config_json(config, targets).dump(2, true) + "\n");
-  write_file_atomically((base / "README.md").string(), model_card(config, pairs.size()));
-}
-
-bool matches_suffix(const std::string& path, const std::vector<std::string>& entries) {
-  return std::any_of(entries.begin(), entries.end(), [&](const std::string& entry) {
-    return path == entry || path.ends_with("." + entry);
-  });
+  write_file_atomically((base / kConfigFile).string(), config_json(stored).dump(2, true) + "\n");
+  write_file_atomically((base / "README.md").string(), model_card(stored, pairs.size()));
 }
 
 }  // namespace qe

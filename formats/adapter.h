@@ -9,23 +9,9 @@
 #include <string>
 #include <vector>
 
-#include "formats/json.h"
+#include "formats/lora_config.h"
 
 namespace qe {
-
-/// The settings of adapter_config.json that this project honours.
-struct AdapterConfig {
-  int64_t r = 8;
-  double lora_alpha = 8.0;
-  double lora_dropout = 0.0;
-  bool all_linear = false;                  ///< target_modules == "all-linear" as given by a user
-  std::vector<std::string> target_modules;  ///< suffix list, as stored
-  std::string base_model_name_or_path;
-  std::string base_model_class;  ///< auto_mapping, e.g. "BertForMaskedLM"
-  std::string parent_library;
-
-  double scale() const { return lora_alpha / static_cast<double>(r); }
-};
 
 /// One LoRA pair, host memory, fp32.
 struct AdapterPair {
@@ -41,8 +27,8 @@ struct Adapter {
 };
 
 /// Reads an adapter folder. Settings that would change the result and are not supported (DoRA,
-/// rsLoRA, patterns, bias, modules_to_save, regex targets ...) are errors that name the key;
-/// unknown keys are ignored. Pairs whose two shapes disagree with each other or with r are errors.
+/// bias, modules_to_save ...) are errors that name the key; unknown keys are ignored. Pairs whose
+/// two shapes disagree with each other or with their rank are errors.
 Adapter read_adapter(const std::string& folder);
 
 /// Same with views of memory owned elsewhere, for writing without copies.
@@ -56,8 +42,5 @@ struct AdapterPairView {
 /// existing folder.
 void write_adapter(const std::string& folder, const AdapterConfig& config,
                    const std::vector<AdapterPairView>& pairs);
-
-/// peft's suffix matching: path == entry or path ends with "." + entry.
-bool matches_suffix(const std::string& path, const std::vector<std::string>& entries);
 
 }  // namespace qe

@@ -4,6 +4,8 @@
 
 #include <re2/re2.h>
 
+#include <algorithm>
+
 #include "kernels/core/error.h"
 
 namespace qe {
@@ -11,6 +13,8 @@ namespace {
 
 constexpr size_t kMaxPattern = size_t{1} << 20;
 constexpr int64_t kMaxMemory = int64_t{64} << 20;
+
+constexpr const char* kLookAround[] = {"(?=", "(?!", "(?<=", "(?<!"};
 
 RE2::Options options() {
   RE2::Options options;
@@ -33,7 +37,13 @@ Regex::Regex(const std::string& pattern) {
   QE_CHECK(pattern.size() <= kMaxPattern, "pattern \"", shown(), "...\": ", pattern.size(),
            " bytes, expected at most ", kMaxPattern);
   impl_ = std::make_unique<Impl>(pattern);
-  QE_CHECK(impl_->re.ok(), "pattern \"", shown(), "\": ", impl_->re.error());
+  if (impl_->re.ok()) return;
+  const bool looks_around =
+      std::any_of(std::begin(kLookAround), std::end(kLookAround),
+                  [&](const char* sign) { return pattern.find(sign) != std::string::npos; });
+  fail("pattern \"", shown(),
+       "\": ", looks_around ? "look-ahead and look-behind are not supported: " : "",
+       impl_->re.error());
 }
 
 Regex::Regex(Regex&&) noexcept = default;
@@ -50,8 +60,16 @@ std::optional<Regex::Match> Regex::search(std::string_view text, size_t from) co
   if (!impl_->re.Match(piece(text), from, text.size(), RE2::UNANCHORED, groups, n)) {
     return std::nullopt;
   }
-  const auto begin = static_cast<size_t>(groups[0].data() - text.data());
-  return Match{begin, begin + groups[0].size(), n == 2 && groups[1].data() != nullptr};
+  const auto offset = [&](const re2::StringPiece& at) {
+    return static_cast<size_t>(at.data() - text.data());
+  };
+  Match match{offset(groups[0]), offset(groups[0]) + groups[0].size(), false};
+  if (n == 2 && groups[1].data() != nullptr) {
+    match.group = true;
+    match.group_begin = offset(groups[1]);
+    match.group_end = match.group_begin + groups[1].size();
+  }
+  return match;
 }
 
 }  // namespace qe

@@ -16,7 +16,8 @@ namespace qe {
 /// number of threads may match.
 class Regex {
  public:
-  /// Throws Error naming the pattern and what is wrong with it.
+  /// Throws Error naming the pattern and what is wrong with it. There is no look-ahead, look-behind
+  /// or back-reference.
   explicit Regex(const std::string& pattern);
   Regex(Regex&&) noexcept;
   Regex& operator=(Regex&&) noexcept;
@@ -26,8 +27,9 @@ class Regex {
   bool full_match(std::string_view text) const;
 
   struct Match {
-    size_t begin, end;  ///< bytes of the text
-    bool group;         ///< whether the first capturing group took part
+    size_t begin, end;                      ///< bytes of the text
+    bool group;                             ///< whether the first capturing group took part
+    size_t group_begin = 0, group_end = 0;  ///< where, if it did
   };
   /// The leftmost match at or after byte `from` (<= size of text).
   std::optional<Match> search(std::string_view text, size_t from) const;

@@ -23,9 +23,7 @@ namespace {
 using run_config::Allowed;
 using run_config::ForeignKey;
 using run_config::Setting;
-using run_config::TargetModules;
-
-constexpr const char* kAllLinear = "all-linear";
+using run_config::Shape;
 
 /// One value somebody gave.
 struct Given {
@@ -193,45 +191,98 @@ std::string to_text(const Given& given) {
   return given.value.as_string();
 }
 
-/// A JSON object; as text too.
-Json to_object(const Given& given) {
-  const Json value =
-      given.from_text ? Json::parse(given.value.as_string(), given.place) : given.value;
-  if (!value.is_object()) fail_type(given, "an object");
+Json stored_value(const RunConfig& config, const Setting& row) {
+  return std::visit(
+      [&](auto member) -> Json {
+        if constexpr (std::is_same_v<decltype(member), uint64_t RunConfig::*>) {
+          return Json(static_cast<int64_t>(config.*member));
+        } else if constexpr (std::is_same_v<decltype(member),
+                                            std::optional<int64_t> RunConfig::*>) {
+          return config.*member ? Json(*(config.*member)) : Json();
+        } else {
+          return Json(config.*member);
+        }
+      },
+      row.member);
+}
+
+// ---- Values kept as JSON ----------------------------------------------------------------------
+
+/// A command line value as the JSON it stands for, with a place in messages.
+Json parsed(const Given& given, const std::string& text) { return Json::parse(text, given.place); }
+
+/// On the command line: JSON, or texts separated by commas. A text with an operator of regular
+/// expressions is one, and not a list.
+Json list_or_text(const Given& given, const Allowed& allowed, bool integers) {
+  const std::string& text = given.value.as_string();
+  if (text.starts_with('[') && text.ends_with(']')) return parsed(given, text);
+  const bool whole = (allowed.choices && is_listed(allowed.choices, lower(text))) ||
+                     (allowed.shape == Shape::kModules &&
+                      text.find_first_of("*+?()[]{}|^$\\") != std::string::npos);
+  if (whole) return parsed(given, Json(text).dump());
+  std::string list;
+  for (const std::string& item : split(text, ',')) {
+    list += cat(list.empty() ? "[" : ", ", integers ? item : Json(item).dump());
+  }
+  return parsed(given, list + "]");
+}
+
+void check_list(const Given& given, const Json& list, Json::Kind kind, const char* expected) {
+  for (const Json& item : list.items()) {
+    if (item.kind() != kind || (item.is_string() && item.as_string().empty())) {
+      fail_type(given, expected);
+    }
+  }
+}
+
+Json to_modules(const Given& given, const Setting& row) {
+  const bool is_optional = stored_value(RunConfig(), row).is_null();
+  const Json value = given.from_text ? list_or_text(given, row.allowed, false) : given.value;
+  if (value.is_string() && !value.as_string().empty()) return value;
+  if (!value.is_array()) fail_type(given, "a list of names or a text");
+  check_list(given, value, Json::Kind::kString, "a list of non-empty names");
+  if (value.items().empty() && !is_optional) fail_type(given, "a list of non-empty names");
   return value;
 }
 
-std::vector<std::string> to_names(const Given& given) {
-  std::vector<std::string> names;
-  if (given.from_text) {
-    names = split(given.value.as_string(), ',');
-  } else {
-    if (!given.value.is_array())
-      fail_type(given,
-                "\"all-linear\" or a list of names (a regular expression, which a text is in peft, "
-                "is not supported yet)");
-    for (const Json& item : given.value.items()) {
-      if (!item.is_string()) fail_type(given, "a list of names");
-      names.push_back(item.as_string());
+Json to_integers(const Given& given, const Setting& row) {
+  const Json value = given.from_text ? list_or_text(given, row.allowed, true) : given.value;
+  if (value.kind() == Json::Kind::kInt) return value;
+  if (!value.is_array()) fail_type(given, "an integer or a list of integers");
+  check_list(given, value, Json::Kind::kInt, "an integer or a list of integers");
+  return value;
+}
+
+Json to_flag_or_text(const Given& given, const Setting& row) {
+  const std::string text = lower(plain(given.value));
+  check_choice(given, row, text);
+  return text == "true" ? Json(true) : text == "false" ? Json(false) : Json(text);
+}
+
+Json to_json(const Given& given, const Setting& row) {
+  switch (row.allowed.shape) {
+    case Shape::kObject: {
+      const Json value = given.from_text ? parsed(given, given.value.as_string()) : given.value;
+      if (!value.is_object()) fail_type(given, "an object");
+      return value;
     }
+    case Shape::kModules:
+    case Shape::kNames:
+      return to_modules(given, row);
+    case Shape::kIntegers:
+      return to_integers(given, row);
+    case Shape::kFlagOrText:
+      return to_flag_or_text(given, row);
   }
-  if (names.empty() || std::find(names.begin(), names.end(), "") != names.end())
-    fail_type(given, "a list of non-empty names");
-  return names;
+  fail(given.place, ": a shape without a rule");
 }
 
 // ---- Storing ------------------------------------------------------------------------------------
 
-void store(RunConfig& config, const Setting&, const Given& given, TargetModules) {
-  config.target_all_linear =
-      given.value.is_string() && lower(given.value.as_string()) == kAllLinear;
-  config.target_modules = config.target_all_linear ? std::vector<std::string>{} : to_names(given);
-}
-
 template <class T>
 void store(RunConfig& config, const Setting& row, const Given& given, T RunConfig::*member) {
   if constexpr (std::is_same_v<T, Json>) {
-    config.*member = to_object(given);
+    config.*member = to_json(given, row);
   } else if constexpr (std::is_same_v<T, std::optional<int64_t>>) {
     const int64_t value = to_integer(given);
     check_number(given, row.allowed, static_cast<double>(value), "an integer");
@@ -252,26 +303,6 @@ void store(RunConfig& config, const Setting& row, const Given& given, T RunConfi
     check_choice(given, row, value);
     config.*member = value;
   }
-}
-
-Json stored_value(const RunConfig& config, const Setting& row) {
-  return std::visit(
-      [&](auto member) -> Json {
-        if constexpr (std::is_same_v<decltype(member), TargetModules>) {
-          if (config.target_all_linear) return Json(kAllLinear);
-          Json list = Json::array();
-          for (const std::string& name : config.target_modules) list.push_back(Json(name));
-          return list;
-        } else if constexpr (std::is_same_v<decltype(member), uint64_t RunConfig::*>) {
-          return Json(static_cast<int64_t>(config.*member));
-        } else if constexpr (std::is_same_v<decltype(member),
-                                            std::optional<int64_t> RunConfig::*>) {
-          return config.*member ? Json(*(config.*member)) : Json();
-        } else {
-          return Json(config.*member);
-        }
-      },
-      row.member);
 }
 
 template <class Rows, class Name>
@@ -330,6 +361,7 @@ class Reader {
     QE_CHECK(config_.lr_scheduler_type != "reduce_lr_on_plateau" || config_.eval_strategy != "no",
              config_path_.empty() ? "settings" : config_path_,
              ": lr_scheduler_type: reduce_lr_on_plateau needs evaluations: set eval_strategy");
+    lora_config_of(config_);  // throws what is wrong with it
     if (config_.eval_steps == 0) {
       config_.eval_steps = config_.logging_steps;
       origins_["eval_steps"] = "= logging_steps";
@@ -356,16 +388,31 @@ class Reader {
   std::map<std::string, std::string> origins_;  // key -> who set it last
 };
 
+std::string shape_text(Shape shape) {
+  switch (shape) {
+    case Shape::kObject:
+      return "object";
+    case Shape::kModules:
+      return "list or regular expression";
+    case Shape::kNames:
+      return "text or list";
+    case Shape::kIntegers:
+      return "integer or list";
+    case Shape::kFlagOrText:
+      return "true|false or text";
+  }
+  return "";
+}
+
 std::string type_text(const Setting& row) {
-  if (row.allowed.choices) return row.allowed.choices;
+  if (row.allowed.choices && row.allowed.shape != Shape::kModules) return row.allowed.choices;
   return std::visit(
-      [](auto member) -> std::string {
+      [&](auto member) -> std::string {
         using M = decltype(member);
-        if constexpr (std::is_same_v<M, TargetModules>) return "list";
         if constexpr (std::is_same_v<M, std::string RunConfig::*>) return "text";
         if constexpr (std::is_same_v<M, double RunConfig::*>) return "number";
         if constexpr (std::is_same_v<M, bool RunConfig::*>) return "true|false";
-        if constexpr (std::is_same_v<M, Json RunConfig::*>) return "object";
+        if constexpr (std::is_same_v<M, Json RunConfig::*>) return shape_text(row.allowed.shape);
         return "integer";
       },
       row.member);
@@ -392,6 +439,20 @@ RunConfig read_run_config(const std::string& config_path,
   for (Given& given : all)
     if (!is_preset(given)) reader.apply(std::move(given));
   return reader.finish();
+}
+
+AdapterConfig lora_config_of(const RunConfig& config) {
+  return read_lora_config(Json::object({{"r", config.lora_r},
+                                        {"lora_alpha", config.lora_alpha},
+                                        {"lora_dropout", config.lora_dropout},
+                                        {"use_rslora", config.use_rslora},
+                                        {"init_lora_weights", config.init_lora_weights},
+                                        {"target_modules", config.target_modules},
+                                        {"exclude_modules", config.exclude_modules},
+                                        {"layers_to_transform", config.layers_to_transform},
+                                        {"layers_pattern", config.layers_pattern},
+                                        {"rank_pattern", config.rank_pattern},
+                                        {"alpha_pattern", config.alpha_pattern}}));
 }
 
 std::vector<RunConfigKey> run_config_keys() {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "formats/json.h"
+#include "formats/lora_config.h"
 
 namespace qe {
 
@@ -44,8 +45,16 @@ struct RunConfig {
   int64_t lora_r = 64;
   double lora_alpha = 16;
   double lora_dropout = 0.0;
-  bool target_all_linear = true;            ///< target_modules: "all-linear"
-  std::vector<std::string> target_modules;  ///< suffix list otherwise
+  // As peft takes them; see lora_config_of.
+  bool use_rslora = false;
+  Json init_lora_weights = true;  ///< true, false or "gaussian"
+  Json target_modules =
+      "all-linear";          ///< a preset, a list of path endings, or a regular expression
+  Json exclude_modules;      ///< a list or a regular expression
+  Json layers_to_transform;  ///< an integer or a list
+  Json layers_pattern;       ///< a text or a list
+  Json rank_pattern = Json::object();   ///< pattern -> rank
+  Json alpha_pattern = Json::object();  ///< pattern -> alpha
 
   // Training
   std::string output_dir;
@@ -105,6 +114,10 @@ struct RunConfig {
 /// and values that are refused (with the reason and what to use instead).
 RunConfig read_run_config(const std::string& config_path,
                           const std::vector<std::pair<std::string, std::string>>& overrides);
+
+/// The LoRA settings of a run. target_modules may still be a preset (resolve_target_preset). Throws
+/// Error as read_lora_config does.
+AdapterConfig lora_config_of(const RunConfig& config);
 
 /// One known key, for --help. All text comes from the one table in run_config_keys.cpp.
 struct RunConfigKey {

@@ -10,6 +10,7 @@ using C = RunConfig;
 // Whose default a setting has.
 constexpr const char* kMlm = "run_mlm.py";
 constexpr const char* kQlora = "qlora.py";
+constexpr const char* kPeft = "peft";
 constexpr const char* kOurs = "qlora-engine";
 
 constexpr Allowed between(double low, double high) { return {.low = low, .high = high}; }
@@ -69,8 +70,25 @@ constexpr Setting kSettings[] = {
      positive()},
     {"lora_dropout", &C::lora_dropout, kQlora, "dropout on the adapters' input",
      ratio_below_one()},
-    {"target_modules", TargetModules{}, kOurs,
-     "\"all-linear\", or a list of module name endings such as query,value"},
+    {"use_rslora", &C::use_rslora, kPeft, "scale by lora_alpha / sqrt(lora_r) instead"},
+    {"init_lora_weights", &C::init_lora_weights, kPeft,
+     "A as torch's Linear and B zero; gaussian: A normal with deviation 1 / lora_r; false: both random",
+     {.choices = "true|false|gaussian", .shape = Shape::kFlagOrText}},
+    {"target_modules", &C::target_modules, kOurs,
+     "what is adapted: a list of path endings such as query,value; a regular expression for whole "
+     "paths; or all-linear, qlora, attention, peft-default",
+     {.choices = kTargetPresets, .shape = Shape::kModules}},
+    {"exclude_modules", &C::exclude_modules, kPeft,
+     "what is not: a list of path endings, or a regular expression", {.shape = Shape::kModules}},
+    {"layers_to_transform", &C::layers_to_transform, kPeft,
+     "adapt these layers only, counted from 0; for lists of target_modules",
+     {.shape = Shape::kIntegers}},
+    {"layers_pattern", &C::layers_pattern, kPeft,
+     "the name before a layer's number, where it is not the first number of the path",
+     {.shape = Shape::kNames}},
+    {"rank_pattern", &C::rank_pattern, kPeft,
+     "exceptions from lora_r, for example {\"attention.self.query\": 8}"},
+    {"alpha_pattern", &C::alpha_pattern, kPeft, "exceptions from lora_alpha"},
 
     // Training
     {"output_dir", &C::output_dir, kMlm,
@@ -169,6 +187,8 @@ constexpr RefusedValue kRefusedValues[] = {
      "paged_ademamix_32bit|paged_ademamix_8bit|lion|lion_8bit|lion_32bit|paged_lion_8bit|"
      "paged_lion_32bit|rmsprop_bnb|rmsprop_bnb_8bit|rmsprop_bnb_32bit",
      "adapters are trained with AdamW here: use adamw_torch, paged_adamw_32bit or adamw_bnb_8bit"},
+    {"init_lora_weights", "pissa|olora|corda|loftq|eva|lora_ga|orthogonal|mica",
+     "not supported yet: use true or gaussian"},
     {"save_strategy", "best", "not supported yet: use steps or epoch"},
     {"train_sampling_strategy", "group_by_length", "not supported yet: use random or sequential"},
 };
@@ -325,14 +345,13 @@ constexpr ForeignKey kForeignKeys[] = {
     {"load_in_8bit", "false", kRefuse, "8-bit weights are not supported: use bits: 4"},
     {"bnb_4bit_compute_dtype", "float32", kNote, kCpuFp32},
     {"use_dora", "false", kRefuse, kNotYet},
-    {"use_rslora", "false", kRefuse, kNotYet},
-    {"lora_bias", "none|false", kRefuse, kNotYet},
-    {"init_lora_weights", "true", kRefuse, kNotYet},
+    {"lora_bias", "none|false", kRefuse, "adapters have no biases here: peft's MLM adapters rarely do"},
+    {"bias", "none", kRefuse, "biases of the base stay frozen"},
+    {"task_type", "", kNote, "masked language models have none in peft"},
+    {"fan_in_fan_out", "false", kRefuse, "linear layers store rows of outputs here"},
+    {"inference_mode", "", kNote, "the command says it"},
+    {"peft_type", "LORA|lora", kRefuse, "LoRA is what is trained here"},
     {"modules_to_save", "[]", kRefuse, kNotYet},
-    {"exclude_modules", "[]", kRefuse, kNotYet},
-    {"layers_to_transform", "[]", kRefuse, kNotYet},
-    {"rank_pattern", "{}", kRefuse, kNotYet},
-    {"alpha_pattern", "{}", kRefuse, kNotYet},
 };
 
 // What artidoro/qlora's qlora.py does when nothing is given. Its warmup_ratio of 0.03 goes with a

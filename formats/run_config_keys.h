@@ -14,6 +14,15 @@
 
 namespace qe::run_config {
 
+/// What a setting that is kept as JSON may be.
+enum class Shape {
+  kObject,
+  kModules,     ///< a list of names, or a text: one of `choices` or a regular expression
+  kNames,       ///< a list of names, or one
+  kIntegers,    ///< a list of integers, or one
+  kFlagOrText,  ///< true, false or one of `choices`
+};
+
 /// What a value may be. Numbers: an interval, and two finer rules. Text: one of `choices`.
 struct Allowed {
   double low = -std::numeric_limits<double>::infinity();
@@ -23,14 +32,12 @@ struct Allowed {
   bool whole_above_one = false;  ///< below 1 it is a ratio of all steps, from 1 on a count
   bool power_of_two = false;
   const char* choices = nullptr;  ///< separated by '|'
+  Shape shape = Shape::kObject;
 };
-
-/// target_modules is a list or "all-linear", and fills two members.
-struct TargetModules {};
 
 using Member = std::variant<std::string RunConfig::*, double RunConfig::*, int64_t RunConfig::*,
                             uint64_t RunConfig::*, bool RunConfig::*, Json RunConfig::*,
-                            std::optional<int64_t> RunConfig::*, TargetModules>;
+                            std::optional<int64_t> RunConfig::*>;
 
 /// One setting of RunConfig.
 struct Setting {

@@ -13,10 +13,12 @@ pip packages: torch 2.15.0, transformers 5.24.0, peft 0.21.2, bitsandbytes 0.50.
 import argparse
 import json
 import pathlib
+import shutil
 
 import bitsandbytes
 import bitsandbytes.functional as bnb
 import numpy as np
+import peft
 import torch
 import transformers
 from safetensors.torch import save_file
@@ -135,7 +137,93 @@ def adamw8(out):
               metadata={"made_with": f"bitsandbytes {bitsandbytes.__version__}"})
 
 
-PARTS = {"schedules": schedules, "adamw8": adamw8}
+# ---- LoRA targets
+
+REGEX = r".*\.layer\.\d+\.(attention\.self\.(query|value)|output\.dense)"
+TARGETS = [
+    {}, {"target_modules": "all-linear"}, {"target_modules": "ALL-linear"},
+    {"target_modules": ["query", "value"]}, {"target_modules": ["dense"]},
+    {"target_modules": ["output.dense"]}, {"target_modules": ["attention.output.dense"]},
+    {"target_modules": ["transform.dense"]}, {"target_modules": ["uery"]},
+    {"target_modules": ["query", "nothing"]},
+    {"target_modules": ["bert.encoder.layer.1.attention.self.key"]},
+    {"target_modules": REGEX}, {"target_modules": "query"}, {"target_modules": ".*query"},
+    {"target_modules": r"bert\.encoder\.layer\.[1-9]\.intermediate\.dense"},
+    {"target_modules": ".*", "exclude_modules": r"(?!.*(query|key)$).*"},
+    {"target_modules": "all-linear", "exclude_modules": ["dense"]},
+    {"target_modules": "all-linear", "exclude_modules": r"cls\..*"},
+    {"target_modules": ["query", "dense"], "exclude_modules": ["transform.dense", "query"]},
+    {"target_modules": ["query", "key"], "layers_to_transform": 1},
+    {"target_modules": ["query", "dense"], "layers_to_transform": [0]},
+    {"target_modules": ["query"], "layers_to_transform": [0, 1, 7]},
+    {"target_modules": ["query"], "layers_to_transform": [7]},
+    {"target_modules": ["query", "bert.encoder.layer.1.attention.self.key"],
+     "layers_to_transform": [0]},
+    {"target_modules": ["query"], "layers_to_transform": [1], "layers_pattern": "layer"},
+    {"target_modules": ["query"], "layers_to_transform": [1], "layers_pattern": ["h", "layer"]},
+    {"target_modules": ["query"], "layers_to_transform": [1], "layers_pattern": "blocks"},
+    {"target_modules": ["query"], "layers_to_transform": []},
+    {"target_modules": "all-linear", "layers_to_transform": [1]},
+    {"target_modules": REGEX, "layers_to_transform": [1]},
+    {"target_modules": ["query"], "layers_pattern": "layer"},
+    {"target_modules": ["query", "value"], "rank_pattern": {"query": 2}},
+    {"target_modules": ["query", "dense"], "r": 6, "lora_alpha": 3, "use_rslora": True},
+    {"target_modules": ["query", "dense"], "use_rslora": True, "lora_alpha": 10,
+     "rank_pattern": {"output.dense": 3, "layer.1.*": 5, r"layer\.\d+\.attention\.self\.query": 7},
+     "alpha_pattern": {"layer.0.attention.output.dense": 20, "dense": 1.5}},
+    {"target_modules": ["query"], "rank_pattern": {"uery": 2}},
+    {"target_modules": ["query"], "rank_pattern": {"^bert.encoder.layer.0.attention.self.query": 2}},
+    {"target_modules": ["decoder"]}, {"target_modules": ["query", "LayerNorm"]},
+    {"target_modules": ["attention"]}, {"target_modules": ["query", "self"]},
+    {"target_modules": ["nothing"]}, {"target_modules": ["query"], "exclude_modules": ["query"]},
+]
+
+
+def load_bert(folder):
+    return transformers.BertForMaskedLM.from_pretrained(
+        folder, attn_implementation="eager", dtype=torch.float32).eval()
+
+
+def adapted(model):
+    return {name.removeprefix("base_model.model."): [module.r["default"], module.scaling["default"]]
+            for name, module in model.named_modules() if isinstance(module, peft.tuners.lora.LoraLayer)}
+
+
+def lora_targets(out):
+    """What peft adapts for the settings of TARGETS; settings/adapter, one with patterns and rank
+    stabilization, and the logits it gives."""
+    base = out.parent / "bert" / "model"
+    rows = []
+    for settings in TARGETS:
+        row = {"settings": settings}
+        try:
+            row["modules"] = adapted(peft.get_peft_model(load_bert(base), peft.LoraConfig(**settings)))
+        except (ValueError, TypeError) as error:
+            row["error"] = f"{type(error).__name__}: {str(error).splitlines()[0][:120]}"
+        rows.append(row)
+    write_json(out / "lora_targets.json", {"made_with": {"peft": peft.__version__}, "rows": rows})
+
+    random = np.random.RandomState(12)
+    model = peft.get_peft_model(load_bert(base), peft.LoraConfig(
+        r=3, lora_alpha=5, use_rslora=True, target_modules=REGEX, rank_pattern={"query": 2},
+        alpha_pattern={"layer.1.output.dense": 9}))
+    for name, p in sorted(model.named_parameters()):
+        if "lora_" in name:
+            p.data = torch.from_numpy((0.3 * random.randn(*p.shape)).astype(np.float32))
+    folder = out / "adapter"
+    shutil.rmtree(folder, ignore_errors=True)
+    model.save_pretrained(folder)
+    (folder / "README.md").unlink()
+    config = json.loads((folder / "adapter_config.json").read_text())
+    config["base_model_name_or_path"] = "model"
+    (folder / "adapter_config.json").write_text(json.dumps(config, indent=2, sort_keys=True))
+    ids = torch.tensor([[2, 70, 4, 81, 9, 3]])
+    with torch.no_grad():
+        logits = model.eval()(input_ids=ids).logits[0]
+    save_file({"ids": ids[0].int(), "logits": logits}, out / "adapter_logits.safetensors")
+
+
+PARTS = {"schedules": schedules, "adamw8": adamw8, "lora_targets": lora_targets}
 
 
 def main():

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "engine/memory/planning.h"
+#include "engine/model/adapter_loading.h"
 #include "kernels/ops/topk.h"
 
 namespace qe {
@@ -31,10 +32,7 @@ FillMask::FillMask(const FillMaskOptions& options, const Log& log)
   ctx_ = Context{.threads = &threads_, .arena = &arena_, .step = &step_, .log = &log_};
   model_ = load_masked_lm(options.model, options.base, ctx_, memory_);
   if (!options.adapter.empty()) {
-    const Adapter stored = read_adapter(options.adapter);
-    adapter_ = std::make_unique<LoraAdapter>(stored.config, model_.lora_sites(), model_.n_linears(),
-                                             false, memory_);
-    adapter_->assign(stored, options.adapter);
+    adapter_ = load_adapter(options.adapter, model_, options.model, false, memory_, log_);
   }
   batch_.token_capacity = model_.config.max_length() + (options.batches ? kTokensPerBatch : 0);
   batch_.label_capacity = options.batches ? kMasksPerBatch : kMasksAtOnce;

@@ -36,9 +36,10 @@ struct LoraSite {
 
 class LoraAdapter {
  public:
-  /// Adapts every site of `sites` whose module `config` targets. n_linears: ids are below it.
-  /// Trainable adapters have gradients. Memory rows: "LoRA parameters", "LoRA gradients". Throws
-  /// Error when nothing matches (naming the targets).
+  /// Adapts every site of `sites` whose module `config` targets (not a preset: see
+  /// resolve_target_preset), with the rank and scale that `config` gives it. n_linears: ids are
+  /// below it. Trainable adapters have gradients. Memory rows: "LoRA parameters", "LoRA gradients".
+  /// Throws Error when nothing matches (naming the targets).
   LoraAdapter(const AdapterConfig& config, const std::vector<LoraSite>& sites, int n_linears,
               bool trainable, Memory& memory);
 
@@ -55,8 +56,7 @@ class LoraAdapter {
   std::span<float> parameters() const { return parameters_; }  ///< all pairs, A then B
   std::span<float> gradients() const { return gradients_; }
 
-  /// peft's default: A ~ U(-1/sqrt(in), 1/sqrt(in)), B = 0; a pure function of seed and module
-  /// path.
+  /// As the configuration's `init` says; a pure function of seed and module path.
   void initialize(uint64_t seed);
   /// Copies the values of a folder that was read. Throws Error when its modules or shapes are not
   /// exactly this adapter's (naming one).

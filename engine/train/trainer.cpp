@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "engine/memory/planning.h"
+#include "engine/model/adapter_loading.h"
 #include "formats/atomic_write.h"
 #include "kernels/ops/backend.h"
 
@@ -49,6 +50,22 @@ int64_t parameters_of(const MaskedLm& model) {
   linear(model.head_dense);
   norm(model.head_norm);
   return n;
+}
+
+// A continued adapter has its own rank, scale and dropout.
+void warn_of_ignored_settings(const RunConfig& config, const LoraAdapter& adapter, const Log& log) {
+  const Json wanted = Json::object(lora_config_members(lora_config_of(config)));
+  for (const auto& [key, value] : lora_config_members(adapter.config())) {
+    if (key == "target_modules") continue;  // a preset and its expansion are hard to compare
+    const std::string name = key == "r" ? "lora_r" : key;
+    const std::string text = wanted.at(key).dump();
+    for (const RunConfig::Origin& origin : config.origins) {
+      const bool given = origin.key == name && !origin.origin.starts_with("default");
+      if (!given || text == value.dump()) continue;
+      log.warn(cat(name, ": ", text, " has no effect: the adapter that is continued has ",
+                   value.dump()));
+    }
+  }
 }
 
 }  // namespace
@@ -151,30 +168,17 @@ void Trainer::load_data() {
 }
 
 void Trainer::load_adapter() {
-  const bool given = !config_.adapter_name_or_path.empty();
-  if (task_ == Task::kEvaluate && !given) return;
-  AdapterConfig settings;
-  Adapter stored;
-  if (given) {
-    stored = read_adapter(config_.adapter_name_or_path);
-    settings = stored.config;
-  } else {
-    settings.r = config_.lora_r;
-    settings.lora_alpha = config_.lora_alpha;
-    settings.lora_dropout = config_.lora_dropout;
-    settings.all_linear = config_.target_all_linear;
-    settings.target_modules = config_.target_modules;
-  }
-  settings.base_model_name_or_path = config_.model_name_or_path;
-  settings.base_model_class = encoder_.masked_lm_class;
-  settings.parent_library = encoder_.parent_library;
-  adapter_ = std::make_unique<LoraAdapter>(settings, model_.lora_sites(), model_.n_linears(),
-                                           task_ == Task::kTrain, memory_);
-  if (memory_.planning()) return;
-  if (given) {
-    adapter_->assign(stored, config_.adapter_name_or_path);
-  } else {
-    adapter_->initialize(config_.seed);
+  const std::string& folder = config_.adapter_name_or_path;
+  const bool training = task_ == Task::kTrain;
+  if (!folder.empty()) {
+    adapter_ =
+        qe::load_adapter(folder, model_, config_.model_name_or_path, training, memory_, log_);
+    if (training) warn_of_ignored_settings(config_, *adapter_, log_);
+  } else if (training) {
+    AdapterConfig settings = lora_config_of(config_);
+    settings.base_model_name_or_path = config_.model_name_or_path;
+    adapter_ = make_adapter(settings, model_, true, memory_);
+    if (!memory_.planning()) adapter_->initialize(config_.seed);
   }
 }
 

@@ -36,6 +36,7 @@ Json Trainer::arguments() const {
   const RunConfig& c = config_;
   Json targets = Json::array();
   for (const LoraPair& pair : adapter_->pairs()) targets.push_back(pair.module);
+  const Json lora = Json::object(lora_config_members(adapter_->config()));
   return Json::object({{"adam_beta1", c.adam_beta1},
                        {"adam_beta2", c.adam_beta2},
                        {"adam_epsilon", c.adam_epsilon},
@@ -46,10 +47,13 @@ Json Trainer::arguments() const {
                        {"gradient_accumulation_steps", c.gradient_accumulation_steps},
                        {"label_smoothing_factor", c.label_smoothing_factor},
                        {"learning_rate", c.learning_rate},
-                       {"lora_alpha", adapter_->config().lora_alpha},
-                       {"lora_dropout", adapter_->config().lora_dropout},
+                       {"alpha_pattern", lora.at("alpha_pattern")},
+                       {"lora_alpha", lora.at("lora_alpha")},
+                       {"lora_dropout", lora.at("lora_dropout")},
                        {"lora_modules", targets},
-                       {"lora_r", adapter_->config().r},
+                       {"lora_r", lora.at("r")},
+                       {"rank_pattern", lora.at("rank_pattern")},
+                       {"use_rslora", lora.at("use_rslora")},
                        {"loss_norm", c.loss_norm},
                        {"lr_scheduler_kwargs", c.lr_scheduler_kwargs},
                        {"lr_scheduler_type", c.lr_scheduler_type},

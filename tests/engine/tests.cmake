@@ -2,6 +2,7 @@
 # SPDX-FileCopyrightText: 2026 The qlora-engine authors
 
 qe_device_test(qe_engine_tests qe_engine
+  engine/adapter_loading_test.cpp
   engine/data_test.cpp
   engine/fill_mask_test.cpp
   engine/golden_model_test.cpp

@@ -429,8 +429,7 @@ TEST_CASE("trainer: settings that cannot work are one clear error") {
           c.train_file = folder.write("short.txt", "the king\n");
         }).find("less than max_seq_length") != std::string::npos);
   CHECK(error_with([&](RunConfig& c) {
-          c.target_all_linear = false;
-          c.target_modules = {"q_proj"};
+          c.target_modules = Json::array({"q_proj"});
         }).find("q_proj") != std::string::npos);
   CHECK(error_with([&](RunConfig& c) {
           c.train_file = folder.write("ids.jsonl", R"({"input_ids": [2, 160, 3]})");

@@ -46,7 +46,7 @@ TEST_CASE("an adapter survives writing and reading") {
   const Adapter adapter = read_adapter(folder.path());
   CHECK(adapter.config.r == 2);
   CHECK(adapter.config.lora_alpha == 16.0);
-  CHECK(adapter.config.scale() == 8.0);
+  CHECK(LoraTargets(adapter.config).scale(kQuery) == 8.0);
   CHECK(adapter.config.lora_dropout == 0.05);
   CHECK_FALSE(adapter.config.all_linear);
   CHECK(adapter.config.target_modules == example.config.target_modules);
@@ -194,22 +194,15 @@ TEST_CASE("settings that would change the result are refused by key") {
   Broken broken;
   const std::vector<std::pair<std::string, std::string>> refused = {
       {"use_dora", "true"},
-      {"use_rslora", "true"},
       {"use_qalora", "true"},
       {"lora_bias", "true"},
       {"bias", "\"all\""},
       {"bias", "\"lora_only\""},
       {"fan_in_fan_out", "true"},
       {"modules_to_save", R"(["classifier"])"},
-      {"rank_pattern", R"({"query": 4})"},
-      {"alpha_pattern", R"({"query": 4})"},
-      {"exclude_modules", "\"x\""},
-      {"layers_to_transform", "3"},
-      {"layers_pattern", "\"layer\""},
       {"layer_replication", "[[0, 4], [2, 5]]"},
       {"trainable_token_indices", "[1, 2]"},
       {"target_parameters", R"(["w"])"},
-      {"target_modules", "\".*query\""},
       {"init_lora_weights", "\"pissa\""},
       {"init_lora_weights", "\"pissa_niter_16\""},
       {"init_lora_weights", "\"loftq\""},
@@ -227,6 +220,10 @@ TEST_CASE("settings that would change the result are refused by key") {
                                                         {"init_lora_weights", "false"},
                                                         {"a_key_of_the_future", "{\"x\": 1}"},
                                                         {"target_modules", "\"all-linear\""},
+                                                        {"target_modules", "\".*dense|.*query\""},
+                                                        {"use_rslora", "true"},
+                                                        {"alpha_pattern", "{\"query\": 4}"},
+                                                        {"exclude_modules", "\"x\""},
                                                         {"target_modules", "null"},
                                                         {"auto_mapping", "null"},
                                                         {"base_model_name_or_path", "null"},
@@ -269,9 +266,9 @@ TEST_CASE("tensors that do not make pairs of rank r are refused by name") {
     return tensor;
   };
   CHECK(broken.with_tensors({with_shape(a, {4, 2}), b}) ==
-        "tensor \"" + a.name + "\": expected 2 rows (r of adapter_config.json), got 4");
+        "tensor \"" + a.name + "\": expected 2 rows (its rank in adapter_config.json), got 4");
   CHECK(broken.with_tensors({a, with_shape(b, {2, 3})}) ==
-        "tensor \"" + b.name + "\": expected 2 columns (r of adapter_config.json), got 3");
+        "tensor \"" + b.name + "\": expected 2 columns (its rank in adapter_config.json), got 3");
   CHECK(broken.with_tensors({with_shape(a, {8}), b}).find("expected a matrix") !=
         std::string::npos);
   CHECK(broken.with_tensors({with_shape(a, {2, 0}), b}).find("expected a matrix") !=
@@ -322,13 +319,31 @@ TEST_CASE("16-bit adapters are read as fp32") {
   CHECK(adapter.pairs[0].b == std::vector<float>(6, 2.0f));
 }
 
-TEST_CASE("matches_suffix is peft's rule") {
-  CHECK(matches_suffix("a.b.query", {"query"}));
-  CHECK(matches_suffix("query", {"query"}));
-  CHECK(matches_suffix("a.output.dense", {"x", "output.dense"}));
-  CHECK_FALSE(matches_suffix("a.myquery", {"query"}));
-  CHECK_FALSE(matches_suffix("query.a", {"query"}));
-  CHECK_FALSE(matches_suffix("a.query", {}));
+TEST_CASE("an adapter with patterns, a regular expression and rank stabilization") {
+  const TemporaryFolder folder;
+  Example example;
+  AdapterConfig& config = example.config;
+  config.target_modules.clear();
+  config.target_regex = ".*(query|output\\.dense)";
+  config.exclude_modules = {"cls"};
+  config.use_rslora = true;
+  config.r = 3;
+  config.rank_pattern = {{"query|output.dense", 2}};
+  config.alpha_pattern = {{"query", 5}};
+  config.init = AdapterConfig::Init::kGaussian;
+  write_adapter(folder.path(), config, example.pairs());
+  const Json written = Json::parse_file(folder.path() + "/adapter_config.json");
+  CHECK(written.at("target_modules").as_string() == config.target_regex);
+  CHECK(written.at("rank_pattern").dump() == R"({"query|output.dense": 2})");
+  CHECK(written.at("alpha_pattern").dump() == R"({"query": 5})");
+  CHECK(written.at("exclude_modules").dump() == R"(["cls"])");
+  CHECK(written.at("init_lora_weights").as_string() == "gaussian");
+  CHECK(written.at("use_rslora").as_bool());
+  const Adapter adapter = read_adapter(folder.path());
+  CHECK(adapter.pairs[0].r == 2);
+  const LoraTargets targets(adapter.config);
+  CHECK(targets.scale(kQuery) == doctest::Approx(5 / std::sqrt(2.0)));
+  CHECK(targets.scale(kOutput) == doctest::Approx(16 / std::sqrt(2.0)));
 }
 
 }  // namespace

@@ -29,6 +29,8 @@ TEST_CASE("the leftmost match from a place on, and its group") {
   CHECK(second->begin == 3);
   CHECK(second->end == 5);
   CHECK(second->group);
+  CHECK(second->group_begin == 3);
+  CHECK(second->group_end == 5);
   CHECK(!regex.search(text, 5));
   CHECK(Regex("").search("", 0)->end == 0);
 }
@@ -38,7 +40,10 @@ TEST_CASE("bad and boundless patterns are refused by name") {
     return error_of([&] { Regex regex(pattern); });
   };
   CHECK(error("a(b") == "pattern \"a(b\": missing ): a(b");
-  CHECK(error("a(?!b)").find("pattern \"a(?!b)\": ") == 0);
+  for (const char* pattern : {"a(?!b)", "a(?=b)", "(?<=a)b", "(?<!a)b"}) {
+    CHECK(error(pattern).find("pattern \"" + std::string(pattern) +
+                              "\": look-ahead and look-behind are not supported: ") == 0);
+  }
   CHECK(error("((a{500}){500}){500}").find("pattern \"((a{500}){500}){500}\": ") == 0);
   CHECK(error(std::string(2000000, 'a')).find("2000000 bytes, expected at most") !=
         std::string::npos);

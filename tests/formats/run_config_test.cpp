@@ -76,7 +76,7 @@ TEST_CASE("defaults are run_mlm.py's, and qlora.py's where only it has the key")
   CHECK(config.double_quant);
   CHECK(config.lora_r == 64);
   CHECK(config.lora_alpha == 16.0);
-  CHECK(config.target_all_linear);
+  CHECK(config.target_modules.as_string() == "all-linear");
   CHECK(origin_of(config, "learning_rate") == "5e-05 <- default (run_mlm.py)");
   CHECK(origin_of(config, "lora_r") == "64 <- default (qlora.py)");
   CHECK(origin_of(config, "threads") == "0 <- default (qlora-engine)");
@@ -94,8 +94,7 @@ TEST_CASE("the file sets values, the command line wins, origins tell") {
   CHECK(config.seed == 7);
   CHECK(config.lora_alpha == 32.0);
   CHECK_FALSE(config.double_quant);
-  CHECK_FALSE(config.target_all_linear);
-  CHECK(config.target_modules == std::vector<std::string>{"query", "value"});
+  CHECK(config.target_modules.dump() == R"(["query", "value"])");
   CHECK(origin_of(config, "learning_rate") == "0.002 <- --learning_rate");
   CHECK(origin_of(config, "max_steps") == "300 <- config.json");
   CHECK(origin_of(config, "target_modules") == "[\"query\", \"value\"] <- config.json");
@@ -117,24 +116,61 @@ TEST_CASE("every setting can be given on the command line as plan prints it") {
   }
 }
 
-TEST_CASE("target_modules in its forms") {
-  CHECK(read("{}", {{"target_modules", "all-linear"}}).target_all_linear);
-  CHECK(read(R"({"target_modules": "All-Linear"})").target_all_linear);
-  CHECK(read("{}", {{"target_modules", "query,value"}}).target_modules ==
-        std::vector<std::string>{"query", "value"});
+TEST_CASE("LoRA settings in their forms") {
+  const auto targets = [](const std::string& text) {
+    return read("{}", {{"target_modules", text}}).target_modules.dump();
+  };
+  CHECK(targets("all-linear") == "\"all-linear\"");
+  CHECK(targets("query,value") == R"(["query", "value"])");
+  CHECK(targets("query") == R"(["query"])");
+  CHECK(targets("attention.self.query") == R"(["attention.self.query"])");
+  CHECK(targets(R"(["query"])") == R"(["query"])");
+  CHECK(targets(".*\\.query") == R"(".*\\.query")");
+  CHECK(targets("qlora") == "\"qlora\"");
+  CHECK(qe::lora_config_of(read(R"({"target_modules": "All-Linear"})")).all_linear);
+  CHECK(qe::lora_config_of(read(R"({"target_modules": "que.*"})")).target_regex == "que.*");
   // Later values replace earlier ones whole.
   const auto config = read(R"({"target_modules": ["query"]})", {{"target_modules", "all-linear"}});
-  CHECK(config.target_all_linear);
-  CHECK(config.target_modules.empty());
-  CHECK(error_of(R"({"target_modules": "que.*"})") ==
-        "config.json: /target_modules: expected \"all-linear\" or a list of names (a regular "
-        "expression, which a text is in peft, is not supported yet), got \"que.*\"");
+  CHECK(config.target_modules.dump() == "\"all-linear\"");
   CHECK(error_of(R"({"target_modules": []})") ==
         "config.json: /target_modules: expected a list of non-empty names, got []");
   CHECK(error_of(R"({"target_modules": [1]})") ==
-        "config.json: /target_modules: expected a list of names, got [1]");
+        "config.json: /target_modules: expected a list of non-empty names, got [1]");
+  CHECK(error_of(R"({"target_modules": 1})") ==
+        "config.json: /target_modules: expected a list of names or a text, got 1");
   CHECK(error_of_override("target_modules", "query,,value") ==
         "--target_modules: expected a list of non-empty names, got \"query,,value\"");
+  CHECK(error_of(R"({"target_modules": "(?!.*key).*"})") ==
+        "config.json: /target_modules: pattern \"(?!.*key).*\": look-ahead and look-behind are not "
+        "supported: invalid perl operator: (?!");
+  CHECK(error_of_override("target_modules", "(a").find("--target_modules: ") == 0);
+
+  const auto lora = qe::lora_config_of(
+      read(R"({"lora_r": 4, "use_rslora": true, "target_modules": ["query"],
+               "layers_to_transform": [0, 3], "exclude_modules": ["x"],
+               "rank_pattern": {"query": 2}, "init_lora_weights": "gaussian"})",
+           {{"alpha_pattern", R"({"query": 32})"}, {"layers_pattern", "layer"}}));
+  CHECK(lora.r == 4);
+  CHECK(lora.use_rslora);
+  CHECK(lora.layers_to_transform == std::vector<int64_t>{0, 3});
+  CHECK(lora.layers_pattern == std::vector<std::string>{"layer"});
+  CHECK(lora.rank_pattern.at(0).second == 2);
+  CHECK(lora.alpha_pattern.at(0).second == 32);
+  CHECK(lora.init == qe::AdapterConfig::Init::kGaussian);
+  CHECK(read("{}", {{"target_modules", "query"}, {"layers_to_transform", "1,2"}})
+            .layers_to_transform.dump() == "[1, 2]");
+  CHECK(
+      error_of(R"({"layers_to_transform": ["a"]})") ==
+      "config.json: /layers_to_transform: expected an integer or a list of integers, got [\"a\"]");
+  CHECK(error_of(R"({"layers_to_transform": 1})")
+            .find("config.json: /layers_to_transform: needs target_modules to be a list") == 0);
+  CHECK(read("{}", {{"init_lora_weights", "False"}}).init_lora_weights.dump() == "false");
+  CHECK(error_of(R"({"init_lora_weights": "pissa"})") ==
+        "config.json: /init_lora_weights: \"pissa\": not supported yet: use true or gaussian");
+  CHECK(error_of(R"({"init_lora_weights": 1})").find("expected one of true, false, gaussian") !=
+        std::string::npos);
+  CHECK(error_of(R"({"rank_pattern": {"query": 0}})") ==
+        "config.json: /rank_pattern/query: expected 1 to 65536, got 0");
 }
 
 TEST_CASE("objects and values that may be absent") {

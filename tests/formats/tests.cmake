@@ -14,6 +14,7 @@ qe_test(qe_formats_tests qe_formats
   formats/families/bert_test.cpp
   formats/hash_test.cpp
   formats/json_test.cpp
+  formats/lora_config_test.cpp
   formats/mapped_file_test.cpp
   formats/named_shapes_test.cpp
   formats/regex_test.cpp

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#include "engine/model/adapter_loading.h"
+
+namespace qe {
+namespace {
+
+// "bert-base-uncased" and "/models/bert-base-uncased/" are taken for the same.
+std::string last_name(std::string path) {
+  while (!path.empty() && path.back() == '/') path.pop_back();
+  return path.substr(path.rfind('/') + 1);
+}
+
+}  // namespace
+
+std::unique_ptr<LoraAdapter> make_adapter(AdapterConfig config, const MaskedLm& model,
+                                          bool trainable, Memory& memory) {
+  resolve_target_preset(config, model.config);
+  config.base_model_class = model.config.masked_lm_class;
+  config.parent_library = model.config.parent_library;
+  if (!config.all_linear) check_targets(LoraTargets(config), model.config);
+  return std::make_unique<LoraAdapter>(config, model.lora_sites(), model.n_linears(), trainable,
+                                       memory);
+}
+
+std::unique_ptr<LoraAdapter> load_adapter(const std::string& folder, const MaskedLm& model,
+                                          const std::string& base, bool trainable, Memory& memory,
+                                          const Log& log) {
+  Adapter stored = read_adapter(folder);
+  std::string& stored_base = stored.config.base_model_name_or_path;
+  if (!stored_base.empty() && last_name(stored_base) != last_name(base)) {
+    log.warn(cat(folder, ": the adapter was made for ", Json(stored_base).dump(),
+                 ", the base here is ", Json(base).dump()));
+  }
+  stored_base = base;
+  std::unique_ptr<LoraAdapter> adapter;
+  try {
+    adapter = make_adapter(stored.config, model, trainable, memory);
+  } catch (const Error& error) {
+    fail(folder, ": the adapter is for another base: ", error.what());
+  }
+  if (!memory.planning()) adapter->assign(stored, folder);
+  return adapter;
+}
+
+}  // namespace qe

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#pragma once
+
+// LoRA settings as peft has them (LoraConfig): which modules are adapted, with which rank and
+// scale. The same keys stand in adapter_config.json and in run configurations.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "formats/encoder_config.h"
+#include "formats/json.h"
+#include "formats/regex.h"
+
+namespace qe {
+
+/// The settings of adapter_config.json that this project honours.
+struct AdapterConfig {
+  int64_t r = 8;
+  double lora_alpha = 8.0;
+  double lora_dropout = 0.0;
+  bool use_rslora = false;                  ///< scaled by alpha / sqrt(r), not alpha / r
+  bool all_linear = false;                  ///< target_modules == "all-linear" as given by a user
+  std::vector<std::string> target_modules;  ///< path endings
+  std::string target_regex;                 ///< instead of endings: matches the whole path
+  std::vector<std::string> exclude_modules;
+  std::string exclude_regex;
+  std::vector<int64_t> layers_to_transform;  ///< empty: all layers
+  std::vector<std::string> layers_pattern;  ///< what stands before a layer's index; empty: any name
+  /// Exceptions from r and lora_alpha: the first pattern that matches an ending of the path, in
+  /// the order of the file.
+  std::vector<std::pair<std::string, int64_t>> rank_pattern;
+  std::vector<std::pair<std::string, double>> alpha_pattern;
+  enum class Init {
+    kDefault,   ///< A uniform as nn.Linear, B zero
+    kGaussian,  ///< A normal with deviation 1 / r, B zero
+    kRandom,    ///< both as nn.Linear: the adapter changes the model from the start
+  };
+  Init init = Init::kDefault;
+  std::string base_model_name_or_path;
+  std::string base_model_class;  ///< auto_mapping, e.g. "BertForMaskedLM"
+  std::string parent_library;
+};
+
+/// Reads peft's LoRA keys from an object: r, lora_alpha, lora_dropout, use_rslora, target_modules,
+/// exclude_modules, layers_to_transform, layers_pattern, rank_pattern, alpha_pattern,
+/// init_lora_weights. Absent or null keys have peft's defaults. Throws Error naming the key for ill
+/// types, bad ranges, bad regular expressions, combinations that peft refuses, and initializations
+/// that change the base (their factors fit the changed base only).
+AdapterConfig read_lora_config(const Json& object);
+/// The same keys, for writing.
+std::vector<Json::Member> lora_config_members(const AdapterConfig& config);
+
+/// What a configuration says of each module. target_modules must not be a preset any more.
+class LoraTargets {
+ public:
+  explicit LoraTargets(const AdapterConfig& config);
+
+  /// Whether peft would adapt the module of this path (all_linear: any path).
+  bool matches(const std::string& module) const;
+  int64_t rank(const std::string& module) const;
+  double alpha(const std::string& module) const;
+  /// What B A x is multiplied by.
+  double scale(const std::string& module) const;
+
+ private:
+  bool in_chosen_layer(const std::string& module) const;
+
+  AdapterConfig config_;
+  std::optional<Regex> target_, exclude_;
+  std::vector<Regex> layers_, ranks_, alphas_;
+};
+
+/// Names that a run configuration may give as target_modules; '|' between them.
+inline constexpr const char* kTargetPresets = "all-linear|qlora|attention|peft-default";
+/// Replaces a preset by the path endings it stands for in this model: "attention", the projections
+/// around attention; "qlora", what qlora.py's find_all_linear_names gives, the last names of all
+/// linear layers (so the head's transform, too, where it shares one); "peft-default", what peft
+/// takes for this model_type when target_modules is null. Other values stay. Throws Error when peft
+/// has no default.
+void resolve_target_preset(AdapterConfig& config, const EncoderConfig& encoder);
+
+/// Throws Error when `targets` also match a module that exists and cannot be adapted here
+/// (embeddings, norms, the decoder, containers), as peft does or would adapt what we cannot.
+void check_targets(const LoraTargets& targets, const EncoderConfig& encoder);
+
+/// peft's suffix matching: path == entry or path ends with "." + entry.
+bool matches_suffix(const std::string& path, const std::vector<std::string>& entries);
+
+}  // namespace qe
