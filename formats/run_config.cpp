@@ -323,7 +323,9 @@ class Reader {
       given.key = alias->key;
       given.origin += cat(" (", alias->name, ")");
     }
-    if (const auto* row = find_row(run_config::settings(), &Setting::key, given.key)) {
+    if (find_row(run_config::translations(), &run_config::Translation::key, given.key)) {
+      translate(given);
+    } else if (const auto* row = find_row(run_config::settings(), &Setting::key, given.key)) {
       if (given.key == "resume" && given.value.kind() == Json::Kind::kBool)
         given.value = Json(given.value.as_bool() ? "auto" : "no");
       const bool unset = given.from_text && given.value.as_string() == "null" &&
@@ -361,6 +363,16 @@ class Reader {
     QE_CHECK(config_.lr_scheduler_type != "reduce_lr_on_plateau" || config_.eval_strategy != "no",
              config_path_.empty() ? "settings" : config_path_,
              ": lr_scheduler_type: reduce_lr_on_plateau needs evaluations: set eval_strategy");
+    if (config_.whole_word_mask) {
+      config_.mask_replace_prob = 1;
+      config_.random_replace_prob = 0;
+      for (const char* key : {"mask_replace_prob", "random_replace_prob"}) {
+        origins_[key] = "whole_word_mask, as transformers 5";
+      }
+      config_.notes.push_back(
+          "whole_word_mask: every token of a chosen word becomes the mask token "
+          "(mask_replace_prob 1, random_replace_prob 0), as in transformers 5");
+    }
     lora_config_of(config_);  // throws what is wrong with it
     if (config_.eval_steps == 0) {
       config_.eval_steps = config_.logging_steps;
@@ -376,6 +388,19 @@ class Reader {
   }
 
  private:
+  void translate(const Given& given) {
+    std::string known;
+    for (const auto& row : run_config::translations()) {
+      if (row.key != given.key) continue;
+      known += (known.empty() ? "" : "|") + std::string(row.value);
+      if (row.value != lower(plain(given.value))) continue;
+      if (!row.setting) return;
+      return apply({row.setting, Json(row.setting_value), given.place,
+                    cat(given.origin, " (", row.key, ")"), true});
+    }
+    fail_type(given, "one of " + readable(known));
+  }
+
   void take_foreign(const ForeignKey& row, const Given& given) {
     if (is_listed(row.harmless, lower(plain(given.value)))) return;
     if (row.otherwise == ForeignKey::Otherwise::kRefuse)

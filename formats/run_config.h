@@ -36,6 +36,8 @@ struct RunConfig {
   double mlm_probability = 0.15;
   double mask_replace_prob = 0.8;
   double random_replace_prob = 0.1;
+  bool whole_word_mask = false;  ///< sets the two above to 1 and 0
+  bool wwm_compat = false;       ///< (ours) words as transformers counts them
 
   // Quantization and LoRA
   int64_t bits = 4;                ///< 4, or 16 and 32: the stored weights
@@ -78,7 +80,7 @@ struct RunConfig {
   std::string loss_norm =
       "token";  ///< (ours) token: exact; microbatch: transformers 4's mean of means
   bool gradient_checkpointing = false;
-  std::string train_sampling_strategy = "random";  ///< random, sequential
+  std::string train_sampling_strategy = "random";  ///< random, sequential, group_by_length
   bool dataloader_drop_last = false;
   uint64_t seed = 42;
   std::optional<int64_t> data_seed;  ///< of the order of samples; absent: seed

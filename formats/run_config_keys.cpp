@@ -58,6 +58,11 @@ constexpr Setting kSettings[] = {
      "of those, the share replaced by the mask token", between(0, 1)},
     {"random_replace_prob", &C::random_replace_prob, kMlm,
      "of those, the share replaced by a random token; the rest stays", between(0, 1)},
+    {"whole_word_mask", &C::whole_word_mask, kMlm,
+     "predict words with all their tokens; every one of them becomes the mask token"},
+    {"wwm_compat", &C::wwm_compat, kOurs,
+     "whole_word_mask: words as transformers 5 counts them, tokens that touch, instead of the "
+     "tokenizer's own"},
 
     // Quantization and LoRA
     {"bits", &C::bits, kQlora, "stored weights of the frozen base", one_of("4|16|32")},
@@ -132,8 +137,8 @@ constexpr Setting kSettings[] = {
     {"gradient_checkpointing", &C::gradient_checkpointing, kMlm,
      "recompute each layer in the backward pass: less memory, more time"},
     {"train_sampling_strategy", &C::train_sampling_strategy, kMlm,
-     "order of the training sequences: shuffled every epoch, or as in the file",
-     one_of("random|sequential")},
+     "order of the training sequences: shuffled every epoch, as in the file, or shuffled and then "
+     "grouped by length", one_of("random|sequential|group_by_length")},
     {"dataloader_drop_last", &C::dataloader_drop_last, kMlm,
      "leave out an epoch's last batch when it is not full (evaluation always sees every row)"},
     {"data_seed", &C::data_seed, kMlm, "seed of the order of the training sequences; null: seed",
@@ -175,6 +180,13 @@ constexpr Alias kAliases[] = {
     {"source_max_len", "max_seq_length"},
 };
 
+constexpr Translation kTranslations[] = {
+    {"group_by_length", "true", "train_sampling_strategy", "group_by_length"},
+    {"group_by_length", "false", nullptr, nullptr},
+    {"load_in_4bit", "true", "bits", "4"},
+    {"load_in_4bit", "false", "bits", "16"},
+};
+
 constexpr RefusedValue kRefusedValues[] = {
     {"bits", "8", "8-bit weights are not supported: use 4, or 16 to keep the base unquantized"},
     {"lr_scheduler_type", "greedy",
@@ -190,7 +202,6 @@ constexpr RefusedValue kRefusedValues[] = {
     {"init_lora_weights", "pissa|olora|corda|loftq|eva|lora_ga|orthogonal|mica",
      "not supported yet: use true or gaussian"},
     {"save_strategy", "best", "not supported yet: use steps or epoch"},
-    {"train_sampling_strategy", "group_by_length", "not supported yet: use random or sequential"},
 };
 
 constexpr auto kNote = ForeignKey::Otherwise::kNote;
@@ -230,7 +241,6 @@ constexpr ForeignKey kForeignKeys[] = {
     {"pad_to_max_length", "false", kNote, kPacked},
     {"pad_to_multiple_of", "", kNote, kPacked},
     {"streaming", "false", kNote, "files are read once, front to back, in any case"},
-    {"whole_word_mask", "false", kRefuse, kNotYet},
 
     // TrainingArguments
     {"do_train", "", kNote, kCommandSays},
@@ -304,7 +314,6 @@ constexpr ForeignKey kForeignKeys[] = {
     {"dataloader_prefetch_factor", "", kNote, kNoWorkers},
     {"remove_unused_columns", "", kNote, "only the columns that are used are read"},
     {"label_names", "[]|[\"labels\"]", kNote, "labels come from the masks"},
-    {"group_by_length", "false", kNote, kPacked},
     {"length_column_name", "length", kNote, kPacked},
     {"skip_memory_metrics", "", kNote, kPlanned},
     {"local_rank", "", kNote, kOneDevice},
@@ -341,7 +350,6 @@ constexpr ForeignKey kForeignKeys[] = {
     {"repetition_penalty", "", kNote, kNoGeneration},
 
     // peft and bitsandbytes
-    {"load_in_4bit", "", kRefuse, "use bits: 4"},
     {"load_in_8bit", "false", kRefuse, "8-bit weights are not supported: use bits: 4"},
     {"bnb_4bit_compute_dtype", "float32", kNote, kCpuFp32},
     {"use_dora", "false", kRefuse, kNotYet},
@@ -378,6 +386,7 @@ constexpr PresetValue kPresetValues[] = {
 
 std::span<const Setting> settings() { return kSettings; }
 std::span<const Alias> aliases() { return kAliases; }
+std::span<const Translation> translations() { return kTranslations; }
 std::span<const RefusedValue> refused_values() { return kRefusedValues; }
 std::span<const ForeignKey> foreign_keys() { return kForeignKeys; }
 std::span<const PresetValue> preset_values() { return kPresetValues; }

@@ -56,6 +56,15 @@ struct Alias {
 };
 std::span<const Alias> aliases();
 
+/// A key whose values are values of another setting. setting == nullptr: nothing is set.
+struct Translation {
+  const char* key;
+  const char* value;  ///< lower case
+  const char* setting;
+  const char* setting_value;
+};
+std::span<const Translation> translations();
+
 /// A value that users of other trainers may write and that this release refuses, with what to do.
 struct RefusedValue {
   const char* key;

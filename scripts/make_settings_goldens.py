@@ -223,7 +223,41 @@ def lora_targets(out):
     save_file({"ids": ids[0].int(), "logits": logits}, out / "adapter_logits.safetensors")
 
 
-PARTS = {"schedules": schedules, "adamw8": adamw8, "lora_targets": lora_targets}
+# ---- Order of samples, whole words
+
+TEXTS = ["The king's house, (and) the city's door.", "unto the lord: don't!  and   1,234.5 dogs",
+         "...", "moses-and-god went fishing", "a[MASK]b [MASK] king", "kingly lords' fishers",
+         "  the\tend  "]
+
+
+def data(out):
+    """transformers' group_by_length for a permutation, and the words that its collator for whole
+    word masking makes of the offsets, beside the tokenizer's own."""
+    from transformers.trainer_pt_utils import get_length_grouped_indices
+
+    random = np.random.RandomState(3)
+    orders = []
+    for n, batch in ((1, 4), (7, 2), (50, 3), (450, 2)):
+        lengths = random.randint(1, 12, n).tolist()
+        generator = torch.Generator().manual_seed(n)
+        shuffled = torch.randperm(n, generator=torch.Generator().manual_seed(n)).tolist()
+        orders.append({"lengths": lengths, "batch": batch, "shuffled": shuffled,
+                       "grouped": get_length_grouped_indices(lengths, batch, generator=generator)})
+    tokenizer = transformers.AutoTokenizer.from_pretrained(out.parent / "bert" / "model")
+    words = []
+    for text in TEXTS:
+        e = tokenizer(text, return_offsets_mapping=True, return_special_tokens_mask=True)
+        own = [-1 if w is None else w for w in e.word_ids()]
+        theirs, _ = transformers.DataCollatorForLanguageModeling._calc_word_ids_and_prob_mask(
+            np.array([e["offset_mapping"]]), np.array([e["special_tokens_mask"]]))
+        words.append({"text": text, "ids": e["input_ids"], "words": own,
+                      "words_hf": theirs[0].tolist()})
+    golden = {"made_with": {"transformers": transformers.__version__},
+              "group_by_length": orders, "whole_words": words}
+    (out / "data.json").write_text(json.dumps(golden) + "\n")
+
+
+PARTS = {"schedules": schedules, "adamw8": adamw8, "lora_targets": lora_targets, "data": data}
 
 
 def main():

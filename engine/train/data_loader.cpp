@@ -26,6 +26,24 @@ std::vector<uint32_t> shuffled_order(int64_t n, uint64_t seed, uint32_t epoch) {
   return order;
 }
 
+std::vector<uint32_t> grouped_order(const std::vector<uint32_t>& shuffled,
+                                    const TokenDataset& dataset, int64_t update_size) {
+  std::vector<uint32_t> order = shuffled;
+  if (order.empty()) return order;
+  const int64_t n = static_cast<int64_t>(order.size());
+  const int64_t n_updates = std::max<int64_t>(1, std::min<int64_t>(n / (4 * update_size), 50));
+  const int64_t group = n_updates * update_size;
+  const auto length = [&](uint32_t sample) { return dataset.ids(sample).size(); };
+  int64_t longest = 0;
+  for (int64_t begin = 0; begin < n; begin += group) {
+    std::stable_sort(order.begin() + begin, order.begin() + std::min(n, begin + group),
+                     [&](uint32_t a, uint32_t b) { return length(a) > length(b); });
+    if (length(order[begin]) > length(order[longest])) longest = begin;
+  }
+  std::swap(order[0], order[longest]);
+  return order;
+}
+
 DataLoader::DataLoader(const TokenDataset& dataset, MlmCollator collator,
                        const LoaderOptions& options)
     : dataset_(dataset),
@@ -48,15 +66,20 @@ int64_t DataLoader::load_update(int64_t step, std::vector<PackedBatch>& micro_ba
 }
 
 void DataLoader::load_batch(uint32_t epoch, int64_t index, PackedBatch& batch) {
-  if (options_.shuffle && order_epoch_ != epoch) {
+  const bool sequential = options_.order == SampleOrder::kSequential;
+  if (!sequential && order_epoch_ != epoch) {
     order_ = shuffled_order(dataset_.size(), options_.seed, epoch);
+    if (options_.order == SampleOrder::kGrouped) {
+      order_ = grouped_order(order_, dataset_,
+                             options_.batch_size * options_.gradient_accumulation_steps);
+    }
     order_epoch_ = epoch;
   }
   batch.clear();
   const int64_t begin = index * options_.batch_size;
   const int64_t end = std::min(begin + options_.batch_size, dataset_.size());
   for (int64_t i = begin; i < end; ++i) {
-    collator_.append(dataset_, options_.shuffle ? order_[i] : i, epoch, batch);
+    collator_.append(dataset_, sequential ? i : order_[i], epoch, batch);
   }
 }
 

@@ -12,16 +12,29 @@
 
 namespace qe {
 
+enum class SampleOrder {
+  kShuffled,
+  kSequential,  ///< as in the dataset
+  kGrouped,     ///< shuffled, then sorted by length within groups: see grouped_order
+};
+
 struct LoaderOptions {
   int64_t batch_size = 8;                   ///< sequences per micro-batch
   int64_t gradient_accumulation_steps = 1;  ///< micro-batches per update
-  bool shuffle = true;                      ///< else in dataset order
-  bool drop_last = false;                   ///< no batch that is not full
+  SampleOrder order = SampleOrder::kShuffled;
+  bool drop_last = false;  ///< no batch that is not full
   uint64_t seed = 42;
 };
 
 /// The permutation of [0, n) of an epoch: Fisher-Yates over Philox draws.
 std::vector<uint32_t> shuffled_order(int64_t n, uint64_t seed, uint32_t epoch);
+
+/// transformers' group_by_length (train_sampling_strategy): `shuffled` is cut into groups of
+/// min(n / (4 update_size), 50) updates (at least one), each group is sorted by length, longest
+/// first, and the longest sample of all takes the first place, so that a lack of memory shows at
+/// once.
+std::vector<uint32_t> grouped_order(const std::vector<uint32_t>& shuffled,
+                                    const TokenDataset& dataset, int64_t update_size);
 
 /// Trainer's arithmetic: an epoch has ceil(samples / batch_size) batches and ceil(batches /
 /// accumulation) updates; the last batch and the last update of an epoch may be smaller. With

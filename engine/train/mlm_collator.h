@@ -19,6 +19,9 @@ struct MaskOptions {
   double mlm_probability = 0.15;     ///< share of tokens to predict
   double mask_replace_prob = 0.8;    ///< of those: replaced by the mask token
   double random_replace_prob = 0.1;  ///< of those: replaced by a random token
+  /// 0: every token is drawn by itself. kInsideWord or kTouchesPrevious: whole words are; the draw
+  /// is that of the word's first token, and tokens that have this flag follow it.
+  uint8_t word_flag = 0;
   int32_t mask_id = 0;
   int64_t n_random_ids = 0;  ///< random tokens come from [0, n_random_ids): len(tokenizer)
 };

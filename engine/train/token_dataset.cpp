@@ -19,22 +19,26 @@ bool is_blank(const std::string& text) {
 
 // Adds a row of given ids, checked.
 void add_given(TokenDataset& dataset, const Record& record, const std::string& name,
-               const Tokenizer& tokenizer, int64_t vocab_size, int64_t max_length) {
+               const Tokenizer& tokenizer, int64_t vocab_size, const TokenizeOptions& options) {
   const auto check = [&](int32_t id, const char* what) {
     QE_CHECK(id >= 0 && id < vocab_size, name, ":", record.line, ": ", what, " ", id,
              " is outside the model's vocabulary of ", vocab_size);
   };
-  std::vector<uint8_t> special;
+  std::vector<uint8_t> flags;
   for (const int32_t id : record.input_ids) {
     check(id, "token id");
-    special.push_back(tokenizer.is_special(id) ? 1 : 0);
+    flags.push_back(tokenizer.is_special(id) ? kSpecialToken : 0);
   }
   for (const int32_t label : record.labels) {
     if (label != kNoLabel) check(label, "label");
   }
-  QE_CHECK(static_cast<int64_t>(record.input_ids.size()) <= max_length, name, ":", record.line,
-           ": ", record.input_ids.size(), " input_ids exceed max_seq_length ", max_length);
-  dataset.add(record.input_ids, record.token_type_ids, special, record.labels);
+  QE_CHECK(static_cast<int64_t>(record.input_ids.size()) <= options.max_length, name, ":",
+           record.line, ": ", record.input_ids.size(), " input_ids exceed max_seq_length ",
+           options.max_length);
+  QE_CHECK(!options.needs_words || !record.labels.empty(), name, ":", record.line,
+           ": whole_word_mask needs the words of the text: give text instead of input_ids, or "
+           "labels beside them");
+  dataset.add(record.input_ids, record.token_type_ids, flags, record.labels);
 }
 
 void check_ids(const Encoding& encoding, int64_t vocab_size, const Tokenizer& tokenizer) {
@@ -57,14 +61,15 @@ class Joiner {
 
   void add(const Encoding& row) {
     ids_.insert(ids_.end(), row.ids.begin(), row.ids.end());
-    special_.insert(special_.end(), row.special_tokens_mask.begin(), row.special_tokens_mask.end());
+    const std::vector<uint8_t> flags = token_flags(row);
+    flags_.insert(flags_.end(), flags.begin(), flags.end());
   }
   void cut_full_pieces(TokenDataset& dataset) {
     int64_t begin = 0;
     const int64_t total = static_cast<int64_t>(ids_.size());
     for (; begin + piece_ <= total; begin += piece_) emit(dataset, begin, piece_);
     ids_.erase(ids_.begin(), ids_.begin() + begin);
-    special_.erase(special_.begin(), special_.begin() + begin);
+    flags_.erase(flags_.begin(), flags_.begin() + begin);
   }
   void cut_remainder(TokenDataset& dataset) {
     if (!ids_.empty()) emit(dataset, 0, static_cast<int64_t>(ids_.size()));
@@ -73,7 +78,7 @@ class Joiner {
   int64_t drop_remainder() {
     const int64_t n = static_cast<int64_t>(ids_.size());
     ids_.clear();
-    special_.clear();
+    flags_.clear();
     return n;
   }
 
@@ -82,15 +87,15 @@ class Joiner {
     std::vector<int32_t> ids = prefix_;
     ids.insert(ids.end(), ids_.begin() + begin, ids_.begin() + begin + n);
     ids.insert(ids.end(), suffix_.begin(), suffix_.end());
-    std::vector<uint8_t> special(prefix_.size(), 1);
-    special.insert(special.end(), special_.begin() + begin, special_.begin() + begin + n);
-    special.resize(ids.size(), 1);
-    dataset.add(ids, {}, special, {});
+    std::vector<uint8_t> flags(prefix_.size(), kSpecialToken);
+    flags.insert(flags.end(), flags_.begin() + begin, flags_.begin() + begin + n);
+    flags.resize(ids.size(), kSpecialToken);
+    dataset.add(ids, {}, flags, {});
   }
   int64_t piece_;
   std::vector<int32_t> prefix_, suffix_;
   std::vector<int32_t> ids_;
-  std::vector<uint8_t> special_;
+  std::vector<uint8_t> flags_;
 };
 
 Joiner make_joiner(const Tokenizer& tokenizer, const std::string& name,
@@ -119,11 +124,24 @@ std::vector<Encoding> encode_all(std::span<const Record> records, const Tokenize
 
 }  // namespace
 
+std::vector<uint8_t> token_flags(const Encoding& encoding) {
+  std::vector<uint8_t> flags;
+  for (size_t i = 0; i < encoding.ids.size(); ++i) {
+    uint8_t flag = encoding.special_tokens_mask[i] ? kSpecialToken : 0;
+    if (flag == 0 && i > 0 && encoding.special_tokens_mask[i - 1] == 0) {
+      if (encoding.word_ids[i] == encoding.word_ids[i - 1]) flag |= kInsideWord;
+      if (encoding.offsets[i].first == encoding.offsets[i - 1].second) flag |= kTouchesPrevious;
+    }
+    flags.push_back(flag);
+  }
+  return flags;
+}
+
 void TokenDataset::add(std::span<const int32_t> ids, std::span<const int32_t> type_ids,
-                       std::span<const uint8_t> special, std::span<const int32_t> labels) {
+                       std::span<const uint8_t> flags, std::span<const int32_t> labels) {
   const size_t before = ids_.size();
   ids_.insert(ids_.end(), ids.begin(), ids.end());
-  special_.insert(special_.end(), special.begin(), special.end());
+  flags_.insert(flags_.end(), flags.begin(), flags.end());
   const bool any_type = std::any_of(type_ids.begin(), type_ids.end(), [](int32_t t) { return t; });
   if (any_type) type_ids_.resize(before, 0);
   if (any_type || !type_ids_.empty()) {
@@ -145,7 +163,7 @@ void TokenDataset::truncate(int64_t n) {
   begins_.resize(n + 1);
   has_labels_.resize(n);
   ids_.resize(begins_.back());
-  special_.resize(begins_.back());
+  flags_.resize(begins_.back());
   if (!type_ids_.empty()) type_ids_.resize(begins_.back());
   if (!labels_.empty()) labels_.resize(begins_.back());
 }
@@ -155,7 +173,7 @@ std::string TokenDataset::hash() const {
   parts += hash_bytes(std::as_bytes(std::span(begins_)));
   parts += hash_bytes(std::as_bytes(std::span(ids_)));
   parts += hash_bytes(std::as_bytes(std::span(type_ids_)));
-  parts += hash_bytes(std::as_bytes(std::span(special_)));
+  parts += hash_bytes(std::as_bytes(std::span(flags_)));
   parts += hash_bytes(std::as_bytes(std::span(labels_)));
   return hash_bytes(std::as_bytes(std::span(parts)));
 }
@@ -181,7 +199,7 @@ TokenDataset tokenize_records(const std::vector<Record>& records, const std::str
       const Record& record = group[i];
       const Encoding& e = encodings[i];
       if (!record.input_ids.empty()) {
-        add_given(dataset, record, name, tokenizer, vocab_size, options.max_length);
+        add_given(dataset, record, name, tokenizer, vocab_size, options);
         continue;
       }
       QE_CHECK(options.line_by_line || !record.pair, name, ":", record.line,
@@ -192,7 +210,7 @@ TokenDataset tokenize_records(const std::vector<Record>& records, const std::str
       if (!options.line_by_line) {
         joiner.add(e);
       } else if (!(is_blank(record.text) && is_blank(record.pair.value_or("")))) {
-        dataset.add(e.ids, e.type_ids, e.special_tokens_mask, {});
+        dataset.add(e.ids, e.type_ids, token_flags(e), {});
       }
     }
     joiner.cut_full_pieces(dataset);

@@ -16,6 +16,15 @@
 
 namespace qe {
 
+/// What masking must know of a token, in one byte.
+enum TokenFlag : uint8_t {
+  kSpecialToken = 1,     ///< is to be left alone
+  kInsideWord = 2,       ///< of the same pre-tokenizer word as the token before
+  kTouchesPrevious = 4,  ///< begins where the token before ends: of one word for transformers
+};
+/// The flags of an encoded row. What follows a special token begins a word.
+std::vector<uint8_t> token_flags(const Encoding& encoding);
+
 /// Samples of token ids, concatenated. A sample's index is its global sample id.
 class TokenDataset {
  public:
@@ -26,8 +35,8 @@ class TokenDataset {
   std::span<const int32_t> ids(int64_t sample) const { return slice(ids_, sample); }
   /// Empty when all are 0.
   std::span<const int32_t> type_ids(int64_t sample) const { return slice(type_ids_, sample); }
-  /// 1 where masking must leave the token alone.
-  std::span<const uint8_t> special(int64_t sample) const { return slice(special_, sample); }
+  /// TokenFlags.
+  std::span<const uint8_t> flags(int64_t sample) const { return slice(flags_, sample); }
   /// Given labels (kNoLabel where there is none); empty when this sample is to be masked.
   std::span<const int32_t> labels(int64_t sample) const {
     return has_labels_[sample] ? slice(labels_, sample) : std::span<const int32_t>{};
@@ -35,7 +44,7 @@ class TokenDataset {
 
   /// Appends a sample. type_ids and labels may be empty.
   void add(std::span<const int32_t> ids, std::span<const int32_t> type_ids,
-           std::span<const uint8_t> special, std::span<const int32_t> labels);
+           std::span<const uint8_t> flags, std::span<const int32_t> labels);
   /// Drops all samples from `n` on.
   void truncate(int64_t n);
   /// Content hash of everything above.
@@ -50,7 +59,7 @@ class TokenDataset {
   std::vector<int64_t> begins_{0};
   std::vector<int32_t> ids_;
   std::vector<int32_t> type_ids_;  // empty or like ids_
-  std::vector<uint8_t> special_;
+  std::vector<uint8_t> flags_;
   std::vector<int32_t> labels_;  // empty or like ids_
   std::vector<uint8_t> has_labels_;
   int64_t max_length_ = 0;
@@ -61,7 +70,8 @@ struct TokenizeOptions {
   bool line_by_line = false;  ///< a row is a sample, truncated; else rows are joined and cut
   /// Joined rows: special tokens around every piece ([CLS] piece [SEP]), not around every row.
   bool wrap_pieces = false;
-  int64_t max_samples = 0;  ///< 0 = all
+  int64_t max_samples = 0;   ///< 0 = all
+  bool needs_words = false;  ///< rows of input_ids to be masked are an Error: they have no words
 };
 
 /// Tokenizes rows. Line by line: blank rows are dropped, the others truncated; a row with

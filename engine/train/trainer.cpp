@@ -52,6 +52,11 @@ int64_t parameters_of(const MaskedLm& model) {
   return n;
 }
 
+SampleOrder order_of(const std::string& strategy) {
+  if (strategy == "sequential") return SampleOrder::kSequential;
+  return strategy == "random" ? SampleOrder::kShuffled : SampleOrder::kGrouped;
+}
+
 // A continued adapter has its own rank, scale and dropout.
 void warn_of_ignored_settings(const RunConfig& config, const LoraAdapter& adapter, const Log& log) {
   const Json wanted = Json::object(lora_config_members(lora_config_of(config)));
@@ -105,7 +110,7 @@ Trainer::Trainer(const RunConfig& config, Task task, bool planning, const Log& l
         train_data_, collator(RandomPurpose::kMask),
         LoaderOptions{.batch_size = config.per_device_train_batch_size,
                       .gradient_accumulation_steps = config.gradient_accumulation_steps,
-                      .shuffle = config.train_sampling_strategy == "random",
+                      .order = order_of(config.train_sampling_strategy),
                       .drop_last = config.dataloader_drop_last,
                       .seed = static_cast<uint64_t>(
                           config.data_seed.value_or(static_cast<int64_t>(config.seed)))});
@@ -130,7 +135,8 @@ void Trainer::load_data() {
   }
   TokenizeOptions options{.max_length = length,
                           .line_by_line = config_.line_by_line,
-                          .wrap_pieces = config_.chunk_special_tokens == "chunks"};
+                          .wrap_pieces = config_.chunk_special_tokens == "chunks",
+                          .needs_words = config_.whole_word_mask};
   const auto tokenize = [&](const std::vector<Record>& records, const std::string& name,
                             int64_t max_samples) {
     options.max_samples = max_samples;
@@ -183,10 +189,13 @@ void Trainer::load_adapter() {
 }
 
 MlmCollator Trainer::collator(RandomPurpose purpose) const {
+  uint8_t word_flag = 0;
+  if (config_.whole_word_mask) word_flag = config_.wwm_compat ? kTouchesPrevious : kInsideWord;
   return MlmCollator(encoder_,
                      MaskOptions{.mlm_probability = config_.mlm_probability,
                                  .mask_replace_prob = config_.mask_replace_prob,
                                  .random_replace_prob = config_.random_replace_prob,
+                                 .word_flag = word_flag,
                                  .mask_id = *tokenizer_.mask_id(),
                                  .n_random_ids = std::min(tokenizer_.size(), encoder_.vocab_size)},
                      philox_key(config_.seed, purpose));
@@ -272,9 +281,9 @@ RunSummary Trainer::summary() const {
 EvalMetrics Trainer::evaluate() {
   QE_CHECK(!memory_.planning(), "a planned run cannot evaluate");
   const Clock::time_point start = Clock::now();
-  DataLoader loader(
-      eval_data_, collator(RandomPurpose::kEvalMask),
-      LoaderOptions{.batch_size = config_.per_device_eval_batch_size, .shuffle = false});
+  DataLoader loader(eval_data_, collator(RandomPurpose::kEvalMask),
+                    LoaderOptions{.batch_size = config_.per_device_eval_batch_size,
+                                  .order = SampleOrder::kSequential});
   // Without fixed masks every evaluation draws new ones, as Hugging Face does.
   const uint32_t draw = config_.fixed_eval_masks ? 0 : static_cast<uint32_t>(step_state_.step);
   Tape tape(ctx_, false);

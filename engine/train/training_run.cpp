@@ -71,7 +71,9 @@ Json Trainer::arguments() const {
                        {"train_data_hash", train_data_.hash()},
                        {"train_sampling_strategy", c.train_sampling_strategy},
                        {"warmup_steps", schedule_.warmup_steps},
-                       {"weight_decay", c.weight_decay}});
+                       {"weight_decay", c.weight_decay},
+                       {"whole_word_mask", c.whole_word_mask},
+                       {"wwm_compat", c.wwm_compat}});
 }
 
 void Trainer::resume(TrainingState& state) {

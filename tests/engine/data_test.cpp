@@ -50,9 +50,9 @@ TEST_CASE("token_dataset: line by line drops blank rows and truncates") {
   REQUIRE(dataset.size() == 2);
   CHECK(dataset.ids(0).size() == 6);
   CHECK(dataset.ids(1).size() == 6);
-  CHECK(dataset.special(1)[0] == 1);
-  CHECK(dataset.special(1)[5] == 1);
-  CHECK(dataset.special(1)[1] == 0);
+  CHECK(dataset.flags(1)[0] == kSpecialToken);
+  CHECK(dataset.flags(1)[5] == kSpecialToken);
+  CHECK((dataset.flags(1)[1] & kSpecialToken) == 0);
   CHECK(dataset.max_length() == 6);
 }
 
@@ -75,7 +75,7 @@ TEST_CASE("token_dataset: a second text follows the first, with its own type") {
   CHECK(list(dataset.ids(1)) == ids_of({"[CLS]", "the", "king", "[SEP]", "of", "france", "[SEP]"}));
   CHECK(list(dataset.type_ids(0)) == std::vector<int32_t>{0, 0, 0, 0});
   CHECK(list(dataset.type_ids(1)) == std::vector<int32_t>{0, 0, 0, 0, 1, 1, 1});
-  CHECK(list(dataset.special(1)) == std::vector<int32_t>{1, 0, 0, 1, 0, 0, 1});
+  CHECK(list(dataset.flags(1)) == std::vector<int32_t>{1, 0, 0, 1, 0, 0, 1});
   CHECK(list(dataset.ids(2)) == ids_of({"[CLS]", "[SEP]", "of", "[SEP]"}));
   CHECK(list(dataset.ids(3)) ==
         ids_of({"[CLS]", "one", "two", "three", "[SEP]", "of", "france", "[SEP]"}));
@@ -91,7 +91,7 @@ TEST_CASE("token_dataset: joined rows are cut per 1000 rows, remainders dropped,
   CHECK(dataset.size() == 4000 / 7 + 2000 / 7);
   CHECK(dataset.ids(0)[0] == 2);
   CHECK(dataset.ids(0)[4] == 2);  // the second row's [CLS]
-  CHECK(dataset.special(0)[3] == 1);
+  CHECK(dataset.flags(0)[3] == kSpecialToken);
   CHECK(dataset.hash() == tokenize(rows, {.max_length = 7}, Log(), 1).hash());
   CHECK(dataset.hash() != tokenize(rows, {.max_length = 8}).hash());
   const TokenDataset few = tokenize(rows, {.max_length = 7, .max_samples = 3});
@@ -110,9 +110,9 @@ TEST_CASE("token_dataset: pieces of joined rows with their own special tokens, n
     REQUIRE(ids.front() == 2);
     REQUIRE(ids.back() == 3);
     REQUIRE(std::count(ids.begin(), ids.end(), 2) == 1);
-    REQUIRE(dataset.special(s).front() == 1);
-    REQUIRE(dataset.special(s).back() == 1);
-    REQUIRE(dataset.special(s)[1] == 0);
+    REQUIRE(dataset.flags(s).front() == kSpecialToken);
+    REQUIRE(dataset.flags(s).back() == kSpecialToken);
+    REQUIRE((dataset.flags(s)[1] & kSpecialToken) == 0);
   }
   CHECK(error_of([&] {
           tokenize(rows, {.max_length = 2, .wrap_pieces = true});
@@ -128,8 +128,8 @@ TEST_CASE("token_dataset: given ids, labels and types are taken as they are") {
   CHECK(dataset.labels(1).empty());
   CHECK(dataset.type_ids(0)[3] == 0);
   CHECK(dataset.type_ids(1)[2] == 1);
-  CHECK(dataset.special(1)[0] == 1);
-  CHECK(dataset.special(1)[1] == 0);
+  CHECK(dataset.flags(1)[0] == kSpecialToken);
+  CHECK((dataset.flags(1)[1] & kSpecialToken) == 0);
 
   PackedBatch batch;
   MlmCollator c = collator(kMask);
@@ -197,6 +197,159 @@ TEST_CASE("collator: masks are a pure function of seed, epoch and sample") {
   collator(all).append(dataset, 0, 0, batch);
   CHECK(batch.n_labels() == 198);
   CHECK(std::count(batch.token_ids.begin(), batch.token_ids.end(), 4) == 198);
+}
+
+TEST_CASE("token_dataset: words as the tokenizer and as transformers count them") {
+  const Json golden = Json::parse_file(test::golden_path("settings/data.json"));
+  const Tokenizer tokenizer = Tokenizer::load(test::golden_path("bert/model"));
+  // Number of the word of each token, -1 for special ones, as the two lists of the golden have it.
+  const auto words_of = [](const std::vector<uint8_t>& flags, uint8_t flag) {
+    std::vector<int64_t> words;
+    int64_t n = 0;
+    for (const uint8_t f : flags) {
+      const bool special = f & kSpecialToken;
+      if (!special && !(f & flag)) ++n;
+      words.push_back(special ? -1 : n);
+    }
+    return words;
+  };
+  const auto dense = [](const Json& list) {  // numbered from 1 without gaps
+    std::vector<int64_t> words;
+    int64_t n = 0;
+    int64_t last = -1;
+    for (const Json& item : list.items()) {
+      const int64_t word = item.as_int();
+      if (word >= 0 && word != last) ++n;
+      last = word;
+      words.push_back(word < 0 ? -1 : n);
+    }
+    return words;
+  };
+  int n_different = 0;
+  for (const Json& row : golden.at("whole_words").items()) {
+    CAPTURE(row.at("text").as_string());
+    const Encoding encoding = tokenizer.encode(row.at("text").as_string());
+    const std::vector<uint8_t> flags = token_flags(encoding);
+    REQUIRE(flags.size() == row.at("ids").items().size());
+    CHECK(words_of(flags, kInsideWord) == dense(row.at("words")));
+    CHECK(words_of(flags, kTouchesPrevious) == dense(row.at("words_hf")));
+    n_different += dense(row.at("words")) != dense(row.at("words_hf"));
+  }
+  CHECK(n_different > 2);  // "king's house," is three words and four for one, two for the other
+}
+
+TEST_CASE("collator: whole words are masked together, each drawn once") {
+  for (const uint8_t flag : {kInsideWord, kTouchesPrevious}) {
+    // Words of 1, 2 and 3 tokens; a flag on the first token of a sample means nothing.
+    std::vector<uint8_t> flags{kSpecialToken};
+    for (int i = 0; i < 40; ++i) {
+      for (int j = 0; j <= i % 3; ++j) flags.push_back(j == 0 ? 0 : flag);
+    }
+    flags.push_back(kSpecialToken);
+    TokenDataset dataset;
+    const std::vector<int32_t> ids(flags.size(), 100);
+    for (int s = 0; s < 400; ++s) dataset.add(ids, {}, flags, {});
+    const std::vector<uint8_t> inside(3, flag);
+    dataset.add(std::vector<int32_t>(3, 100), {}, inside, {});
+    MaskOptions options = kMask;
+    options.word_flag = flag;
+    options.mask_replace_prob = 1.0;
+    options.random_replace_prob = 0.0;
+    MlmCollator c = collator(options);
+    double n_labels = 0;
+    double n_words = 0;
+    for (int64_t s = 0; s < 400; ++s) {
+      PackedBatch batch;
+      c.append(dataset, s, 0, batch);
+      std::vector<bool> masked(flags.size(), false);
+      for (const int32_t row : batch.label_rows) {
+        masked[row] = true;
+        CHECK(batch.token_ids[row] == 4);
+      }
+      CHECK_FALSE(masked.front());
+      CHECK_FALSE(masked.back());
+      for (size_t i = 1; i < flags.size(); ++i) {
+        if (flags[i] & flag) CHECK(masked[i] == masked[i - 1]);
+        n_words += flags[i] == 0 && masked[i];
+      }
+      n_labels += static_cast<double>(batch.n_labels());
+    }
+    const double words = 400 * 40;
+    CHECK(std::abs(n_words / words - 0.15) < 5 * std::sqrt(0.15 * 0.85 / words));
+    CHECK(n_labels / n_words > 1.8);
+    PackedBatch batch;
+    options.mlm_probability = 1.0;
+    collator(options).append(dataset, 400, 0, batch);
+    CHECK(batch.n_labels() == 3);
+  }
+}
+
+TEST_CASE("token_dataset: whole words need texts") {
+  std::vector<Record> rows{{.input_ids = {2, 10, 3}, .line = 7}};
+  CHECK(error_of([&] {
+          tokenize(rows, {.max_length = 8, .needs_words = true});
+        }).find("rows.txt:7: whole_word_mask needs the words of the text") == 0);
+  rows[0].labels = {-100, 5, -100};
+  CHECK(tokenize(rows, {.max_length = 8, .needs_words = true}).size() == 1);
+}
+
+TEST_CASE("grouped_order: transformers' order for a permutation") {
+  const Json golden = Json::parse_file(test::golden_path("settings/data.json"));
+  const auto numbers = [](const Json& list) {
+    std::vector<uint32_t> values;
+    for (const Json& item : list.items()) values.push_back(static_cast<uint32_t>(item.as_int()));
+    return values;
+  };
+  for (const Json& row : golden.at("group_by_length").items()) {
+    TokenDataset dataset;
+    for (const uint32_t length : numbers(row.at("lengths"))) {
+      const std::vector<int32_t> ids(length, 100);
+      dataset.add(ids, {}, std::vector<uint8_t>(length, 0), {});
+    }
+    CHECK(grouped_order(numbers(row.at("shuffled")), dataset, row.at("batch").as_int()) ==
+          numbers(row.at("grouped")));
+  }
+}
+
+TEST_CASE("data_loader: grouped batches hold samples of like length, in another order each epoch") {
+  TokenDataset dataset;
+  for (int64_t s = 0; s < 96; ++s) {
+    const std::vector<int32_t> ids(static_cast<size_t>(1 + s * 7 % 24), 100);
+    dataset.add(ids, {}, std::vector<uint8_t>(ids.size(), 0), {});
+  }
+  DataLoader loader(dataset, collator(kMask),
+                    {.batch_size = 4, .order = SampleOrder::kGrouped, .seed = 3});
+  std::set<std::vector<uint32_t>> firsts;
+  for (uint32_t epoch = 0; epoch < 2; ++epoch) {
+    std::multiset<uint32_t> seen;
+    PackedBatch batch;
+    for (int64_t i = 0; i < loader.batches_per_epoch(); ++i) {
+      loader.load_batch(epoch, i, batch);
+      seen.insert(batch.sample_ids.begin(), batch.sample_ids.end());
+      if (i == 0) {
+        CHECK(batch.max_length == 24);
+        firsts.insert(batch.sample_ids);
+      }
+      const int64_t longest = batch.max_length;
+      if (i > 0) CHECK(batch.n_tokens() > 4 * longest - 24);
+    }
+    CHECK(std::set<uint32_t>(seen.begin(), seen.end()).size() == 96);
+  }
+  CHECK(firsts.size() == 2);
+}
+
+TEST_CASE("data_loader: drop_last leaves out the batch that is not full") {
+  const TokenDataset dataset = numbered(11, 8);
+  DataLoader loader(dataset, collator(kMask),
+                    {.batch_size = 2, .gradient_accumulation_steps = 2, .drop_last = true});
+  CHECK(loader.batches_per_epoch() == 5);
+  CHECK(loader.updates_per_epoch() == 3);
+  std::vector<PackedBatch> batches;
+  CHECK(loader.load_update(2, batches) == 1);
+  CHECK(batches[0].n_sequences() == 2);
+  CHECK(error_of([&] {
+          DataLoader(dataset, collator(kMask), {.batch_size = 12, .drop_last = true});
+        }) == "dataloader_drop_last: 11 samples do not fill one batch of 12");
 }
 
 TEST_CASE("shuffled_order: a permutation that depends on seed and epoch only") {

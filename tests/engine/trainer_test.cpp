@@ -324,6 +324,53 @@ TEST_CASE("trainer: reduce_lr_on_plateau follows the evaluations, also after a r
   CHECK(parts == whole);
 }
 
+TEST_CASE("trainer: data_seed changes the order only; it is part of a checkpoint") {
+  const TemporaryFolder folder;
+  const auto batches_of = [&](const std::string& name, std::optional<int64_t> data_seed) {
+    RunConfig config = random_run(folder, name);
+    config.data_seed = data_seed;
+    config.max_steps = 2;
+    config.save_strategy = "steps";
+    std::vector<std::pair<std::vector<uint32_t>, std::vector<int32_t>>> batches;
+    run(config, {.on_batch = [&](int64_t, int64_t, const PackedBatch& batch) {
+          batches.push_back({batch.sample_ids, batch.token_ids});
+        }});
+    return batches;
+  };
+  CHECK(batches_of("none", {}) == batches_of("same", 42));
+  CHECK(batches_of("none2", {}) != batches_of("other", 43));
+  RunConfig config = random_run(folder, "other");
+  config.max_steps = 2;
+  CHECK(error_of([&] { run(config); }).find("data_seed = 43, now it is null") != std::string::npos);
+}
+
+TEST_CASE("trainer: whole words and grouped batches resume bit for bit") {
+  const TemporaryFolder folder;
+  const auto config_of = [&](const std::string& name) {
+    RunConfig config = random_run(folder, name);
+    config.whole_word_mask = true;
+    config.mask_replace_prob = 1;
+    config.random_replace_prob = 0;
+    config.train_sampling_strategy = "group_by_length";
+    return config;
+  };
+  const RunConfig whole = config_of("whole");
+  run(whole);
+  const RunConfig config = config_of("stopped");
+  std::atomic<bool> stop = false;
+  run(config, {.on_step = [&](const StepMetrics& m) { stop = m.step == 13; }, .stop = &stop});
+  CHECK(run(config).first_step == 13);
+  CHECK(adapter_bytes(config.output_dir) == adapter_bytes(whole.output_dir));
+  RunConfig other = config_of("other");
+  other.wwm_compat = true;
+  other.save_strategy = "steps";
+  run(other);
+  CHECK(error_of([&] {
+          other.wwm_compat = false;
+          run(other);
+        }).find("wwm_compat = true, now it is false") != std::string::npos);
+}
+
 TEST_CASE("trainer: 8-bit states resume bit for bit") {
   const TemporaryFolder folder;
   const auto config_of = [&](const std::string& name) {

@@ -279,17 +279,15 @@ TEST_CASE("values of other releases are refused by name") {
 
 TEST_CASE("keys of other trainers pass, are noted or refused") {
   const auto config = read(R"({"do_train": true, "report_to": "none", "bf16": true, "fp16": false,
-                               "group_by_length": true, "max_memory_MB": 80000, "deepspeed": null,
+                               "max_memory_MB": 80000, "deepspeed": null,
                                "full_finetune": false, "lr_scheduler_kwargs": {}})");
-  REQUIRE(config.notes.size() == 4);
+  REQUIRE(config.notes.size() == 3);
   const auto ends = [](const std::string& text, const std::string& end) {
     return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
   };
   CHECK(ends(config.notes[0],
              "/do_train does nothing here: the command (train, eval ...) says what is done"));
   CHECK(ends(config.notes[1], "/bf16 does nothing here: the CPU computes in fp32"));
-  CHECK(ends(config.notes[2],
-             "/group_by_length does nothing here: there is no padding here: batches are packed"));
   CHECK(error_of(R"({"full_finetune": true})") ==
         "config.json: /full_finetune: true is refused: the base stays frozen: this engine trains "
         "adapters");
@@ -312,6 +310,26 @@ TEST_CASE("aliases set the setting they stand for") {
   CHECK(read(R"({"resume_from_checkpoint": "out/checkpoint-5"})").resume == "out/checkpoint-5");
 }
 
+TEST_CASE("values of keys that are values of others") {
+  CHECK(read(R"({"group_by_length": true})").train_sampling_strategy == "group_by_length");
+  CHECK(read(R"({"group_by_length": false})").train_sampling_strategy == "random");
+  CHECK(read("{}", {{"load_in_4bit", "True"}, {"bits", "4"}}).bits == 4);
+  const auto config = read(R"({"load_in_4bit": false})");
+  CHECK(config.bits == 16);
+  CHECK(origin_of(config, "bits") == "16 <- config.json (load_in_4bit)");
+  CHECK(error_of(R"({"group_by_length": 3})") ==
+        "config.json: /group_by_length: expected one of true, false, got 3");
+}
+
+TEST_CASE("whole_word_mask sets how words are replaced, and says so") {
+  const auto config = read(R"({"whole_word_mask": true, "mask_replace_prob": 0.5})");
+  CHECK(config.mask_replace_prob == 1.0);
+  CHECK(config.random_replace_prob == 0.0);
+  REQUIRE(config.notes.size() == 1);
+  CHECK(config.notes[0].find("mask_replace_prob 1, random_replace_prob 0") != std::string::npos);
+  CHECK(origin_of(config, "mask_replace_prob") == "1.0 <- whole_word_mask, as transformers 5");
+}
+
 TEST_CASE("preset qlora lies below file and command line") {
   const auto config = read(R"({"learning_rate": 0.001, "preset": "qlora"})", {{"max_steps", "5"}});
   CHECK(config.learning_rate == 0.001);
@@ -332,6 +350,12 @@ TEST_CASE("the tables are consistent") {
     CHECK(names.insert(row.name).second);
     CHECK(settings.count(row.key) == 1);
   }
+  std::set<std::string> translated;
+  for (const auto& row : qe::run_config::translations()) {
+    translated.insert(row.key);
+    if (row.setting) CHECK(settings.count(row.setting) == 1);
+  }
+  for (const auto& key : translated) CHECK(names.insert(key).second);
   for (const auto& row : qe::run_config::foreign_keys()) CHECK(names.insert(row.key).second);
   for (const auto& row : qe::run_config::refused_values()) CHECK(settings.count(row.key) == 1);
   for (const auto& key : qe::run_config_keys()) {
