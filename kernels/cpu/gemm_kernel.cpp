@@ -152,7 +152,10 @@ void pack_a_rows(const GemmProblem& g, int64_t row, int64_t rows, int64_t k, int
     const int64_t height = at_most(rows - i, kTileRows);
     int64_t done = 0;
     if (height == kTileRows) {
+      const float* next = rows - i >= 2 * kTileRows ? from + kTileRows * g.a_stride : from;
       for (; depth - done >= kLanes; done += kLanes) {
+#pragma GCC unroll 16
+        for (int j = 0; j < kTileRows; ++j) __builtin_prefetch(next + j * g.a_stride + done);
         interleave<kTileRows>(from + done, g.a_stride, out + done * kTileRows);
       }
     }
