@@ -16,20 +16,14 @@
 namespace qe::cpu::QE_ISA {
 namespace {
 
-// Rows of the highest tile, and products with more rows than kFewRows pack instead: where decoding
-// again for every tile costs more than packing once.
+// Rows of the highest tile. Products with more rows pack instead: decoding again for a second tile
+// costs more than packing once.
 #if defined(QE_ISA_IS_avx512)
 constexpr int kFewTileRows = 16;
-constexpr int64_t kFewRows4Bit = 64;
-constexpr int64_t kFewRowsDense = 16;
 #elif defined(QE_ISA_IS_avx2) || defined(QE_ISA_IS_neon)
 constexpr int kFewTileRows = 6;
-constexpr int64_t kFewRows4Bit = 6;
-constexpr int64_t kFewRowsDense = 6;
 #else
 constexpr int kFewTileRows = 2;
-constexpr int64_t kFewRows4Bit = 2;
-constexpr int64_t kFewRowsDense = 2;
 #endif
 
 // Lines of the panel that comes next are fetched while this one is multiplied: the 16 rows of a
@@ -160,27 +154,25 @@ void pack_few_rows(const GemmProblem& g, int64_t row, int64_t rows, int64_t k, i
 
 // All rows by whole panels [col_begin, col_end). packed_a: 16 * kGemmDepth floats.
 template <class Source>
-void few_rows_block(const GemmProblem& g, const Source& source, int64_t row_begin, int64_t row_end,
+void few_rows_block(const GemmProblem& g, const Source& source, int64_t row, int64_t row_end,
                     int64_t col_begin, int64_t col_end, float* packed_a) {
-  for (int64_t row = row_begin; row < row_end; row += kFewTileRows) {
-    const int64_t rows = at_most(row_end - row, kFewTileRows);
-    const int64_t height = few_tile_height(rows);
-    for (int64_t k = 0; k < g.k; k += kGemmDepth) {
-      const int64_t depth = at_most(g.k - k, kGemmDepth);
-      pack_few_rows(g, row, rows, k, depth, height, packed_a);
-      const bool last = k + depth == g.k;
-      for (int64_t col = col_begin; col < col_end; col += kGemmPanel) {
-        const FewTile t{.k_begin = k,
-                        .depth = depth,
-                        .a = packed_a,
-                        .rows = rows,
-                        .col = col,
-                        .c = g.c + row * g.c_stride + col,
-                        .c_stride = g.c_stride,
-                        .bias = last && g.bias != nullptr ? g.bias + col : nullptr,
-                        .from_c = g.accumulate || k > 0};
-        run_few_tile<1>(source, t, height);
-      }
+  const int64_t rows = row_end - row;
+  const int64_t height = few_tile_height(rows);
+  for (int64_t k = 0; k < g.k; k += kGemmDepth) {
+    const int64_t depth = at_most(g.k - k, kGemmDepth);
+    pack_few_rows(g, row, rows, k, depth, height, packed_a);
+    const bool last = k + depth == g.k;
+    for (int64_t col = col_begin; col < col_end; col += kGemmPanel) {
+      const FewTile t{.k_begin = k,
+                      .depth = depth,
+                      .a = packed_a,
+                      .rows = rows,
+                      .col = col,
+                      .c = g.c + row * g.c_stride + col,
+                      .c_stride = g.c_stride,
+                      .bias = last && g.bias != nullptr ? g.bias + col : nullptr,
+                      .from_c = g.accumulate || k > 0};
+      run_few_tile<1>(source, t, height);
     }
   }
 }
@@ -202,8 +194,8 @@ void few_rows_dense(const GemmProblem& g, const Rows& rows, int64_t row_begin, i
 
 /// Whether few_rows computes this product's whole panels.
 QE_INLINE bool takes_few_rows(const GemmProblem& g, int64_t rows) {
-  return rows <= (g.b == nullptr ? kFewRows4Bit : kFewRowsDense) && g.b_transposed &&
-         !g.a_transposed && g.alpha == 1.0f && g.k % kLanes == 0;
+  return rows <= kFewTileRows && g.b_transposed && !g.a_transposed && g.alpha == 1.0f &&
+         g.k % kLanes == 0;
 }
 
 /// Rows [row_begin, row_end), columns [col_begin, col_end): a multiple of 16 of them.

@@ -52,9 +52,9 @@ struct GemmProblem {
 /// Sizes of the blocks that fit the caches; shared by all instruction sets, so that scratch depends
 /// on shapes only. A block of a is packed once and used by all columns, a block of b is used at
 /// once by all of those rows.
-constexpr int64_t kGemmDepth = 384;    ///< k per packed block
-constexpr int64_t kGemmRows = 576;     ///< rows of a per packed block, at most: stay in L2 and L3
-constexpr int64_t kGemmColumns = 128;  ///< columns of b per packed block, at most: stay in L2
+constexpr int64_t kGemmDepth = 768;   ///< k per packed block
+constexpr int64_t kGemmRows = 576;    ///< rows of a per packed block, at most: stay in L2 and L3
+constexpr int64_t kGemmColumns = 64;  ///< columns of b per packed block, at most: stay in L2
 /// Columns of one packed panel of b.
 constexpr int64_t kGemmPanel = 16;
 
