@@ -197,7 +197,8 @@ Json stored_value(const RunConfig& config, const Setting& row) {
         if constexpr (std::is_same_v<decltype(member), uint64_t RunConfig::*>) {
           return Json(static_cast<int64_t>(config.*member));
         } else if constexpr (std::is_same_v<decltype(member),
-                                            std::optional<int64_t> RunConfig::*>) {
+                                            std::optional<int64_t> RunConfig::*> ||
+                             std::is_same_v<decltype(member), std::optional<bool> RunConfig::*>) {
           return config.*member ? Json(*(config.*member)) : Json();
         } else {
           return Json(config.*member);
@@ -287,7 +288,7 @@ void store(RunConfig& config, const Setting& row, const Given& given, T RunConfi
     const int64_t value = to_integer(given);
     check_number(given, row.allowed, static_cast<double>(value), "an integer");
     config.*member = value;
-  } else if constexpr (std::is_same_v<T, bool>) {
+  } else if constexpr (std::is_same_v<T, bool> || std::is_same_v<T, std::optional<bool>>) {
     config.*member = to_bool(given);
   } else if constexpr (std::is_same_v<T, double>) {
     const double value = to_number(given);
@@ -437,6 +438,7 @@ std::string type_text(const Setting& row) {
         if constexpr (std::is_same_v<M, std::string RunConfig::*>) return "text";
         if constexpr (std::is_same_v<M, double RunConfig::*>) return "number";
         if constexpr (std::is_same_v<M, bool RunConfig::*>) return "true|false";
+        if constexpr (std::is_same_v<M, std::optional<bool> RunConfig::*>) return "true|false";
         if constexpr (std::is_same_v<M, Json RunConfig::*>) return shape_text(row.allowed.shape);
         return "integer";
       },

@@ -77,6 +77,7 @@ struct RunConfig {
   double warmup_ratio = 0;
   std::string optim = "adamw_torch";  ///< see engine/train/optimizer.h
   double label_smoothing_factor = 0;
+  double neftune_noise_alpha = 0;
   std::string loss_norm =
       "token";  ///< (ours) token: exact; microbatch: transformers 4's mean of means
   bool gradient_checkpointing = false;
@@ -89,9 +90,15 @@ struct RunConfig {
   // When
   std::string eval_strategy = "no";  ///< no, steps, epoch
   double eval_steps = 0;             ///< read_run_config replaces 0 by logging_steps
-  std::string save_strategy = "steps";
+  double eval_delay = 0;             ///< updates, or epochs when eval_strategy is epoch
+  bool eval_on_start = false;
+  std::string save_strategy = "steps";  ///< no, steps, epoch, best
   double save_steps = 500;
   int64_t save_total_limit = 0;  ///< 0 = all
+  bool load_best_model_at_end = false;
+  std::string metric_for_best_model;      ///< "" = loss
+  std::optional<bool> greater_is_better;  ///< absent: for accuracy only
+  std::string logging_strategy = "steps";
   double logging_steps = 500;
   bool logging_first_step = false;
   std::string resume = "auto";  ///< (ours) auto, no, or a checkpoint folder

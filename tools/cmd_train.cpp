@@ -16,11 +16,10 @@
 namespace qe::tools {
 namespace {
 
-/// What people see of a run: a bar and, every logging_steps, a line with means since the last one.
+/// What people see of a run: a bar and, with every log entry, a line with means since the last one.
 class TrainingView {
  public:
-  TrainingView(const RunConfig& config, Progress& progress)
-      : logging_steps_(config.logging_steps), progress_(progress) {}
+  explicit TrainingView(Progress& progress) : progress_(progress) {}
 
   void step(const StepMetrics& m) {
     loss_ += m.loss;
@@ -31,10 +30,7 @@ class TrainingView {
         human_count(std::llround(static_cast<double>(n_tokens_) / std::max(seconds_, 1e-9))) +
         " tokens/s";
     const double mean_loss = loss_ / static_cast<double>(n_steps_);
-    const auto every = static_cast<int64_t>(
-        logging_steps_ < 1 ? std::ceil(logging_steps_ * static_cast<double>(m.total_steps))
-                           : logging_steps_);
-    if (m.step % every == 0 || m.step == m.total_steps) {
+    if (m.logged || m.step == m.total_steps) {
       progress_.line(cat("update ", m.step, "/", m.total_steps, "  epoch ", fixed(m.epoch, 2),
                          "  loss ", fixed(mean_loss, 4), "  lr ", m.learning_rate, "  grad norm ",
                          fixed(m.grad_norm, 3), "  ", speed));
@@ -51,7 +47,6 @@ class TrainingView {
   const std::optional<EvalMetrics>& last_evaluation() const { return last_; }
 
  private:
-  double logging_steps_;
   Progress& progress_;
   double loss_ = 0, seconds_ = 0;  // since the last line
   int64_t n_tokens_ = 0, n_steps_ = 0;
@@ -98,7 +93,7 @@ int run_train(const Arguments& arguments) {
   for (const MemoryRow& row : trainer.memory()) n_bytes += row.n_bytes;
   progress.line(summary_text(config, trainer.summary()) + "memory      " + human_bytes(n_bytes));
 
-  TrainingView view(config, progress);
+  TrainingView view(progress);
   std::optional<BatchDumpWriter> dump;
   if (arguments.has("dump_batches")) dump.emplace(arguments.text("dump_batches"));
   TrainEvents events;

@@ -22,6 +22,7 @@ struct StepMetrics {
   int64_t n_labels = 0;
   int64_t n_tokens = 0;
   double seconds = 0.0;  ///< wall time of the update
+  bool logged = false;   ///< a log entry was written after it
 };
 
 /// One evaluation.

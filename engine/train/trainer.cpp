@@ -115,6 +115,8 @@ Trainer::Trainer(const RunConfig& config, Task task, bool planning, const Log& l
                       .seed = static_cast<uint64_t>(
                           config.data_seed.value_or(static_cast<int64_t>(config.seed)))});
     schedule_ = make_schedule();
+    triggers_ = Triggers(config, schedule_.total_steps, loader_->updates_per_epoch());
+    best_ = BestMetric(config);
     learning_rate_.emplace(LrSchedule::Options{.name = config.lr_scheduler_type,
                                                .kwargs = config.lr_scheduler_kwargs,
                                                .learning_rate = config.learning_rate,
@@ -166,7 +168,8 @@ void Trainer::load_data() {
   if (task_ == Task::kTrain) {
     train_data_ = tokenize(train_rows, config_.train_file, config_.max_train_samples);
   }
-  const bool evaluates = task_ == Task::kEvaluate || config_.eval_strategy != "no";
+  const bool evaluates =
+      task_ == Task::kEvaluate || config_.eval_strategy != "no" || config_.eval_on_start;
   if (evaluates) {
     eval_data_ = tokenize(eval_rows, own_validation ? config_.validation_file : config_.train_file,
                           config_.max_eval_samples);
@@ -250,13 +253,6 @@ Trainer::Schedule Trainer::make_schedule() const {
   schedule.warmup_steps = config_.warmup_steps > 0
                               ? steps_of(config_.warmup_steps, total)
                               : steps_of(std::min(config_.warmup_ratio, 0.9999999), total);
-  const auto interval = [&](const std::string& strategy, double steps) {
-    if (strategy == "steps") return std::max<int64_t>(1, steps_of(steps, total));
-    return strategy == "epoch" ? per_epoch : 0;
-  };
-  schedule.logging_steps = interval("steps", config_.logging_steps);
-  schedule.eval_steps = interval(config_.eval_strategy, config_.eval_steps);
-  schedule.save_steps = interval(config_.save_strategy, config_.save_steps);
   return schedule;
 }
 

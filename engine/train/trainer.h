@@ -19,6 +19,7 @@
 #include "engine/train/metrics.h"
 #include "engine/train/optimizer.h"
 #include "engine/train/training_state.h"
+#include "engine/train/triggers.h"
 #include "formats/run_config.h"
 #include "formats/tokenizer/tokenizer.h"
 
@@ -85,9 +86,6 @@ class Trainer {
   struct Schedule {
     int64_t total_steps = 0;
     int64_t warmup_steps = 0;
-    int64_t logging_steps = 0;
-    int64_t eval_steps = 0;  // 0: never by steps
-    int64_t save_steps = 0;
   };
   void load_data();
   void load_adapter();
@@ -102,9 +100,11 @@ class Trainer {
   Json arguments() const;
   void resume(TrainingState& state);
   StepMetrics train_step(Run& run);
-  void record_step(Run& run, const StepMetrics& step);
-  void evaluate_in(Run& run);
+  void record_step(Run& run, StepMetrics step, bool log);
+  bool evaluate_in(Run& run, bool decides);
+  RunProgress progress_of(const Run& run) const;
   void checkpoint_in(Run& run);
+  void load_best(Run& run);
   void save_results(const Run& run);
 
   RunConfig config_;
@@ -124,6 +124,8 @@ class Trainer {
   std::unique_ptr<DataLoader> loader_;
   Schedule schedule_;
   std::optional<LrSchedule> learning_rate_;
+  Triggers triggers_;
+  BestMetric best_;
   int64_t train_capacity_ = 0;  // tokens that a micro-batch was planned for
   int64_t eval_capacity_ = 0;
   Arena arena_;

@@ -7,6 +7,7 @@
 #include "engine/train/trainer.h"
 #include "engine/train/update.h"
 #include "formats/atomic_write.h"
+#include "formats/mapped_file.h"
 
 namespace qe {
 namespace {
@@ -27,8 +28,6 @@ struct Trainer::Run {
   std::vector<PackedBatch> batches;  // micro-batches of the current update
   std::unique_ptr<MetricsFile> metrics;
   std::vector<EvalMetrics> evaluations;
-
-  bool due(int64_t interval) const { return interval > 0 && state.step % interval == 0; }
 };
 
 // Everything that the numbers of a run depend on.
@@ -37,43 +36,54 @@ Json Trainer::arguments() const {
   Json targets = Json::array();
   for (const LoraPair& pair : adapter_->pairs()) targets.push_back(pair.module);
   const Json lora = Json::object(lora_config_members(adapter_->config()));
-  return Json::object({{"adam_beta1", c.adam_beta1},
-                       {"adam_beta2", c.adam_beta2},
-                       {"adam_epsilon", c.adam_epsilon},
-                       {"bits", c.bits},
-                       {"data_seed", c.data_seed ? Json(*c.data_seed) : Json()},
-                       {"dataloader_drop_last", c.dataloader_drop_last},
-                       {"double_quant", c.double_quant},
-                       {"gradient_accumulation_steps", c.gradient_accumulation_steps},
-                       {"label_smoothing_factor", c.label_smoothing_factor},
-                       {"learning_rate", c.learning_rate},
-                       {"alpha_pattern", lora.at("alpha_pattern")},
-                       {"lora_alpha", lora.at("lora_alpha")},
-                       {"lora_dropout", lora.at("lora_dropout")},
-                       {"lora_modules", targets},
-                       {"lora_r", lora.at("r")},
-                       {"rank_pattern", lora.at("rank_pattern")},
-                       {"use_rslora", lora.at("use_rslora")},
-                       {"loss_norm", c.loss_norm},
-                       {"lr_scheduler_kwargs", c.lr_scheduler_kwargs},
-                       {"lr_scheduler_type", c.lr_scheduler_type},
-                       {"mask_replace_prob", c.mask_replace_prob},
-                       {"max_grad_norm", c.max_grad_norm},
-                       {"max_steps", schedule_.total_steps},
-                       {"mlm_probability", c.mlm_probability},
-                       {"num_train_epochs", c.num_train_epochs},
-                       {"optim", c.optim},
-                       {"per_device_train_batch_size", c.per_device_train_batch_size},
-                       {"quant_block_size", c.quant_block_size},
-                       {"quant_type", c.quant_type},
-                       {"random_replace_prob", c.random_replace_prob},
-                       {"seed", static_cast<int64_t>(c.seed)},
-                       {"train_data_hash", train_data_.hash()},
-                       {"train_sampling_strategy", c.train_sampling_strategy},
-                       {"warmup_steps", schedule_.warmup_steps},
-                       {"weight_decay", c.weight_decay},
-                       {"whole_word_mask", c.whole_word_mask},
-                       {"wwm_compat", c.wwm_compat}});
+  Json arguments = Json::object({{"adam_beta1", c.adam_beta1},
+                                 {"adam_beta2", c.adam_beta2},
+                                 {"adam_epsilon", c.adam_epsilon},
+                                 {"bits", c.bits},
+                                 {"data_seed", c.data_seed ? Json(*c.data_seed) : Json()},
+                                 {"dataloader_drop_last", c.dataloader_drop_last},
+                                 {"double_quant", c.double_quant},
+                                 {"gradient_accumulation_steps", c.gradient_accumulation_steps},
+                                 {"label_smoothing_factor", c.label_smoothing_factor},
+                                 {"learning_rate", c.learning_rate},
+                                 {"alpha_pattern", lora.at("alpha_pattern")},
+                                 {"lora_alpha", lora.at("lora_alpha")},
+                                 {"lora_dropout", lora.at("lora_dropout")},
+                                 {"lora_modules", targets},
+                                 {"lora_r", lora.at("r")},
+                                 {"rank_pattern", lora.at("rank_pattern")},
+                                 {"use_rslora", lora.at("use_rslora")},
+                                 {"loss_norm", c.loss_norm},
+                                 {"lr_scheduler_kwargs", c.lr_scheduler_kwargs},
+                                 {"lr_scheduler_type", c.lr_scheduler_type},
+                                 {"mask_replace_prob", c.mask_replace_prob},
+                                 {"max_grad_norm", c.max_grad_norm},
+                                 {"max_steps", schedule_.total_steps},
+                                 {"mlm_probability", c.mlm_probability},
+                                 {"neftune_noise_alpha", c.neftune_noise_alpha},
+                                 {"num_train_epochs", c.num_train_epochs},
+                                 {"optim", c.optim},
+                                 {"per_device_train_batch_size", c.per_device_train_batch_size},
+                                 {"quant_block_size", c.quant_block_size},
+                                 {"quant_type", c.quant_type},
+                                 {"random_replace_prob", c.random_replace_prob},
+                                 {"seed", static_cast<int64_t>(c.seed)},
+                                 {"train_data_hash", train_data_.hash()},
+                                 {"train_sampling_strategy", c.train_sampling_strategy},
+                                 {"warmup_steps", schedule_.warmup_steps},
+                                 {"weight_decay", c.weight_decay},
+                                 {"whole_word_mask", c.whole_word_mask},
+                                 {"wwm_compat", c.wwm_compat}});
+  // Evaluations count where the learning rate follows them.
+  if (learning_rate_->follows_metric()) {
+    arguments.set("eval_data_hash", eval_data_.hash());
+    arguments.set("eval_delay", c.eval_delay);
+    arguments.set("eval_steps", triggers_.eval_steps());
+    arguments.set("eval_strategy", c.eval_strategy);
+    arguments.set("fixed_eval_masks", c.fixed_eval_masks);
+    arguments.set("metric_for_best_model", c.metric_for_best_model);
+  }
+  return arguments;
 }
 
 void Trainer::resume(TrainingState& state) {
@@ -128,14 +138,15 @@ StepMetrics Trainer::train_step(Run& run) {
 }
 
 // Adds a finished update to the run's state, its files and its listeners.
-void Trainer::record_step(Run& run, const StepMetrics& step) {
+void Trainer::record_step(Run& run, StepMetrics step, bool log) {
+  step.logged = log;
   TrainingState& state = run.state;
   state.step = step.step;
   state.loss_sum += step.loss;
   state.n_tokens_seen += step.n_tokens;
   run.result.n_tokens += step.n_tokens;
   run.metrics->append(to_json(step));
-  if (run.due(schedule_.logging_steps) || (config_.logging_first_step && state.step == 1)) {
+  if (log) {
     const double n = static_cast<double>(state.step - state.logged_step);
     state.log_history.push_back(
         Json::object({{"epoch", step.epoch},
@@ -149,25 +160,63 @@ void Trainer::record_step(Run& run, const StepMetrics& step) {
   if (run.events.on_step) run.events.on_step(step);
 }
 
-void Trainer::evaluate_in(Run& run) {
-  step_state_.step = static_cast<int32_t>(run.state.step);
+// Whether it is the best evaluation so far. `decides`: the learning rate and the best checkpoint
+// follow it.
+bool Trainer::evaluate_in(Run& run, bool decides) {
+  TrainingState& state = run.state;
+  step_state_.step = static_cast<int32_t>(state.step);
   const EvalMetrics metrics = evaluate();
-  learning_rate_->observe(metrics.loss);
-  run.state.lr_schedule = learning_rate_->state();
   run.evaluations.push_back(metrics);
   run.metrics->append(to_json(metrics));
-  run.state.log_history.push_back(to_json(metrics));
+  state.log_history.push_back(to_json(metrics));
   if (run.events.on_evaluation) run.events.on_evaluation(metrics);
+  if (!decides) return false;
+  const double value = best_.value_of(metrics);
+  learning_rate_->observe(value);
+  state.lr_schedule = learning_rate_->state();
+  if (!best_.tracked() || !best_.is_better(value, state.best_metric)) return false;
+  state.best_metric = value;
+  state.best_step = state.step;
+  return true;
+}
+
+RunProgress Trainer::progress_of(const Run& run) const {
+  const std::string best = checkpoint_folder(config_.output_dir, run.state.best_step);
+  return RunProgress{
+      .epoch = epoch_of(run.state.step),
+      .total_steps = schedule_.total_steps,
+      .logging_steps = triggers_.logging_steps(),
+      .eval_steps = triggers_.eval_steps(),
+      .save_steps = triggers_.save_steps(),
+      .best_checkpoint = run.state.best_step > 0 && folder_exists(best) ? best : std::string()};
 }
 
 void Trainer::checkpoint_in(Run& run) {
-  const std::string folder =
-      write_checkpoint(config_.output_dir, run.state, arguments(), epoch_of(run.state.step),
-                       schedule_.total_steps, *adapter_, *optimizer_, tokenizer_.files());
+  RunProgress progress = progress_of(run);
+  if (run.state.best_step == run.state.step) {  // it is being written
+    progress.best_checkpoint = checkpoint_folder(config_.output_dir, run.state.step);
+  }
+  const std::string folder = write_checkpoint(config_.output_dir, run.state, arguments(), progress,
+                                              *adapter_, *optimizer_, tokenizer_.files());
   if (config_.save_total_limit > 0) {
-    prune_checkpoints(config_.output_dir, config_.save_total_limit);
+    prune_checkpoints(config_.output_dir, config_.save_total_limit, run.state.best_step);
   }
   if (run.events.on_checkpoint) run.events.on_checkpoint(folder);
+}
+
+// load_best_model_at_end: the results are the best checkpoint's.
+void Trainer::load_best(Run& run) {
+  const std::string folder = progress_of(run).best_checkpoint;
+  if (folder.empty()) {
+    log_.warn(
+        "load_best_model_at_end: there is no checkpoint of the best evaluation; the last "
+        "update's adapter is kept");
+    return;
+  }
+  if (run.state.best_step == run.state.step) return;
+  adapter_->assign(read_adapter(folder), folder);
+  log_.info(cat("loaded the best checkpoint, ", folder));
+  evaluate_in(run, false);
 }
 
 TrainResult Trainer::train(const TrainEvents& events) {
@@ -184,15 +233,19 @@ TrainResult Trainer::train(const TrainEvents& events) {
     batch.label_capacity = train_capacity_;
   }
   const Clock::time_point start = Clock::now();
-  if (run.state.step == 0 && schedule_.eval_steps > 0) evaluate_in(run);
+  if (run.state.step == 0 && config_.eval_on_start) evaluate_in(run, false);
   while (run.state.step < schedule_.total_steps && !run.result.stopped) {
-    record_step(run, train_step(run));
+    const StepMetrics step = train_step(run);
+    const DueActions due = triggers_.after(step.step, step.epoch);
+    record_step(run, step, due.log);
+    const bool is_best = due.evaluate && evaluate_in(run, true);
     const bool last = run.state.step == schedule_.total_steps;
-    if (schedule_.eval_steps > 0 && (last || run.due(schedule_.eval_steps))) evaluate_in(run);
     run.result.stopped = !last && events.stop && events.stop->load();
-    const bool save = schedule_.save_steps > 0 && (last || run.due(schedule_.save_steps));
-    if (save || run.result.stopped) checkpoint_in(run);
+    if (due.save || run.result.stopped || (is_best && config_.save_strategy == "best")) {
+      checkpoint_in(run);
+    }
   }
+  if (config_.load_best_model_at_end && !run.result.stopped) load_best(run);
   run.result.steps = run.state.step;
   run.result.seconds = seconds_since(start);
   run.result.train_loss =
@@ -209,8 +262,7 @@ void Trainer::save_results(const Run& run) {
   };
   write_adapter(folder, adapter_->config(), adapter_->views());
   copy_files(tokenizer_.files(), folder);
-  write("trainer_state.json",
-        trainer_state_json(run.state, arguments(), epoch, schedule_.total_steps));
+  write("trainer_state.json", trainer_state_json(run.state, arguments(), progress_of(run)));
   Json all = Json::object({{"epoch", epoch},
                            {"train_loss", run.result.train_loss},
                            {"train_runtime", run.result.seconds},

@@ -90,28 +90,32 @@ void read_optimizer(const std::string& path, const LoraAdapter& adapter, Optimiz
 
 }  // namespace
 
-Json trainer_state_json(const TrainingState& state, const Json& arguments, double epoch,
-                        int64_t total_steps) {
+Json trainer_state_json(const TrainingState& state, const Json& arguments,
+                        const RunProgress& progress) {
   const auto argument = [&](const char* key) {
     const Json* value = arguments.find(key);
     return value ? *value : Json();
   };
-  return Json::object({{"best_global_step", Json()},
-                       {"best_metric", Json()},
-                       {"best_model_checkpoint", Json()},
-                       {"epoch", epoch},
+  const std::string& best = progress.best_checkpoint;
+  return Json::object({{"best_global_step", state.best_step > 0 ? Json(state.best_step) : Json()},
+                       {"best_metric", state.best_metric ? Json(*state.best_metric) : Json()},
+                       {"best_model_checkpoint", best.empty() ? Json() : Json(best)},
+                       {"epoch", progress.epoch},
+                       {"eval_steps", progress.eval_steps},
                        {"global_step", state.step},
                        {"is_hyper_param_search", false},
                        {"is_local_process_zero", true},
                        {"is_world_process_zero", true},
                        {"log_history", state.log_history},
-                       {"max_steps", total_steps},
+                       {"logging_steps", progress.logging_steps},
+                       {"max_steps", progress.total_steps},
                        {"num_input_tokens_seen", state.n_tokens_seen},
                        {"num_train_epochs", argument("num_train_epochs")},
                        {"qlora_engine", Json::object({{"loss_sum", state.loss_sum},
                                                       {"logged_loss_sum", state.logged_loss_sum},
                                                       {"logged_step", state.logged_step},
                                                       {"lr_schedule", state.lr_schedule}})},
+                       {"save_steps", progress.save_steps},
                        {"stateful_callbacks", Json::object()},
                        {"total_flos", 0},
                        {"train_batch_size", argument("per_device_train_batch_size")},
@@ -120,18 +124,17 @@ Json trainer_state_json(const TrainingState& state, const Json& arguments, doubl
 }
 
 std::string write_checkpoint(const std::string& output_dir, const TrainingState& state,
-                             const Json& arguments, double epoch, int64_t total_steps,
+                             const Json& arguments, const RunProgress& progress,
                              const LoraAdapter& adapter, const Optimizer& optimizer,
                              const std::vector<std::string>& tokenizer_files) {
-  const std::string folder = output_dir + "/" + kCheckpointPrefix + std::to_string(state.step);
+  const std::string folder = checkpoint_folder(output_dir, state.step);
   write_folder_atomically(folder, [&](const std::string& temporary) {
     write_adapter(temporary, adapter.config(), adapter.views());
     copy_files(tokenizer_files, temporary);
     write_optimizer(temporary + "/optimizer.safetensors", adapter, optimizer);
     write_file_atomically(temporary + "/training_args.json", arguments.dump(2, true) + "\n");
-    write_file_atomically(
-        temporary + "/trainer_state.json",
-        trainer_state_json(state, arguments, epoch, total_steps).dump(2, true) + "\n");
+    write_file_atomically(temporary + "/trainer_state.json",
+                          trainer_state_json(state, arguments, progress).dump(2, true) + "\n");
   });
   return folder;
 }
@@ -149,6 +152,10 @@ TrainingState read_checkpoint(const std::string& folder, const Json& arguments,
                       .n_tokens_seen = stored.at("num_input_tokens_seen").as_int(),
                       .log_history = stored.at("log_history"),
                       .lr_schedule = ours.at("lr_schedule")};
+  if (const Json& best = stored.at("best_metric"); !best.is_null()) {
+    state.best_metric = best.as_double();
+    state.best_step = stored.at("best_global_step").as_int();
+  }
   adapter.assign(read_adapter(folder), folder);
   read_optimizer(folder + "/optimizer.safetensors", adapter, optimizer);
   return state;
@@ -160,10 +167,18 @@ std::optional<std::string> newest_checkpoint(const std::string& output_dir) {
   return all.back().second;
 }
 
-void prune_checkpoints(const std::string& output_dir, int64_t keep) {
+std::string checkpoint_folder(const std::string& output_dir, int64_t step) {
+  return output_dir + "/" + kCheckpointPrefix + std::to_string(step);
+}
+
+void prune_checkpoints(const std::string& output_dir, int64_t keep, int64_t best_step) {
   const auto all = checkpoints(output_dir);
-  for (size_t i = 0; i + static_cast<size_t>(keep) < all.size(); ++i) {
-    fs::remove_all(all[i].second);
+  int64_t left = static_cast<int64_t>(all.size());
+  for (const auto& [step, folder] : all) {
+    if (left <= keep) return;
+    if (step == best_step || step == all.back().first) continue;
+    fs::remove_all(folder);
+    --left;
   }
 }
 

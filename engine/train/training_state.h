@@ -24,18 +24,28 @@ struct TrainingState {
   int64_t n_tokens_seen = 0;
   Json log_history = Json::array();
   Json lr_schedule;  ///< LrSchedule::state()
+  std::optional<double> best_metric;
+  int64_t best_step = 0;  ///< of the best evaluation; 0: none yet
+};
+
+/// Where a run is and how it goes on, for trainer_state.json.
+struct RunProgress {
+  double epoch = 0.0;
+  int64_t total_steps = 0;
+  int64_t logging_steps = 0, eval_steps = 0, save_steps = 0;
+  std::string best_checkpoint;  ///< folder of best_step's checkpoint; "" when there is none
 };
 
 /// trainer_state.json of Hugging Face's Trainer, with our own state under "qlora_engine".
 /// `arguments` are the settings and data that the numbers of the run depend on, as a flat object.
-Json trainer_state_json(const TrainingState& state, const Json& arguments, double epoch,
-                        int64_t total_steps);
+Json trainer_state_json(const TrainingState& state, const Json& arguments,
+                        const RunProgress& progress);
 
 /// Writes `output_dir`/checkpoint-N atomically: adapter, tokenizer files, optimizer.safetensors
 /// (`<module>.lora_A.weight.exp_avg` ...), trainer_state.json, training_args.json. Returns its
 /// path.
 std::string write_checkpoint(const std::string& output_dir, const TrainingState& state,
-                             const Json& arguments, double epoch, int64_t total_steps,
+                             const Json& arguments, const RunProgress& progress,
                              const LoraAdapter& adapter, const Optimizer& optimizer,
                              const std::vector<std::string>& tokenizer_files);
 
@@ -46,8 +56,11 @@ TrainingState read_checkpoint(const std::string& folder, const Json& arguments,
 
 /// The checkpoint-N folder of `output_dir` with the largest N, if any.
 std::optional<std::string> newest_checkpoint(const std::string& output_dir);
-/// Deletes all but the newest `keep` checkpoints.
-void prune_checkpoints(const std::string& output_dir, int64_t keep);
+/// The folder of a step's checkpoint, whether or not it is there.
+std::string checkpoint_folder(const std::string& output_dir, int64_t step);
+/// Deletes the oldest checkpoints until `keep` are left, but never the newest nor that of
+/// `best_step`.
+void prune_checkpoints(const std::string& output_dir, int64_t keep, int64_t best_step);
 
 /// Copies files into `folder` (atomically each), keeping their names.
 void copy_files(const std::vector<std::string>& files, const std::string& folder);

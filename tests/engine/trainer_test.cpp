@@ -371,6 +371,92 @@ TEST_CASE("trainer: whole words and grouped batches resume bit for bit") {
         }).find("wwm_compat = true, now it is false") != std::string::npos);
 }
 
+TEST_CASE(
+    "trainer: the best checkpoint is kept, found again after a resume, and loaded at the end") {
+  const TemporaryFolder folder;
+  const auto config_of = [&](const std::string& name) {
+    RunConfig config = random_run(folder, name);
+    config.eval_strategy = "steps";
+    config.eval_steps = 2;
+    config.save_strategy = "steps";
+    config.save_steps = 2;
+    config.save_total_limit = 2;
+    config.load_best_model_at_end = true;
+    config.greater_is_better = true;  // so that it is not simply the last one
+    config.learning_rate = 0.02;
+    config.lr_scheduler_type = "constant";
+    return config;
+  };
+  const auto evaluations_of = [&](const RunConfig& config, const std::atomic<bool>* stop,
+                                  std::atomic<bool>* set) {
+    std::vector<std::pair<int64_t, double>> found;
+    run(config, {.on_step =
+                     [&](const StepMetrics& m) {
+                       if (set) *set = m.step == 9;
+                     },
+                 .on_evaluation =
+                     [&](const EvalMetrics& m) {
+                       found.push_back({m.step, m.loss});
+                     },
+                 .stop = stop});
+    return found;
+  };
+  const RunConfig config = config_of("best");
+  const auto found = evaluations_of(config, nullptr, nullptr);
+  REQUIRE(found.size() == 8);  // 7 and, with the best adapter, one more
+  const auto best = std::max_element(found.begin(), found.end() - 1,
+                                     [](auto a, auto b) { return a.second < b.second; });
+  REQUIRE(best->first < 14);
+  CHECK(found.back().second == best->second);
+  const std::string checkpoint = config.output_dir + "/checkpoint-" + std::to_string(best->first);
+  CHECK(adapter_bytes(config.output_dir) == adapter_bytes(checkpoint));
+  CHECK(std::filesystem::exists(config.output_dir + "/checkpoint-14"));
+  int n_checkpoints = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(config.output_dir)) {
+    n_checkpoints += entry.path().filename().string().starts_with("checkpoint-");
+  }
+  CHECK(n_checkpoints == 2);
+  const Json state = Json::parse_file(config.output_dir + "/trainer_state.json");
+  CHECK(state.at("best_metric").as_double() == best->second);
+  CHECK(state.at("best_global_step").as_int() == best->first);
+  CHECK(state.at("best_model_checkpoint").as_string() == checkpoint);
+  CHECK(state.at("save_steps").as_int() == 2);
+  CHECK(Json::parse_file(config.output_dir + "/eval_results.json").at("eval_loss").as_double() ==
+        best->second);
+
+  const RunConfig stopped = config_of("stopped");
+  std::atomic<bool> stop = false;
+  evaluations_of(stopped, &stop, &stop);
+  evaluations_of(stopped, nullptr, nullptr);
+  CHECK(adapter_bytes(stopped.output_dir) == adapter_bytes(config.output_dir));
+}
+
+TEST_CASE("trainer: save_strategy best writes a checkpoint when an evaluation is the best so far") {
+  const TemporaryFolder folder;
+  RunConfig config = random_run(folder, "best");
+  config.eval_strategy = "steps";
+  config.eval_steps = 2;
+  config.save_strategy = "best";
+  config.eval_on_start = true;
+  config.learning_rate = 0.02;
+  std::vector<double> losses;
+  std::vector<int64_t> saved;
+  run(config, {.on_evaluation = [&](const EvalMetrics& m) { losses.push_back(m.loss); },
+               .on_checkpoint =
+                   [&](const std::string& path) {
+                     saved.push_back(std::stoll(path.substr(path.rfind('-') + 1)));
+                   }});
+  REQUIRE(losses.size() == 8);
+  std::vector<int64_t> expected;
+  double best = INFINITY;
+  for (size_t i = 1; i < losses.size(); ++i) {  // the first, before any update, does not count
+    if (losses[i] < best) expected.push_back(static_cast<int64_t>(2 * i));
+    best = std::min(best, losses[i]);
+  }
+  CHECK(saved == expected);
+  CHECK(expected.size() < 8);
+}
+
 TEST_CASE("trainer: 8-bit states resume bit for bit") {
   const TemporaryFolder folder;
   const auto config_of = [&](const std::string& name) {
