@@ -13,12 +13,15 @@ BenchFloor bench_floor(const EncoderConfig& config, const BenchWork& work, DType
   const double tokens = real(work.n_tokens());
   const double labels = real(work.n_labels);
   const double r = real(work.lora_r);
-  const double weights = 4 * h * h + 2 * h * f;  // of a layer
-  const double lora = r * (12 * h + 2 * f);      // sum of rank * (in + out)
+  // Keys and values of a layer, and all else of it, which the last layer needs at labelled rows
+  // only.
+  const double key_value = 2 * h * h, rest = 2 * h * h + 2 * h * f;
+  const double key_value_lora = 4 * r * h, rest_lora = r * (8 * h + 2 * f);
+  const double rest_rows = (layers - 1) * tokens + labels;
 
-  const double linear = 2 * layers * tokens * weights;
-  const double attention = 4 * layers * tokens * real(work.length) * h;
-  const double adapters = 2 * layers * tokens * lora;
+  const double linear = 2 * (layers * tokens * key_value + rest_rows * rest);
+  const double attention = 4 * rest_rows * real(work.length) * h;
+  const double adapters = 2 * (layers * tokens * key_value_lora + rest_rows * rest_lora);
   const double head = 2 * labels * (h * h + h * v) + 2 * labels * r * 2 * h;
   const double forward = linear + attention + adapters;
   BenchFloor floor;
@@ -30,7 +33,7 @@ BenchFloor bench_floor(const EncoderConfig& config, const BenchWork& work, DType
     if (work.recompute) floor.flops += forward;
   }
   const double bytes_per_weight = work.bits == 4 ? 0.516 : static_cast<double>(dtype_size(stored));
-  floor.bytes = layers * weights * bytes_per_weight +
+  floor.bytes = layers * (key_value + rest) * bytes_per_weight +
                 (h * h + h * v) * static_cast<double>(dtype_size(stored));
   return floor;
 }

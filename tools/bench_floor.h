@@ -28,8 +28,9 @@ struct BenchFloor {
 };
 
 /// Linear layers forward, and backward towards x only (there is no gradient of a frozen weight, and
-/// none below layer 0); attention with 2 products forward and 5 backward; LoRA; the head on
-/// labelled rows. stored: the type of the decoder's weights.
+/// none below layer 0); attention with 2 products forward and 5 backward; LoRA; the head and, in
+/// the last layer, all but keys and values on labelled rows. stored: the type of the decoder's
+/// weights.
 BenchFloor bench_floor(const EncoderConfig& config, const BenchWork& work, DType stored);
 
 }  // namespace qe::tools

@@ -46,47 +46,61 @@ AttentionShape attention_shape(const MaskedLm& model, const ForwardPass& pass, u
       .layer = layer};
 }
 
-// One post-norm layer. Does not drop x.
-Var encoder_layer(const MaskedLm& model, const ForwardPass& pass, uint32_t index, Var x) {
+// One post-norm layer. Does not drop x. labelled_only: what follows attention is computed at the
+// labelled rows, in their order; nothing else of the last layer reaches the loss.
+Var encoder_layer(const MaskedLm& model, const ForwardPass& pass, uint32_t index, Var x,
+                  bool labelled_only) {
   Tape& tape = *pass.tape;
   const EncoderConfig& config = model.config;
   const EncoderLayer& layer = model.layers[index];
   const Var qkv = linear(pass, layer.qkv, x, index, LinearSite::kQkv);
-  const Var context = attention(tape, attention_shape(model, pass, index), qkv);
+  Var context = attention(tape, attention_shape(model, pass, index), qkv);
   tape.drop(qkv);
+  Var residual = x;
+  ForwardPass rest = pass;
+  if (labelled_only) {
+    const PackedBatch& batch = *pass.batch;
+    const Var all = context;
+    context = gather(tape, all, batch.label_rows, batch.label_capacity);
+    tape.drop(all);
+    residual = gather(tape, x, batch.label_rows, batch.label_capacity);
+    rest = pass.over({batch.label_samples, batch.label_indices});
+  }
   const Var projected =
-      linear(pass, {&layer.attention_output, 1}, context, index, LinearSite::kAttentionOutput);
+      linear(rest, {&layer.attention_output, 1}, context, index, LinearSite::kAttentionOutput);
   tape.drop(context);
   const Var attended = residual_norm(
-      tape, layer.attention_norm, projected, x,
-      pass.dropout(config.hidden_dropout, RandomPurpose::kHiddenDropout, index, kAfterAttention));
-  const Var up = linear(pass, {&layer.ffn_up, 1}, attended, index, LinearSite::kFfnUp);
-  const Var down = activation_linear(pass, activation_of(config.activation), layer.ffn_down, up,
+      tape, layer.attention_norm, projected, residual,
+      rest.dropout(config.hidden_dropout, RandomPurpose::kHiddenDropout, index, kAfterAttention));
+  if (labelled_only) tape.drop(residual);
+  const Var up = linear(rest, {&layer.ffn_up, 1}, attended, index, LinearSite::kFfnUp);
+  const Var down = activation_linear(rest, activation_of(config.activation), layer.ffn_down, up,
                                      index, LinearSite::kFfnDown);
   tape.drop(up);
   const Var y = residual_norm(
       tape, layer.ffn_norm, down, attended,
-      pass.dropout(config.hidden_dropout, RandomPurpose::kHiddenDropout, index, kAfterFfn));
+      rest.dropout(config.hidden_dropout, RandomPurpose::kHiddenDropout, index, kAfterFfn));
   tape.drop(attended);
   return y;
 }
 
 // The layer without recording its inside: backward runs it again on the inner tape.
-Var checkpointed_layer(const MaskedLm& model, const ForwardPass& pass, uint32_t index, Var x) {
+Var checkpointed_layer(const MaskedLm& model, const ForwardPass& pass, uint32_t index, Var x,
+                       bool labelled_only) {
   Tape& tape = *pass.tape;
   const bool trains = pass.adapter && pass.adapter->trainable();
   ForwardPass inside = pass;
   inside.tape = &tape.inner(false);
   const Var inner_x = inside.tape->wrap(tape.value(x), tape.row_capacity(x));
-  const Var inner_y = encoder_layer(model, inside, index, inner_x);
+  const Var inner_y = encoder_layer(model, inside, index, inner_x, labelled_only);
   const Var y = tape.adopt(*inside.tape, inner_y, trains || tape.needs_gradient(x));
   inside.tape->clear();
   tape.save(x);
-  tape.record(y, [shared_model = &model, pass, index, x, y](Tape& t) {
+  tape.record(y, [shared_model = &model, pass, index, labelled_only, x, y](Tape& t) {
     ForwardPass again = pass;
     again.tape = &t.inner(true);
     const Var input = again.tape->wrap(t.value(x), t.row_capacity(x), t.target(x));
-    const Var output = encoder_layer(*shared_model, again, index, input);
+    const Var output = encoder_layer(*shared_model, again, index, input, labelled_only);
     again.tape->seed_gradient(output, t.gradient(y));
     again.tape->backward();
   });
@@ -109,13 +123,12 @@ Activation activation_of(HiddenAct act) {
   fail("unknown activation ", static_cast<int>(act));
 }
 
-Var encode(const MaskedLm& model, const ForwardPass& pass, bool checkpoint) {
+Var encode_labelled(const MaskedLm& model, const ForwardPass& pass, bool checkpoint) {
   Tape& tape = *pass.tape;
   Var x = embed(model, pass);
   for (uint32_t i = 0; i < model.layers.size(); ++i) {
-    const bool recompute = checkpoint && tape.recording();
-    const Var y =
-        recompute ? checkpointed_layer(model, pass, i, x) : encoder_layer(model, pass, i, x);
+    const auto layer = checkpoint && tape.recording() ? checkpointed_layer : encoder_layer;
+    const Var y = layer(model, pass, i, x, i + 1 == model.layers.size());
     tape.drop(x);
     x = y;
   }

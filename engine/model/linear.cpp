@@ -90,10 +90,25 @@ void backward_parts(Tape& tape, const Branches& branches, const Tensor& x, const
   }
 }
 
-Var linear_with_dropout(const ForwardPass& pass, std::span<const Linear> parts, Var x,
-                        const Dropout& dropout) {
+}  // namespace
+
+Dropout ForwardPass::dropout(float p, RandomPurpose purpose, uint32_t layer, uint32_t site) const {
+  if (!training || p == 0.0f) return Dropout{};
+  return Dropout{.p = p,
+                 .purpose = purpose,
+                 .layer = layer,
+                 .site = site,
+                 .row_samples = gathered ? rows.samples : batch->row_samples,
+                 .row_indices = gathered ? rows.indices : batch->row_indices};
+}
+
+Var linear(const ForwardPass& pass, std::span<const Linear> parts, Var x, uint32_t layer,
+           LinearSite site) {
   Tape& tape = *pass.tape;
-  Branches branches = make_branches(pass, parts, dropout);
+  const float p = pass.adapter ? pass.adapter->dropout() : 0.0f;
+  Branches branches = make_branches(
+      pass, parts,
+      pass.dropout(p, RandomPurpose::kLoraDropout, layer, static_cast<uint32_t>(site)));
   const Tensor in = tape.value(x);
   int64_t n = 0;
   for (const Linear& part : parts) n += part.weight.n();
@@ -107,36 +122,6 @@ Var linear_with_dropout(const ForwardPass& pass, std::span<const Linear> parts, 
     backward_parts(t, branches, t.value(x), t.gradient(y), t.target(x));
   });
   return y;
-}
-
-}  // namespace
-
-Dropout ForwardPass::dropout(float p, RandomPurpose purpose, uint32_t layer, uint32_t site) const {
-  if (!training || p == 0.0f) return Dropout{};
-  return Dropout{.p = p,
-                 .purpose = purpose,
-                 .layer = layer,
-                 .site = site,
-                 .row_samples = batch->row_samples,
-                 .row_indices = batch->row_indices};
-}
-
-Var linear(const ForwardPass& pass, std::span<const Linear> parts, Var x, uint32_t layer,
-           LinearSite site) {
-  const float p = pass.adapter ? pass.adapter->dropout() : 0.0f;
-  return linear_with_dropout(
-      pass, parts, x,
-      pass.dropout(p, RandomPurpose::kLoraDropout, layer, static_cast<uint32_t>(site)));
-}
-
-Var linear(const ForwardPass& pass, const Linear& part, Var x, uint32_t layer, LinearSite site,
-           const RowSubset& rows) {
-  const float p = pass.adapter ? pass.adapter->dropout() : 0.0f;
-  Dropout dropout =
-      pass.dropout(p, RandomPurpose::kLoraDropout, layer, static_cast<uint32_t>(site));
-  dropout.row_samples = rows.samples;
-  dropout.row_indices = rows.indices;
-  return linear_with_dropout(pass, {&part, 1}, x, dropout);
 }
 
 Var activation_linear(const ForwardPass& pass, Activation f, const Linear& part, Var x,

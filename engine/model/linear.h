@@ -23,6 +23,12 @@ struct Linear {
   Tensor bias;  ///< (1, N) fp32, nullable
 };
 
+/// Which tokens of the batch gathered rows stand for.
+struct RowSubset {
+  std::span<const uint32_t> samples;  ///< (rows)
+  std::span<const uint32_t> indices;  ///< (rows)
+};
+
 /// What a forward pass runs with. Cheap to copy; what it points to outlives the backward pass.
 struct ForwardPass {
   Tape* tape = nullptr;
@@ -30,7 +36,16 @@ struct ForwardPass {
   const LoraAdapter* adapter = nullptr;  ///< null: the base alone
   bool training = false;                 ///< dropout is active
   float label_smoothing = 0.0f;          ///< of the loss
+  bool gathered = false;                 ///< values have the rows of `rows`, not of the batch
+  RowSubset rows;
 
+  /// The same pass over gathered rows.
+  ForwardPass over(const RowSubset& subset) const {
+    ForwardPass pass = *this;
+    pass.gathered = true;
+    pass.rows = subset;
+    return pass;
+  }
   /// The dropout at a place of this pass; none when not training.
   Dropout dropout(float p, RandomPurpose purpose, uint32_t layer, uint32_t site) const;
 };
@@ -46,19 +61,9 @@ enum class LinearSite : uint32_t {
 /// The layer index that stands for the MLM head in random streams.
 constexpr uint32_t kHeadLayer = 0xfffe;
 
-/// The outputs of up to 3 Linears over one x (T, K), side by side: (T, sum of N). x has a row for
-/// every token of the batch.
+/// The outputs of up to 3 Linears over one x (T, K), side by side: (T, sum of N).
 Var linear(const ForwardPass& pass, std::span<const Linear> parts, Var x, uint32_t layer,
            LinearSite site);
-/// Which tokens of the batch the rows of an x stand for that was gathered (the MLM head).
-struct RowSubset {
-  std::span<const uint32_t> samples;  ///< (rows of x)
-  std::span<const uint32_t> indices;  ///< (rows of x)
-};
-/// One Linear over gathered rows.
-Var linear(const ForwardPass& pass, const Linear& part, Var x, uint32_t layer, LinearSite site,
-           const RowSubset& rows);
-
 /// part(f(x)): f(x) is never saved, backward computes it again. x: (T, F) -> (T, C).
 Var activation_linear(const ForwardPass& pass, Activation f, const Linear& part, Var x,
                       uint32_t layer, LinearSite site);

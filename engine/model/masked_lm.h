@@ -43,9 +43,9 @@ struct MaskedLm {
 
 Activation activation_of(HiddenAct act);
 
-/// Hidden states of the last layer, (T, C). checkpoint: keep only the layers' inputs and compute
-/// each layer again in the backward pass; same bits.
-Var encode(const MaskedLm& model, const ForwardPass& pass, bool checkpoint);
+/// Hidden states of the last layer at the batch's label_rows, (M, C). checkpoint: keep only the
+/// layers' inputs and compute each layer again in the backward pass; same bits.
+Var encode_labelled(const MaskedLm& model, const ForwardPass& pass, bool checkpoint);
 
 /// One forward and, when the pass's tape records, backward pass over a batch: adds to *totals (in
 /// the device's memory) and accumulates the gradients of the adapter. dlogits are scaled by

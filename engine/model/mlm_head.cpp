@@ -9,9 +9,9 @@ namespace qe {
 namespace {
 
 // The head's transform of gathered rows.
-Var transform(const MaskedLm& model, const ForwardPass& pass, Var rows, const RowSubset& subset) {
+Var transform(const MaskedLm& model, const ForwardPass& pass, Var rows) {
   Tape& tape = *pass.tape;
-  const Var dense = linear(pass, model.head_dense, rows, kHeadLayer, LinearSite::kHead, subset);
+  const Var dense = linear(pass, {&model.head_dense, 1}, rows, kHeadLayer, LinearSite::kHead);
   tape.drop(rows);
   const Var activated = activation(tape, activation_of(model.config.head_activation), dense);
   tape.drop(dense);
@@ -23,17 +23,17 @@ std::span<const T> chunk_of(const std::vector<T>& all, int64_t begin, int64_t n)
   return std::span<const T>(all).subspan(begin, n);
 }
 
-// Forward and backward of the head over labelled rows [begin, begin + n).
+// Forward and backward of the head over labelled rows [begin, begin + n), hidden: (n, C).
 void loss_of_chunk(const MaskedLm& model, const ForwardPass& pass, const Tensor& hidden,
-                   const GradientTarget& d_hidden, int64_t begin, int64_t n, int64_t capacity,
+                   const GradientTarget& d_hidden, int64_t begin, int64_t capacity,
                    MlmTotals* totals) {
   Tape& tape = *pass.tape;
   const PackedBatch& batch = *pass.batch;
-  const RowSubset subset{chunk_of(batch.label_samples, begin, n),
-                         chunk_of(batch.label_indices, begin, n)};
-  const Var all = tape.wrap(hidden, batch.token_capacity, d_hidden);
-  const Var rows = gather(tape, all, chunk_of(batch.label_rows, begin, n), capacity);
-  const Var h = transform(model, pass, rows, subset);
+  const int64_t n = hidden.rows;
+  const Var h = transform(
+      model,
+      pass.over({chunk_of(batch.label_samples, begin, n), chunk_of(batch.label_indices, begin, n)}),
+      tape.wrap(hidden, capacity, d_hidden));
   mlm_loss(tape.context(), MlmLoss{.hidden = tape.value(h),
                                    .decoder = model.decoder,
                                    .bias = model.decoder_bias,
@@ -54,17 +54,18 @@ void masked_lm_loss(const MaskedLm& model, const ForwardPass& pass, bool checkpo
                     MlmTotals* totals) {
   Tape& tape = *pass.tape;
   const PackedBatch& batch = *pass.batch;
-  const Var hidden = encode(model, pass, checkpoint);
-  GradientTarget d_hidden = tape.target(hidden);
+  const Var hidden = encode_labelled(model, pass, checkpoint);
+  const GradientTarget d_hidden = tape.target(hidden);
   ForwardPass head = pass;
   head.tape = &tape.inner(tape.recording());
   const int64_t chunk_rows = mlm_loss_chunk_rows(model.config.vocab_size);
   const int64_t capacity = std::min(batch.label_capacity, chunk_rows);
-  // Once even without labels: the first chunk zeroes the gradient.
-  for (int64_t begin = 0; begin == 0 || begin < batch.n_labels(); begin += chunk_rows) {
+  for (int64_t begin = 0; begin < batch.n_labels(); begin += chunk_rows) {
     const int64_t n = std::min(batch.n_labels() - begin, chunk_rows);
-    loss_of_chunk(model, head, tape.value(hidden), d_hidden, begin, n, capacity, totals);
-    d_hidden.mode = GradientMode::kAccumulate;
+    GradientTarget d_chunk = d_hidden;
+    if (d_hidden.tensor) d_chunk.tensor = d_hidden.tensor.row_range(begin, n);
+    loss_of_chunk(model, head, tape.value(hidden).row_range(begin, n), d_chunk, begin, capacity,
+                  totals);
   }
   if (tape.recording()) {
     tape.backward();
@@ -76,10 +77,8 @@ void masked_lm_loss(const MaskedLm& model, const ForwardPass& pass, bool checkpo
 void masked_lm_logits(const MaskedLm& model, const ForwardPass& pass, const Tensor& logits) {
   Tape& tape = *pass.tape;
   const PackedBatch& batch = *pass.batch;
-  const Var hidden = encode(model, pass, false);
-  const Var rows = gather(tape, hidden, batch.label_rows, batch.label_capacity);
-  tape.drop(hidden);
-  const Var h = transform(model, pass, rows, {batch.label_samples, batch.label_indices});
+  const Var hidden = encode_labelled(model, pass, false);
+  const Var h = transform(model, pass.over({batch.label_samples, batch.label_indices}), hidden);
   mlm_logits(tape.context(), tape.value(h), model.decoder, model.decoder_bias, logits);
   tape.clear();
 }
