@@ -133,7 +133,7 @@ constexpr Setting kSettings[] = {
      ratio_below_one()},
     {"neftune_noise_alpha", &C::neftune_noise_alpha, kMlm,
      "noise on the input embeddings in training, up to alpha / sqrt(tokens * hidden size) of each "
-     "sequence; 0: none", between(0, 0)},
+     "sequence; 0: none", between(0, 1e6)},
     {"loss_norm", &C::loss_norm, kOurs,
      "token: mean over all labels of an update; microbatch: mean of the micro-batches' means, as "
      "transformers 4", one_of("token|microbatch")},

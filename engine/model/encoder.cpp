@@ -5,6 +5,7 @@
 
 #include "engine/model/masked_lm.h"
 #include "kernels/ops/embedding.h"
+#include "kernels/ops/noise.h"
 
 namespace qe {
 namespace {
@@ -26,6 +27,12 @@ Var embed(const MaskedLm& model, const ForwardPass& pass) {
                                                      .type_table = model.type_table,
                                                      .position_table = model.position_table,
                                                      .out = tape.value(sum)});
+  if (pass.training && pass.noise_alpha > 0.0f) {
+    embedding_noise(tape.context(), {.alpha = pass.noise_alpha,
+                                     .cu_seqlens = batch.cu_seqlens,
+                                     .sample_ids = batch.sample_ids,
+                                     .x = tape.value(sum)});
+  }
   const Var x = norm(tape, model.embedding_norm, sum);
   const Dropout after = pass.dropout(model.config.hidden_dropout, RandomPurpose::kHiddenDropout,
                                      Dropout::kEmbeddingLayer, kAfterEmbedding);

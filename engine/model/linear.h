@@ -36,6 +36,7 @@ struct ForwardPass {
   const LoraAdapter* adapter = nullptr;  ///< null: the base alone
   bool training = false;                 ///< dropout is active
   float label_smoothing = 0.0f;          ///< of the loss
+  float noise_alpha = 0.0f;              ///< of the input embeddings, in training
   bool gathered = false;                 ///< values have the rows of `rows`, not of the batch
   RowSubset rows;
 

@@ -121,6 +121,7 @@ StepMetrics Trainer::train_step(Run& run) {
                   .checkpoint = config_.gradient_checkpointing,
                   .max_grad_norm = static_cast<float>(config_.max_grad_norm),
                   .label_smoothing = static_cast<float>(config_.label_smoothing_factor),
+                  .noise_alpha = static_cast<float>(config_.neftune_noise_alpha),
                   .mean_of_means = config_.loss_norm == "microbatch"},
                  std::span(run.batches).first(static_cast<size_t>(n_micro)));
   if (!step_state_.finite) {

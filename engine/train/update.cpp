@@ -27,7 +27,8 @@ UpdateResult run_update(const UpdateParts& parts, std::span<const PackedBatch> b
                            .batch = &batch,
                            .adapter = &parts.adapter,
                            .training = true,
-                           .label_smoothing = parts.label_smoothing};
+                           .label_smoothing = parts.label_smoothing,
+                           .noise_alpha = parts.noise_alpha};
     masked_lm_loss(parts.model, pass, parts.checkpoint, &result.totals);
     if (divisor > 0 && parts.mean_of_means) {
       result.loss += (result.totals.loss - before) / static_cast<double>(divisor);

@@ -20,6 +20,7 @@ struct UpdateParts {
   bool checkpoint = false;     ///< compute layers again in the backward pass
   float max_grad_norm = 1.0f;  ///< 0: no clipping
   float label_smoothing = 0.0f;
+  float noise_alpha = 0.0f;  ///< of the input embeddings
   /// The loss of an update: the mean over all its labels; or, as transformers 4 has it, the mean of
   /// its micro-batches' means (those without labels do not count).
   bool mean_of_means = false;

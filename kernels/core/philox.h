@@ -54,6 +54,7 @@ enum class RandomPurpose : uint32_t {
   kLoraDropout = 6,
   kLoraInit = 7,
   kHeadInit = 8,
+  kEmbeddingNoise = 9,
 };
 
 /// The key of one purpose: splitmix64's finalizer over seed and purpose.

@@ -457,6 +457,28 @@ TEST_CASE("trainer: save_strategy best writes a checkpoint when an evaluation is
   CHECK(expected.size() < 8);
 }
 
+TEST_CASE("trainer: embedding noise is on in training only, and independent of accumulation") {
+  const TemporaryFolder folder;
+  std::vector<std::vector<float>> results;
+  std::vector<double> evaluations;
+  for (const auto& [alpha, batch, accumulation] :
+       {std::tuple{0.0, 6, 1}, std::tuple{5.0, 6, 1}, std::tuple{5.0, 2, 3}}) {
+    RunConfig config = random_run(folder, "noise" + std::to_string(results.size()));
+    config.neftune_noise_alpha = alpha;
+    config.per_device_train_batch_size = batch;
+    config.gradient_accumulation_steps = accumulation;
+    config.max_steps = 1;
+    Trainer trainer(config, Trainer::Task::kTrain, false, Log());
+    trainer.train({});
+    results.emplace_back(trainer.adapter()->gradients().begin(),
+                         trainer.adapter()->gradients().end());
+    evaluations.push_back(Trainer(config, Trainer::Task::kEvaluate, false, Log()).evaluate().loss);
+  }
+  CHECK(test::relative_error(results[1], results[0]) > 1e-3);
+  CHECK(test::relative_error(results[2], results[1]) < 1e-5);
+  CHECK(evaluations[0] == evaluations[1]);
+}
+
 TEST_CASE("trainer: 8-bit states resume bit for bit") {
   const TemporaryFolder folder;
   const auto config_of = [&](const std::string& name) {

@@ -16,6 +16,7 @@ qe_device_test(qe_kernels_tests qe_kernels
   kernels/lora_test.cpp
   kernels/matmul4_test.cpp
   kernels/mlm_loss_test.cpp
+  kernels/noise_test.cpp
   kernels/parallel_test.cpp
   kernels/philox_test.cpp
   kernels/quant4_test.cpp

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#pragma once
+
+#include "kernels/ops/noise.h"
+
+namespace qe::cpu {
+
+void embedding_noise(Context& ctx, const EmbeddingNoise& args);
+
+}  // namespace qe::cpu
