@@ -76,7 +76,7 @@ Var attention(Tape& tape, const AttentionShape& shape, Var qkv) {
   const int64_t capacity = tape.row_capacity(qkv);
   const bool needs_gradient = tape.needs_gradient(qkv);
   const Var out = tape.make(in.rows, capacity, in.cols / 3, needs_gradient);
-  const Var lse = tape.make(in.rows, capacity, shape.n_heads, false);
+  const Var lse = tape.make_statistics(in.rows, capacity, shape.n_heads);
   attention_forward(tape.context(), shape, in, tape.value(out), tape.value(lse));
   if (!needs_gradient) {
     tape.drop(lse);

@@ -4,11 +4,11 @@
 
 namespace qe {
 
-Tensor Tape::allocate(int64_t rows, int64_t row_capacity, int64_t cols) {
+Tensor Tape::allocate(int64_t rows, int64_t row_capacity, int64_t cols, DType dtype) {
   QE_CHECK(rows <= row_capacity, "a batch of ", rows, " rows exceeds the planned capacity of ",
            row_capacity);
-  const size_t n_bytes = static_cast<size_t>(row_capacity * cols) * sizeof(float);
-  return make_tensor(ctx_->arena->allocate(n_bytes), rows, cols, DType::kF32, ctx_->device);
+  const size_t n_bytes = static_cast<size_t>(row_capacity * cols) * dtype_size(dtype);
+  return make_tensor(ctx_->arena->allocate(n_bytes), rows, cols, dtype, ctx_->device);
 }
 
 Var Tape::push(const Slot& slot) {
@@ -18,9 +18,17 @@ Var Tape::push(const Slot& slot) {
 
 Var Tape::make(int64_t rows, int64_t row_capacity, int64_t cols, bool needs_gradient) {
   Slot slot;
-  slot.value = allocate(rows, row_capacity, cols);
+  slot.value = allocate(rows, row_capacity, cols, ctx_->compute);
   slot.row_capacity = row_capacity;
   slot.needs_gradient = recording_ && needs_gradient;
+  slot.owns_value = true;
+  return push(slot);
+}
+
+Var Tape::make_statistics(int64_t rows, int64_t row_capacity, int64_t cols) {
+  Slot slot;
+  slot.value = allocate(rows, row_capacity, cols, DType::kF32);
+  slot.row_capacity = row_capacity;
   slot.owns_value = true;
   return push(slot);
 }
@@ -57,7 +65,7 @@ GradientTarget Tape::target(Var v) {
     slot.gradient = slot.external.tensor;
     return slot.external;
   }
-  slot.gradient = allocate(slot.value.rows, slot.row_capacity, slot.value.cols);
+  slot.gradient = allocate(slot.value.rows, slot.row_capacity, slot.value.cols, ctx_->compute);
   slot.owns_gradient = true;
   return {slot.gradient, GradientMode::kOverwrite};
 }

@@ -46,9 +46,11 @@ class Tape {
   Context& context() const { return *ctx_; }
   bool recording() const { return recording_; }
 
-  /// A new (rows, cols) fp32 value on memory for row_capacity >= rows rows. needs_gradient counts
-  /// only while recording.
+  /// A new (rows, cols) value of the context's compute type on memory for row_capacity >= rows
+  /// rows. needs_gradient counts only while recording.
   Var make(int64_t rows, int64_t row_capacity, int64_t cols, bool needs_gradient);
+  /// The same in fp32, for statistics. It has no gradient.
+  Var make_statistics(int64_t rows, int64_t row_capacity, int64_t cols);
   /// A Var over memory owned elsewhere. Its gradient goes to `gradient` (absent: it needs none).
   Var wrap(const Tensor& value, int64_t row_capacity, const GradientTarget& gradient = {});
 
@@ -125,7 +127,7 @@ class Tape {
     void (*run)(const void* closure, Tape& tape);
   };
   Var push(const Slot& slot);
-  Tensor allocate(int64_t rows, int64_t row_capacity, int64_t cols);
+  Tensor allocate(int64_t rows, int64_t row_capacity, int64_t cols, DType dtype);
   void release_value(Slot& slot);
   void release_gradient(Slot& slot);
 

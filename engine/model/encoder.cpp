@@ -17,7 +17,7 @@ constexpr uint32_t kAfterEmbedding = 0;
 
 Var embed(const MaskedLm& model, const ForwardPass& pass) {
   Tape& tape = *pass.tape;
-  const PackedBatch& batch = *pass.batch;
+  const BatchView& batch = pass.batch;
   const Var sum =
       tape.make(batch.n_tokens(), batch.token_capacity, model.config.hidden_size, false);
   embedding_forward(tape.context(), EmbeddingForward{.token_ids = batch.token_ids,
@@ -43,9 +43,9 @@ Var embed(const MaskedLm& model, const ForwardPass& pass) {
 AttentionShape attention_shape(const MaskedLm& model, const ForwardPass& pass, uint32_t layer) {
   const EncoderConfig& config = model.config;
   return AttentionShape{
-      .cu_seqlens = pass.batch->cu_seqlens,
-      .sample_ids = pass.batch->sample_ids,
-      .max_length = pass.batch->max_length,
+      .cu_seqlens = pass.batch.cu_seqlens,
+      .sample_ids = pass.batch.sample_ids,
+      .max_length = pass.batch.max_length,
       .n_heads = config.n_heads,
       .head_dim = config.head_dim(),
       .scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(config.head_dim()))),
@@ -66,7 +66,7 @@ Var encoder_layer(const MaskedLm& model, const ForwardPass& pass, uint32_t index
   Var residual = x;
   ForwardPass rest = pass;
   if (labelled_only) {
-    const PackedBatch& batch = *pass.batch;
+    const BatchView& batch = pass.batch;
     const Var all = context;
     context = gather(tape, all, batch.label_rows, batch.label_capacity);
     tape.drop(all);

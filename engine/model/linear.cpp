@@ -20,7 +20,7 @@ struct Branches {
 };
 
 LoraSegment segment_of(const LoraPair& pair, int64_t n_rows) {
-  return LoraSegment{0, n_rows, pair.a, pair.b, pair.scale};
+  return LoraSegment{0, n_rows, pair.computed_a, pair.computed_b, pair.scale};
 }
 
 Branches make_branches(const ForwardPass& pass, std::span<const Linear> parts,
@@ -98,8 +98,8 @@ Dropout ForwardPass::dropout(float p, RandomPurpose purpose, uint32_t layer, uin
                  .purpose = purpose,
                  .layer = layer,
                  .site = site,
-                 .row_samples = gathered ? rows.samples : batch->row_samples,
-                 .row_indices = gathered ? rows.indices : batch->row_indices};
+                 .row_samples = gathered ? rows.samples : batch.row_samples,
+                 .row_indices = gathered ? rows.indices : batch.row_indices};
 }
 
 Var linear(const ForwardPass& pass, std::span<const Linear> parts, Var x, uint32_t layer,
@@ -147,7 +147,7 @@ Var activation_linear(const ForwardPass& pass, Activation f, const Linear& part,
     const Tensor u = t.value(x);
     Context& ctx = t.context();
     const GradientTarget du = t.target(x);
-    const size_t n_bytes = static_cast<size_t>(t.row_capacity(x) * u.cols) * sizeof(float);
+    const size_t n_bytes = static_cast<size_t>(t.row_capacity(x) * u.cols) * dtype_size(u.dtype);
     const Scratch activated_memory(*ctx.arena, n_bytes);
     const Tensor activated =
         make_tensor(activated_memory.data(), u.rows, u.cols, u.dtype, u.device);

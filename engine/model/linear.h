@@ -20,7 +20,7 @@ struct Linear {
   std::string module;  ///< path in the Hugging Face model
   int id = -1;
   FrozenWeight weight;
-  Tensor bias;  ///< (1, N) fp32, nullable
+  Tensor bias;  ///< (1, N) of the compute type, nullable
 };
 
 /// Which tokens of the batch gathered rows stand for.
@@ -32,7 +32,7 @@ struct RowSubset {
 /// What a forward pass runs with. Cheap to copy; what it points to outlives the backward pass.
 struct ForwardPass {
   Tape* tape = nullptr;
-  const PackedBatch* batch = nullptr;
+  BatchView batch;
   const LoraAdapter* adapter = nullptr;  ///< null: the base alone
   bool training = false;                 ///< dropout is active
   float label_smoothing = 0.0f;          ///< of the loss

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "engine/model/lora_init.h"
+#include "kernels/ops/transfer.h"
 
 namespace qe {
 namespace {
@@ -19,8 +20,8 @@ std::string join(const std::vector<std::string>& items) {
 }  // namespace
 
 LoraAdapter::LoraAdapter(const AdapterConfig& config, const std::vector<LoraSite>& sites,
-                         int n_linears, bool trainable, Memory& memory)
-    : config_(config), index_of_linear_(n_linears, -1) {
+                         int n_linears, bool trainable, const Context& ctx, Memory& memory)
+    : config_(config), ctx_(ctx), index_of_linear_(n_linears, -1) {
   QE_CHECK(config.r > 0, "lora_r: expected a positive rank, got ", config.r);
   int64_t n_parameters = 0;
   const LoraTargets targets(config);
@@ -44,14 +45,27 @@ LoraAdapter::LoraAdapter(const AdapterConfig& config, const std::vector<LoraSite
     gradients_ = {memory.allocate_array<float>("LoRA gradients", n_parameters),
                   static_cast<size_t>(n_parameters)};
   }
+  masters_ = make_tensor(parameters_.data(), 1, n_parameters, DType::kF32, ctx.device);
+  if (ctx.compute != DType::kF32) {
+    void* data = memory.allocate(cat("LoRA parameters (", dtype_name(ctx.compute), ")"),
+                                 static_cast<size_t>(n_parameters) * dtype_size(ctx.compute));
+    computed_ = make_tensor(data, 1, n_parameters, ctx.compute, ctx.device);
+  }
+  const Tensor gradients = make_tensor(gradients_.data(), 1, n_parameters, DType::kF32, ctx.device);
+  const auto matrix = [](const Tensor& flat, int64_t at, int64_t rows, int64_t cols) {
+    return make_tensor(flat.col_range(at, 0).data, rows, cols, flat.dtype, flat.device);
+  };
   int64_t offset = 0;
   for (LoraPair& pair : pairs_) {
     const int64_t b_offset = offset + pair.r * pair.in;
-    pair.a = make_tensor(parameters_.data() + offset, pair.r, pair.in);
-    pair.b = make_tensor(parameters_.data() + b_offset, pair.out, pair.r);
+    const Tensor& computed = computed_ ? computed_ : masters_;
+    pair.a = matrix(masters_, offset, pair.r, pair.in);
+    pair.b = matrix(masters_, b_offset, pair.out, pair.r);
+    pair.computed_a = matrix(computed, offset, pair.r, pair.in);
+    pair.computed_b = matrix(computed, b_offset, pair.out, pair.r);
     if (trainable) {
-      pair.d_a = make_tensor(gradients_.data() + offset, pair.r, pair.in);
-      pair.d_b = make_tensor(gradients_.data() + b_offset, pair.out, pair.r);
+      pair.d_a = matrix(gradients, offset, pair.r, pair.in);
+      pair.d_b = matrix(gradients, b_offset, pair.out, pair.r);
     }
     offset = b_offset + pair.out * pair.r;
   }
@@ -62,16 +76,29 @@ LoraAdapter::LoraAdapter(const AdapterConfig& config, const std::vector<LoraSite
 }
 
 void LoraAdapter::initialize(uint64_t seed) {
+  std::vector<float> parameters(parameters_.size());
   for (const LoraPair& pair : pairs_) {
-    const auto flat = [](const Tensor& matrix) {
-      return std::span<float>(matrix.f32(), static_cast<size_t>(matrix.size()));
+    const auto flat = [&](const Tensor& matrix) {
+      return std::span<float>(parameters.data() + (matrix.f32() - parameters_.data()),
+                              static_cast<size_t>(matrix.size()));
     };
     initialize_lora(config_.init, seed, pair.module,
                     {flat(pair.a), flat(pair.b), pair.r, pair.in, pair.out});
   }
+  upload(parameters);
+}
+
+void LoraAdapter::upload(const std::vector<float>& parameters) {
+  copy_bytes(ctx_, parameters_.data(), parameters.data(), parameters.size() * sizeof(float));
+  refresh(ctx_);
+}
+
+void LoraAdapter::refresh(Context& ctx) const {
+  if (computed_) cast(ctx, masters_, computed_);
 }
 
 void LoraAdapter::assign(const Adapter& adapter, const std::string& folder) {
+  std::vector<float> parameters(parameters_.size());
   std::map<std::string, const AdapterPair*> stored;
   for (const AdapterPair& pair : adapter.pairs) stored[pair.module] = &pair;
   for (const LoraPair& pair : pairs_) {
@@ -82,18 +109,31 @@ void LoraAdapter::assign(const Adapter& adapter, const std::string& folder) {
              pair.module, ": the adapter is for another base: expected A (", pair.r, ", ", pair.in,
              ") and B (", pair.out, ", ", pair.r, "), got A (", source.r, ", ", source.in,
              ") and B (", source.out, ", ", source.r, ")");
-    std::copy(source.a.begin(), source.a.end(), pair.a.f32());
-    std::copy(source.b.begin(), source.b.end(), pair.b.f32());
+    const auto place = [&](const Tensor& matrix) {
+      return parameters.begin() + (matrix.f32() - parameters_.data());
+    };
+    std::copy(source.a.begin(), source.a.end(), place(pair.a));
+    std::copy(source.b.begin(), source.b.end(), place(pair.b));
     stored.erase(found);
   }
   QE_CHECK(stored.empty(), folder, ": the adapter is for another base: this model has no linear \"",
            stored.begin()->first, "\"");
+  upload(parameters);
 }
 
 std::vector<AdapterPairView> LoraAdapter::views() const {
+  const float* host = parameters_.data();
+  if (ctx_.device.kind != DeviceKind::kCpu) {
+    host_parameters_.resize(parameters_.size());
+    copy_bytes(ctx_, host_parameters_.data(), host, parameters_.size() * sizeof(float));
+    synchronize(ctx_);
+    host = host_parameters_.data();
+  }
   std::vector<AdapterPairView> views;
   for (const LoraPair& pair : pairs_) {
-    views.push_back({pair.module, pair.r, pair.in, pair.out, pair.a.f32(), pair.b.f32()});
+    views.push_back({pair.module, pair.r, pair.in, pair.out,
+                     host + (pair.a.f32() - parameters_.data()),
+                     host + (pair.b.f32() - parameters_.data())});
   }
   return views;
 }

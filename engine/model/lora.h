@@ -12,6 +12,7 @@
 
 #include "engine/memory/memory.h"
 #include "formats/adapter.h"
+#include "kernels/core/context.h"
 #include "kernels/core/tensor.h"
 
 namespace qe {
@@ -21,10 +22,12 @@ struct LoraPair {
   std::string module;  ///< path in the Hugging Face model
   int64_t r = 0, in = 0, out = 0;
   float scale = 1.0f;
-  Tensor a;    ///< (r, in)
-  Tensor b;    ///< (out, r)
+  Tensor a;    ///< (r, in) fp32
+  Tensor b;    ///< (out, r) fp32
   Tensor d_a;  ///< like a; absent when not trainable
   Tensor d_b;
+  Tensor computed_a;  ///< a in the compute type, for products; the same memory where that is fp32
+  Tensor computed_b;
 };
 
 /// A Linear that an adapter may attach to.
@@ -38,10 +41,11 @@ class LoraAdapter {
  public:
   /// Adapts every site of `sites` whose module `config` targets (not a preset: see
   /// resolve_target_preset), with the rank and scale that `config` gives it. n_linears: ids are
-  /// below it. Trainable adapters have gradients. Memory rows: "LoRA parameters", "LoRA gradients".
-  /// Throws Error when nothing matches (naming the targets).
+  /// below it. Trainable adapters have gradients. Memory rows: "LoRA parameters", "LoRA gradients",
+  /// and in 16 bits "LoRA parameters (BF16)". ctx: device, compute type and stream. Throws Error
+  /// when nothing matches (naming the targets).
   LoraAdapter(const AdapterConfig& config, const std::vector<LoraSite>& sites, int n_linears,
-              bool trainable, Memory& memory);
+              bool trainable, const Context& ctx, Memory& memory);
 
   /// The pair of a Linear, or null.
   const LoraPair* pair(int linear_id) const {
@@ -53,23 +57,35 @@ class LoraAdapter {
   float dropout() const { return static_cast<float>(config_.lora_dropout); }
   bool trainable() const { return !gradients_.empty(); }
 
-  std::span<float> parameters() const { return parameters_; }  ///< all pairs, A then B
+  /// All pairs, A then B, in the device's memory.
+  std::span<float> parameters() const { return parameters_; }
   std::span<float> gradients() const { return gradients_; }
+  /// The device of both.
+  const Context& context() const { return ctx_; }
+
+  /// Brings computed_a and computed_b up to date; after every change of the parameters.
+  void refresh(Context& ctx) const;
 
   /// As the configuration's `init` says; a pure function of seed and module path.
   void initialize(uint64_t seed);
   /// Copies the values of a folder that was read. Throws Error when its modules or shapes are not
   /// exactly this adapter's (naming one).
   void assign(const Adapter& adapter, const std::string& folder);
-  /// Views of all pairs, for writing.
+  /// All pairs, for writing: on a GPU in a host copy that lives until the next call.
   std::vector<AdapterPairView> views() const;
 
  private:
+  void upload(const std::vector<float>& parameters);
+
   AdapterConfig config_;
+  mutable Context ctx_;
   std::vector<LoraPair> pairs_;
   std::vector<int> index_of_linear_;
   std::span<float> parameters_;
   std::span<float> gradients_;
+  Tensor masters_;   // parameters_ as one row
+  Tensor computed_;  // the same in the compute type; absent where that is fp32
+  mutable std::vector<float> host_parameters_;
 };
 
 }  // namespace qe

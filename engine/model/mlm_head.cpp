@@ -19,8 +19,8 @@ Var transform(const MaskedLm& model, const ForwardPass& pass, Var rows) {
 }
 
 template <class T>
-std::span<const T> chunk_of(const std::vector<T>& all, int64_t begin, int64_t n) {
-  return std::span<const T>(all).subspan(begin, n);
+std::span<const T> chunk_of(std::span<const T> all, int64_t begin, int64_t n) {
+  return all.subspan(begin, n);
 }
 
 // Forward and backward of the head over labelled rows [begin, begin + n), hidden: (n, C).
@@ -28,7 +28,7 @@ void loss_of_chunk(const MaskedLm& model, const ForwardPass& pass, const Tensor&
                    const GradientTarget& d_hidden, int64_t begin, int64_t capacity,
                    MlmTotals* totals) {
   Tape& tape = *pass.tape;
-  const PackedBatch& batch = *pass.batch;
+  const BatchView& batch = pass.batch;
   const int64_t n = hidden.rows;
   const Var h = transform(
       model,
@@ -53,7 +53,7 @@ void loss_of_chunk(const MaskedLm& model, const ForwardPass& pass, const Tensor&
 void masked_lm_loss(const MaskedLm& model, const ForwardPass& pass, bool checkpoint,
                     MlmTotals* totals) {
   Tape& tape = *pass.tape;
-  const PackedBatch& batch = *pass.batch;
+  const BatchView& batch = pass.batch;
   const Var hidden = encode_labelled(model, pass, checkpoint);
   const GradientTarget d_hidden = tape.target(hidden);
   ForwardPass head = pass;
@@ -76,7 +76,7 @@ void masked_lm_loss(const MaskedLm& model, const ForwardPass& pass, bool checkpo
 
 void masked_lm_logits(const MaskedLm& model, const ForwardPass& pass, const Tensor& logits) {
   Tape& tape = *pass.tape;
-  const PackedBatch& batch = *pass.batch;
+  const BatchView& batch = pass.batch;
   const Var hidden = encode_labelled(model, pass, false);
   const Var h = transform(model, pass.over({batch.label_samples, batch.label_indices}), hidden);
   mlm_logits(tape.context(), tape.value(h), model.decoder, model.decoder_bias, logits);

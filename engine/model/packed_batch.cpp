@@ -49,4 +49,20 @@ void PackedBatch::append(const EncoderConfig& config, uint32_t sample_id,
   max_length = std::max(max_length, length);
 }
 
+BatchView::BatchView(const PackedBatch& batch)
+    : token_ids(batch.token_ids),
+      type_ids(batch.type_ids),
+      position_ids(batch.position_ids),
+      cu_seqlens(batch.cu_seqlens),
+      sample_ids(batch.sample_ids),
+      row_samples(batch.row_samples),
+      row_indices(batch.row_indices),
+      label_rows(batch.label_rows),
+      labels(batch.labels),
+      label_samples(batch.label_samples),
+      label_indices(batch.label_indices),
+      max_length(batch.max_length),
+      token_capacity(batch.token_capacity),
+      label_capacity(batch.label_capacity) {}
+
 }  // namespace qe

@@ -44,4 +44,30 @@ struct PackedBatch {
 
 constexpr int32_t kNoLabel = -100;
 
+/// A batch where ops can read it: in host memory on the CPU, in a GPU's memory there.
+struct BatchView {
+  std::span<const int32_t> token_ids;
+  std::span<const int32_t> type_ids;
+  std::span<const int32_t> position_ids;
+  std::span<const int32_t> cu_seqlens;
+  std::span<const uint32_t> sample_ids;
+  std::span<const uint32_t> row_samples;
+  std::span<const uint32_t> row_indices;
+  std::span<const int32_t> label_rows;
+  std::span<const int32_t> labels;
+  std::span<const uint32_t> label_samples;
+  std::span<const uint32_t> label_indices;
+  int64_t max_length = 0;
+  int64_t token_capacity = 0;
+  int64_t label_capacity = 0;
+
+  BatchView() = default;
+  /// The batch itself, in host memory.
+  BatchView(const PackedBatch& batch);  // NOLINT: on the CPU a batch is its own view
+
+  int64_t n_sequences() const { return static_cast<int64_t>(sample_ids.size()); }
+  int64_t n_tokens() const { return static_cast<int64_t>(token_ids.size()); }
+  int64_t n_labels() const { return static_cast<int64_t>(labels.size()); }
+};
+
 }  // namespace qe

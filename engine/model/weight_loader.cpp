@@ -2,14 +2,14 @@
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #include "engine/model/weight_loader.h"
 
-#include <cstring>
-
 #include "engine/memory/planning.h"
 #include "engine/model/tensor_source.h"
+#include "kernels/ops/transfer.h"
 
 namespace qe {
 namespace {
 
+constexpr int64_t kDecoderRows = kMlmDecoderRowMultiple;
 constexpr const char* kScalesRow = "base: block scales";
 
 std::string shape_text(const std::vector<int64_t>& shape) {
@@ -41,7 +41,7 @@ class Loader {
     std::string word = names.word_embeddings + ".weight";
     // A tied decoder may be the side that the file holds.
     if (config_.tied_decoder && !source_.has(word)) word = names.decoder + ".weight";
-    model.word_table = matrix("embeddings", word, config_.vocab_size, c);
+    model.word_table = matrix("embeddings", word, config_.vocab_size, c, kDecoderRows);
     if (!names.position_embeddings.empty()) {
       model.position_table =
           matrix("embeddings", names.position_embeddings + ".weight", config_.max_positions, c);
@@ -80,9 +80,9 @@ class Loader {
              ".weight\"); it was saved from another class than ", config_.masked_lm_class);
     model.head_dense = linear(names.head_dense, c, c);
     model.head_norm = norm(names.head_norm);
-    model.decoder = config_.tied_decoder
-                        ? model.word_table
-                        : matrix("decoder", names.decoder + ".weight", config_.vocab_size, c);
+    model.decoder = config_.tied_decoder ? model.word_table
+                                         : matrix("decoder", names.decoder + ".weight",
+                                                  config_.vocab_size, c, kDecoderRows);
     const std::string own = names.decoder_bias;
     model.decoder_bias =
         vector(source_.has(own) ? own : names.decoder + ".bias", config_.vocab_size);
@@ -99,32 +99,49 @@ class Loader {
     return *tensor;
   }
 
-  // A matrix in its stored type (F64 becomes F32).
-  Tensor matrix(const std::string& row, const std::string& name, int64_t rows, int64_t cols) {
-    const StoredTensor& stored = require(name, {rows, cols});
-    const bool narrow = stored.dtype == DType::kF64;
-    const DType dtype = narrow ? DType::kF32 : stored.dtype;
-    const size_t n_bytes = static_cast<size_t>(rows * cols) * dtype_size(dtype);
-    void* data = memory_.allocate(cat("base: ", row, " (", dtype_name(dtype), ")"), n_bytes);
-    if (!memory_.planning()) {
-      if (narrow) {
-        const std::vector<float> values = stored.to_f32();
-        std::memcpy(data, values.data(), n_bytes);
-      } else {
-        std::memcpy(data, stored.bytes.data(), n_bytes);
-      }
+  // What a stored type is held as: on the CPU as it is (F64 becomes F32), on a GPU as what products
+  // compute in.
+  DType held_type(DType stored) const {
+    if (ctx_.device.kind == DeviceKind::kCuda) return ctx_.compute;
+    return stored == DType::kF64 ? DType::kF32 : stored;
+  }
+
+  // Writes `stored`, converted to `dtype`, to the device's memory.
+  void put(const StoredTensor& stored, DType dtype, void* to) {
+    if (memory_.planning()) return;
+    if (stored.dtype == dtype)
+      return copy_bytes(ctx_, to, stored.bytes.data(), stored.bytes.size());
+    const std::vector<float> values = stored.to_f32();
+    if (dtype == DType::kF32) {
+      return copy_bytes(ctx_, to, values.data(), values.size() * sizeof(float));
     }
+    std::vector<uint16_t> halves(values.size());
+    for (size_t i = 0; i < values.size(); ++i) {
+      halves[i] = dtype == DType::kBF16 ? to_bf16(values[i]) : to_f16(values[i]);
+    }
+    copy_bytes(ctx_, to, halves.data(), halves.size() * sizeof(uint16_t));
+  }
+
+  // On a GPU rows of zeros fill up to a multiple of `row_multiple`.
+  Tensor matrix(const std::string& row, const std::string& name, int64_t rows, int64_t cols,
+                int64_t row_multiple = 1) {
+    const StoredTensor& stored = require(name, {rows, cols});
+    const DType dtype = held_type(stored.dtype);
+    const bool on_cpu = ctx_.device.kind == DeviceKind::kCpu;
+    const int64_t held_rows =
+        on_cpu ? rows : (rows + row_multiple - 1) / row_multiple * row_multiple;
+    void* data = memory_.allocate(cat("base: ", row, " (", dtype_name(dtype), ")"),
+                                  static_cast<size_t>(held_rows * cols) * dtype_size(dtype));
+    put(stored, dtype, data);
     return make_tensor(data, rows, cols, dtype, ctx_.device);
   }
 
-  Tensor vector(const std::string& name, int64_t size) {
+  Tensor vector(const std::string& name, int64_t size, DType dtype = DType::kF32) {
     const StoredTensor& stored = require(name, {size});
-    float* data = memory_.allocate_array<float>("base: norms and biases (F32)", size);
-    if (!memory_.planning()) {
-      const std::vector<float> values = stored.to_f32();
-      std::memcpy(data, values.data(), values.size() * sizeof(float));
-    }
-    return make_tensor(data, 1, size, DType::kF32, ctx_.device);
+    void* data = memory_.allocate(cat("base: norms and biases (", dtype_name(dtype), ")"),
+                                  static_cast<size_t>(size) * dtype_size(dtype));
+    put(stored, dtype, data);
+    return make_tensor(data, 1, size, dtype, ctx_.device);
   }
 
   Norm norm(const std::string& module) {
@@ -147,7 +164,7 @@ class Loader {
     linear.weight = options_.bits == 4 && !skips_quantization(module)
                         ? FrozenWeight(quantized(module + ".weight", out, in))
                         : FrozenWeight(matrix("dense weights", module + ".weight", out, in));
-    linear.bias = vector(module + ".bias", out);
+    linear.bias = vector(module + ".bias", out, ctx_.compute);
     return linear;
   }
 
@@ -157,7 +174,7 @@ class Loader {
                    .n = n,
                    .k = k,
                    .block_size = options_.block_size,
-                   .dtype = DType::kF32};
+                   .dtype = ctx_.compute};
     q.codes = memory_.allocate_array<uint8_t>("base: 4-bit weights", q.n_code_bytes());
     if (options_.double_quant) {
       q.absmax_codes = memory_.allocate_array<uint8_t>(kScalesRow, q.n_blocks());
@@ -166,7 +183,12 @@ class Loader {
     } else {
       q.absmax = memory_.allocate_array<float>(kScalesRow, q.n_blocks());
     }
-    if (!memory_.planning()) quantize(stored, q);
+    if (memory_.planning()) return q;
+    if (ctx_.device.kind == DeviceKind::kCpu) {
+      quantize(stored, q);
+    } else {
+      quantize_and_upload(stored, q);
+    }
     return q;
   }
 
@@ -174,8 +196,35 @@ class Loader {
   const float* dynamic_map() {
     if (dynamic_map_) return dynamic_map_;
     dynamic_map_ = memory_.allocate_array<float>(kScalesRow, 256);
-    for (int i = 0; i < 256 && !memory_.planning(); ++i) dynamic_map_[i] = dynamic_map_value(i);
+    const std::vector<float> values = dynamic_map_values();
+    copy_bytes(ctx_, dynamic_map_, values.data(), values.size() * sizeof(float));
     return dynamic_map_;
+  }
+
+  static std::vector<float> dynamic_map_values() {
+    std::vector<float> values;
+    for (int i = 0; i < 256; ++i) values.push_back(dynamic_map_value(i));
+    return values;
+  }
+
+  // Quantized on the CPU: the same bytes on every device.
+  void quantize_and_upload(const StoredTensor& stored, Quant4Matrix& q) {
+    std::vector<uint8_t> codes(static_cast<size_t>(q.n_code_bytes()));
+    std::vector<uint8_t> absmax_codes(q.nested() ? static_cast<size_t>(q.n_blocks()) : 0);
+    std::vector<float> absmax(static_cast<size_t>(q.nested() ? q.n_nested_blocks() : q.n_blocks()));
+    const std::vector<float> map = dynamic_map_values();
+    Quant4Matrix host = q;
+    host.codes = codes.data();
+    host.absmax = q.nested() ? nullptr : absmax.data();
+    host.absmax_codes = q.nested() ? absmax_codes.data() : nullptr;
+    host.nested_absmax = q.nested() ? absmax.data() : nullptr;
+    host.nested_map = q.nested() ? map.data() : nullptr;
+    quantize(stored, host);
+    q.nested_offset = host.nested_offset;
+    copy_bytes(ctx_, q.codes, codes.data(), codes.size());
+    copy_bytes(ctx_, q.nested() ? q.nested_absmax : q.absmax, absmax.data(),
+               absmax.size() * sizeof(float));
+    copy_bytes(ctx_, q.absmax_codes, absmax_codes.data(), absmax_codes.size());
   }
 
   void quantize(const StoredTensor& stored, Quant4Matrix& q) {
@@ -188,10 +237,11 @@ class Loader {
       copy = stored.to_f32();
       w = make_tensor(copy.data(), q.n, q.k);
     }
-    const size_t n_scratch = planned_arena_bytes(ctx_, [&](Context& ctx) { quantize4(ctx, w, q); });
+    Context ctx{.threads = ctx_.threads};  // of the CPU
+    const size_t n_scratch =
+        planned_arena_bytes(ctx, [&](Context& plan) { quantize4(plan, w, q); });
     Memory scratch(false);
     Arena arena(scratch.allocate("scratch", n_scratch), n_scratch);
-    Context ctx = ctx_;
     ctx.arena = &arena;
     try {
       quantize4(ctx, w, q);

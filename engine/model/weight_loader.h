@@ -29,7 +29,8 @@ BaseOptions base_options(const RunConfig& config);
 /// While memory.planning(), only headers are read and nothing is computed. Errors name folder and
 /// tensor: missing, wrong shape, not a floating type, NaN or infinity in a quantized weight, no MLM
 /// head.
-/// ctx: device and threads; its arena is not used.
+/// ctx: device, compute type and threads; its arena is not used. On a GPU matrices, embeddings and
+/// biases of Linears are held in the compute type.
 MaskedLm load_masked_lm(const std::string& folder, const BaseOptions& options, const Context& ctx,
                         Memory& memory);
 
