@@ -356,6 +356,21 @@ class Reader {
     if (!is_listed(known, name)) fail_type(given, "one of " + readable(known));
   }
 
+  // Three keys say the same thing.
+  void finish_compute_type() {
+    std::string& type = config_.compute_dtype;
+    if (type == "float32") type = "fp32";
+    if (type == "bfloat16") type = "bf16";
+    if (type == "float16") type = "fp16";
+    for (const auto& [given, name] : {std::pair{config_.bf16, "bf16"}, {config_.fp16, "fp16"}}) {
+      if (!given) continue;
+      QE_CHECK(type == "auto" || type == name, config_path_.empty() ? "settings" : config_path_,
+               ": ", name, ": true contradicts compute_dtype ", type);
+      type = name;
+      origins_["compute_dtype"] = cat("= ", name);
+    }
+  }
+
   RunConfig finish() {
     const double replaced = config_.mask_replace_prob + config_.random_replace_prob;
     QE_CHECK(replaced <= 1.0 + 1e-9, config_path_.empty() ? "settings" : config_path_,
@@ -375,6 +390,7 @@ class Reader {
           "(mask_replace_prob 1, random_replace_prob 0), as in transformers 5");
     }
     lora_config_of(config_);  // throws what is wrong with it
+    finish_compute_type();
     if (config_.eval_steps == 0) {
       config_.eval_steps = config_.logging_steps;
       origins_["eval_steps"] = "= logging_steps";

@@ -104,6 +104,12 @@ struct RunConfig {
   std::string resume = "auto";  ///< (ours) auto, no, or a checkpoint folder
 
   // Machine
+  std::string device = "auto";  ///< (ours) auto, cpu, cuda or cuda:N
+  /// (ours) auto, fp32, bf16 or fp16: what a GPU computes in; the CPU computes in fp32. bf16 and
+  /// fp16 of TrainingArguments and qlora.py are written here.
+  std::string compute_dtype = "auto";
+  bool bf16 = false;
+  bool fp16 = false;
   int64_t threads = 0;  ///< (ours) CPU threads; 0 = all
 
   /// Where each setting came from, in declaration order, for `plan`.

@@ -182,11 +182,19 @@ constexpr Setting kSettings[] = {
      "auto: continue from the newest checkpoint in output_dir; no: start anew; or a folder"},
 
     // Machine
+    {"device", &C::device, kOurs, "auto: the first GPU, or the CPU where there is none; or cpu, "
+     "cuda, cuda:1 ..."},
+    {"compute_dtype", &C::compute_dtype, kOurs,
+     "what a GPU computes in; auto: bf16, on old GPUs fp16. The CPU computes in fp32",
+     one_of("auto|fp32|bf16|fp16|float32|bfloat16|float16")},
+    {"bf16", &C::bf16, kMlm, "the same as compute_dtype: bf16"},
+    {"fp16", &C::fp16, kMlm, "the same as compute_dtype: fp16 (with a dynamic loss scale)"},
     {"threads", &C::threads, kOurs, "CPU threads; 0: all. The results do not depend on it",
      between(0, 4096)},
 };
 
 constexpr Alias kAliases[] = {
+    {"bnb_4bit_compute_dtype", "compute_dtype"},
     {"bnb_4bit_quant_type", "quant_type"},
     {"bnb_4bit_use_double_quant", "double_quant"},
     {"dataset", "train_file"},
@@ -230,7 +238,7 @@ constexpr const char* kOneDevice = "this release trains on one device";
 constexpr const char* kNoGeneration = "a masked language model does not generate";
 constexpr const char* kPlanned = "memory is planned from the settings: see the plan command";
 constexpr const char* kPacked = "there is no padding here: batches are packed";
-constexpr const char* kCpuFp32 = "the CPU computes in fp32";
+constexpr const char* kComputeType = "compute_dtype says what is computed in";
 constexpr const char* kLogSink = "the log goes to stderr and to trainer_state.json";
 
 constexpr ForeignKey kForeignKeys[] = {
@@ -245,8 +253,8 @@ constexpr ForeignKey kForeignKeys[] = {
     {"token", "", kNote, kNoDownload},
     {"use_auth_token", "false", kNote, kNoDownload},
     {"trust_remote_code", "false", kNote, "no code is loaded from model folders"},
-    {"dtype", "", kNote, "stored weights follow bits; the CPU computes in fp32"},
-    {"torch_dtype", "", kNote, "stored weights follow bits; the CPU computes in fp32"},
+    {"dtype", "", kNote, "stored weights follow bits, products compute_dtype"},
+    {"torch_dtype", "", kNote, "stored weights follow bits, products compute_dtype"},
     {"low_cpu_mem_usage", "", kNote, "weights are mapped, not copied"},
     {"dataset_name", "", kRefuse, "nothing is downloaded: give train_file"},
     {"dataset_config_name", "", kRefuse, "nothing is downloaded: give train_file"},
@@ -265,13 +273,10 @@ constexpr ForeignKey kForeignKeys[] = {
     {"optim_args", "", kNote, "AdamW takes none: use adam_beta1, adam_beta2, adam_epsilon"},
     {"optim_target_modules", "", kRefuse, kNotYet},
     {"average_tokens_across_devices", "true", kNote, "the loss is exact per labelled token"},
-    {"bf16", "false", kNote, kCpuFp32},
-    {"fp16", "false", kNote, kCpuFp32},
-    {"compute_dtype", "auto|fp32|float32", kNote, kCpuFp32},
-    {"bf16_full_eval", "false", kNote, kCpuFp32},
-    {"fp16_full_eval", "false", kNote, kCpuFp32},
+    {"bf16_full_eval", "false", kNote, kComputeType},
+    {"fp16_full_eval", "false", kNote, kComputeType},
     {"half_precision_backend", "auto", kNote, kNoTorch},
-    {"tf32", "false", kNote, kCpuFp32},
+    {"tf32", "false", kNote, "fp32 products are fp32"},
     {"activation_checkpointing", "false", kRefuse, "use gradient_checkpointing"},
     {"activation_checkpointing_kwargs", "{}", kNote, kNoTorch},
     {"gradient_checkpointing_kwargs", "{}", kNote, kNoTorch},
@@ -358,7 +363,6 @@ constexpr ForeignKey kForeignKeys[] = {
 
     // peft and bitsandbytes
     {"load_in_8bit", "false", kRefuse, "8-bit weights are not supported: use bits: 4"},
-    {"bnb_4bit_compute_dtype", "float32", kNote, kCpuFp32},
     {"use_dora", "false", kRefuse, kNotYet},
     {"lora_bias", "none|false", kRefuse, "adapters have no biases here: peft's MLM adapters rarely do"},
     {"bias", "none", kRefuse, "biases of the base stay frozen"},

@@ -4,6 +4,7 @@
 
 #include "engine/memory/planning.h"
 #include "kernels/ops/topk.h"
+#include "kernels/ops/transfer.h"
 
 namespace qe::tools {
 namespace {
@@ -14,19 +15,31 @@ constexpr int64_t kBest = 5;
 
 }  // namespace
 
-BenchModel::BenchModel(const EncoderConfig& config, BenchWork& work, int threads)
+Context BenchModel::make_context(const std::string& type) {
+  Context ctx{.threads = &threads_, .arena = &arena_};
+  backend_.attach(ctx, compute_type(type, backend_.device(), backend_.limits()));
+  return ctx;
+}
+
+BenchModel::BenchModel(const EncoderConfig& config, BenchWork& work, const std::string& device,
+                       const std::string& compute_dtype, int threads)
     : threads_(threads),
-      step_{.seed = kSeed, .learning_rate = 1e-4f},
-      ctx_{.threads = &threads_, .arena = &arena_, .step = &step_},
+      backend_(find_device(device, false), false),
+      ctx_(make_context(compute_dtype)),
+      memory_(ctx_),
+      step_(1, ctx_, memory_),
       training_(work.training),
       recompute_(work.recompute) {
+  ctx_.step = step_.device_state();
+  step_.values() = StepState{.seed = kSeed, .learning_rate = 1e-4f};
+  step_.upload_all(ctx_);
   model_ = random_masked_lm(config, kSeed, BaseOptions{.bits = work.bits}, ctx_, memory_);
   if (work.lora_r > 0) {
     AdapterConfig adapter;
     adapter.r = work.lora_r;
     adapter.all_linear = true;
     adapter_ = std::make_unique<LoraAdapter>(adapter, model_.lora_sites(), model_.n_linears(),
-                                             training_, memory_);
+                                             training_, ctx_, memory_);
     adapter_->initialize(kSeed);
   }
   QE_CHECK(adapter_ || !training_, "training needs an adapter: lora_r above 0");
@@ -36,19 +49,21 @@ BenchModel::BenchModel(const EncoderConfig& config, BenchWork& work, int threads
   } else {
     const int64_t m = batch_.n_labels();
     logits_ = make_tensor(memory_.allocate_array<float>("logits", m * config.vocab_size), m,
-                          config.vocab_size);
-    best_ids_.resize(static_cast<size_t>(m * std::min(kBest, config.vocab_size)));
-    best_scores_.resize(best_ids_.size());
+                          config.vocab_size, DType::kF32, ctx_.device);
+    const int64_t n_best = m * std::min(kBest, config.vocab_size);
+    best_ids_ = {memory_.allocate_array<int32_t>("answers", n_best), static_cast<size_t>(n_best)};
+    best_scores_ = {memory_.allocate_array<float>("answers", n_best), static_cast<size_t>(n_best)};
   }
   const size_t n_bytes = planned_arena_bytes(ctx_, [&](Context& planning) {
     Tape tape(planning, training_);
     if (training_) {
-      MlmTotals totals;
-      masked_lm_loss(model_, {&tape, &batch_, adapter_.get(), true}, recompute_, &totals);
+      masked_lm_loss(model_, {&tape, batch_, adapter_.get(), true}, recompute_, step_.totals(0));
     } else {
-      infer(tape);
+      infer(tape, batch_);
     }
   });
+  buffer_ = std::make_unique<BatchBuffer>(
+      BatchCapacity{batch_.n_tokens(), batch_.n_sequences(), batch_.n_labels()}, 1, ctx_, memory_);
   arena_ = Arena(memory_.allocate("activations, gradients, scratch", n_bytes), n_bytes);
   tape_ = std::make_unique<Tape>(ctx_, training_);
 }
@@ -74,8 +89,8 @@ void BenchModel::make_batch(BenchWork& work) {
   batch_.label_capacity = batch_.n_labels();
 }
 
-void BenchModel::infer(Tape& tape) {
-  masked_lm_logits(model_, {&tape, &batch_, adapter_.get(), false}, logits_);
+void BenchModel::infer(Tape& tape, const BatchView& batch) {
+  masked_lm_logits(model_, {&tape, batch, adapter_.get(), false}, logits_);
   topk(tape.context(), TopK{.logits = logits_,
                             .k = std::min(kBest, logits_.cols),
                             .ids = best_ids_,
@@ -83,15 +98,21 @@ void BenchModel::infer(Tape& tape) {
 }
 
 void BenchModel::step() {
-  if (!training_) return infer(*tape_);
+  if (!training_) {
+    infer(*tape_, buffer_->bind(ctx_, batch_));
+    synchronize(ctx_);
+    return;
+  }
   last_loss_ = run_update({.model = model_,
                            .adapter = *adapter_,
                            .optimizer = *optimizer_,
                            .tape = *tape_,
+                           .step = step_,
+                           .batches = *buffer_,
                            .checkpoint = recompute_},
                           {&batch_, 1})
                    .loss;
-  ++step_.step;
+  ++step_.values().step;
 }
 
 }  // namespace qe::tools

@@ -10,15 +10,18 @@
 
 #include "engine/model/weight_loader.h"
 #include "engine/train/update.h"
+#include "kernels/ops/backend.h"
 #include "tools/bench_floor.h"
 
 namespace qe::tools {
 
 class BenchModel {
  public:
-  /// Loads random weights and plans and owns all memory, as the trainer and fill-mask do. threads:
-  /// 0 = all. work.n_labels is set: 15 % of the tokens in training, else one per sequence.
-  BenchModel(const EncoderConfig& config, BenchWork& work, int threads);
+  /// Loads random weights and plans and owns all memory, as the trainer and fill-mask do. device
+  /// and compute_dtype are run_config's; threads: 0 = all. work.n_labels is set: 15 % of the tokens
+  /// in training, else one per sequence.
+  BenchModel(const EncoderConfig& config, BenchWork& work, const std::string& device,
+             const std::string& compute_dtype, int threads);
 
   /// One update, or one forward pass with the best 5 answers of every mask.
   void step();
@@ -29,21 +32,25 @@ class BenchModel {
 
  private:
   void make_batch(BenchWork& work);
-  void infer(Tape& tape);
+  void infer(Tape& tape, const BatchView& batch);
+
+  Context make_context(const std::string& compute_dtype);
 
   ThreadPool threads_;
-  StepState step_;
-  Memory memory_{false};
+  Backend backend_;
   Arena arena_;
   Context ctx_;
+  Memory memory_;
+  StepMemory step_;
   MaskedLm model_;
   std::unique_ptr<LoraAdapter> adapter_;
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<Tape> tape_;
   PackedBatch batch_;
+  std::unique_ptr<BatchBuffer> buffer_;
   Tensor logits_;  // (M, V); inference only
-  std::vector<int32_t> best_ids_;
-  std::vector<float> best_scores_;
+  std::span<int32_t> best_ids_;
+  std::span<float> best_scores_;
   bool training_;
   bool recompute_;
   double last_loss_ = 0.0;

@@ -136,7 +136,8 @@ int run_steps(const Arguments& arguments, bool training) {
   const int64_t n_warmup = arguments.integer("warmup", training ? 1 : 5, 0, kMany);
 
   Progress progress;
-  BenchModel model(config, report.work, threads_option(arguments));
+  BenchModel model(config, report.work, arguments.text("device", "auto"),
+                   arguments.text("compute_dtype", "auto"), threads_option(arguments));
   Context& ctx = model.context();
   std::vector<double> seconds;
   for (int64_t i = 0; i < n_warmup + n_steps; ++i) {

@@ -55,9 +55,13 @@ FillMaskOptions model_options(const Arguments& arguments) {
   options.threads = static_cast<int>(arguments.integer("threads", 0, 0, 4096));
   // The settings of train and eval, with their checks and defaults.
   std::vector<std::pair<std::string, std::string>> given;
-  for (const char* key : {"bits", "quant_type", "double_quant", "quant_block_size"})
+  for (const char* key :
+       {"bits", "quant_type", "double_quant", "quant_block_size", "device", "compute_dtype"})
     if (arguments.has(key)) given.emplace_back(key, arguments.text(key));
-  options.base = base_options(read_run_config("", given));
+  const RunConfig config = read_run_config("", given);
+  options.base = base_options(config);
+  options.device = config.device;
+  options.compute_dtype = config.compute_dtype;
   return options;
 }
 
@@ -213,6 +217,9 @@ Command fill_mask_command() {
                   {"quant_type", "nf4|fp4", "code of the 4-bit weights (nf4)"},
                   {"double_quant", "true|false", "quantize the block scales too (true)"},
                   {"quant_block_size", "N", "weights that share a scale (64)"},
+                  {"device", "NAME", "auto, cpu, cuda or cuda:N (auto)"},
+                  {"compute_dtype", "TYPE",
+                   "what a GPU computes in: auto, fp32, bf16, fp16 (auto)"},
                   {"threads", "N", "CPU threads; 0: all (0)"}},
       .example =
           "qlora-engine fill-mask --model examples/tiny-mlm \"The capital of France is [MASK].\"",

@@ -16,6 +16,14 @@ RunConfig read_config(const Arguments& arguments, Progress& progress) {
   return config;
 }
 
+namespace {
+
+std::string compute_text(DType type) {
+  return type == DType::kBF16 ? "bf16" : type == DType::kF16 ? "fp16" : "fp32";
+}
+
+}  // namespace
+
 std::string summary_text(const RunConfig& config, const RunSummary& summary) {
   Table table("ll");
   const std::string stored =
@@ -39,9 +47,12 @@ std::string summary_text(const RunConfig& config, const RunSummary& summary) {
                           config.per_device_train_batch_size * config.gradient_accumulation_steps,
                           " sequences; an epoch is ", human_count(summary.updates_per_epoch),
                           " updates")});
-  table.add(
-      {"machine", cat("CPU, ", summary.threads, summary.threads == 1 ? " thread, " : " threads, ",
-                      summary.isa, ", computes in fp32")});
+  const std::string machine =
+      summary.device.kind == DeviceKind::kCpu
+          ? cat("CPU, ", summary.threads, summary.threads == 1 ? " thread, " : " threads, ",
+                summary.backend)
+          : cat(device_name(summary.device), ", ", summary.backend);
+  table.add({"machine", cat(machine, ", computes in ", compute_text(summary.compute))});
   return table.text();
 }
 

@@ -7,6 +7,7 @@
 #include "engine/memory/planning.h"
 #include "engine/model/adapter_loading.h"
 #include "kernels/ops/topk.h"
+#include "kernels/ops/transfer.h"
 
 namespace qe {
 namespace {
@@ -18,6 +19,8 @@ constexpr int64_t kMasksAtOnce = 8;
 constexpr int64_t kMasksPerBatch = 64;
 constexpr int64_t kTokensPerBatch = 1024;
 constexpr int64_t kShortText = 8;
+// Answers per mask that leave room for all masks of a batch at once.
+constexpr int64_t kUsualTopK = 16;
 
 }  // namespace
 
@@ -26,23 +29,35 @@ FillMask::~FillMask() = default;
 FillMask::FillMask(const FillMaskOptions& options, const Log& log)
     : log_(log),
       threads_(options.threads),
-      memory_(false),
+      backend_(find_device(options.device, false), false),
+      ctx_(make_context(options)),
+      memory_(ctx_),
       tokenizer_(Tokenizer::load(options.model)) {
   QE_CHECK(tokenizer_.mask_id(), options.model, ": the tokenizer has no mask token");
-  ctx_ = Context{.threads = &threads_, .arena = &arena_, .step = &step_, .log = &log_};
   model_ = load_masked_lm(options.model, options.base, ctx_, memory_);
   if (!options.adapter.empty()) {
-    adapter_ = load_adapter(options.adapter, model_, options.model, false, memory_, log_);
+    adapter_ = load_adapter(options.adapter, model_, options.model, false, ctx_, memory_, log_);
   }
   batch_.token_capacity = model_.config.max_length() + (options.batches ? kTokensPerBatch : 0);
   batch_.label_capacity = options.batches ? kMasksPerBatch : kMasksAtOnce;
   plan_memory();
 }
 
+Context FillMask::make_context(const FillMaskOptions& options) {
+  Context ctx{.threads = &threads_, .arena = &arena_, .log = &log_};
+  const Device device = backend_.device();
+  backend_.attach(ctx, compute_type(options.compute_dtype, device, backend_.limits()));
+  return ctx;
+}
+
 // For the longest text and, in a batch, many short ones beside it.
 void FillMask::plan_memory() {
   const EncoderConfig& config = model_.config;
   logits_ = memory_.allocate_array<float>("logits", batch_.label_capacity * config.vocab_size);
+  candidates_ = memory_.allocate_array<int32_t>("answers", config.vocab_size);
+  n_answers_ = std::max(config.vocab_size, batch_.label_capacity * kUsualTopK);
+  best_ids_ = memory_.allocate_array<int32_t>("answers", n_answers_);
+  best_scores_ = memory_.allocate_array<float>("answers", n_answers_);
   const int64_t longest = config.max_length();
   const int64_t n_short = (batch_.token_capacity - longest) / kShortText;
   max_sequences_ = 1 + n_short;
@@ -56,10 +71,13 @@ void FillMask::plan_memory() {
   };
   append(longest);
   for (int64_t i = 0; i < n_short; ++i) append(kShortText);
+  buffer_ = std::make_unique<BatchBuffer>(
+      BatchCapacity{full.token_capacity, max_sequences_, full.label_capacity}, 1, ctx_, memory_);
   const size_t n_bytes = planned_arena_bytes(ctx_, [&](Context& planning) {
     Tape tape(planning, false);
-    masked_lm_logits(model_, ForwardPass{&tape, &full, adapter_.get(), false},
-                     make_tensor(logits_, full.n_labels(), config.vocab_size));
+    masked_lm_logits(
+        model_, ForwardPass{&tape, full, adapter_.get(), false},
+        make_tensor(logits_, full.n_labels(), config.vocab_size, DType::kF32, ctx_.device));
   });
   arena_ = Arena(memory_.allocate("activations, scratch", n_bytes), n_bytes);
   tape_ = std::make_unique<Tape>(ctx_, false);
@@ -110,8 +128,10 @@ bool FillMask::append(const std::vector<int32_t>& ids, std::span<const int64_t> 
 
 // Logits (masks, V) of the batch, which is empty afterwards.
 Tensor FillMask::run() {
-  const Tensor logits = make_tensor(logits_, batch_.n_labels(), model_.config.vocab_size);
-  masked_lm_logits(model_, ForwardPass{tape_.get(), &batch_, adapter_.get(), false}, logits);
+  const Tensor logits =
+      make_tensor(logits_, batch_.n_labels(), model_.config.vocab_size, DType::kF32, ctx_.device);
+  const BatchView view = buffer_->bind(ctx_, batch_);
+  masked_lm_logits(model_, ForwardPass{tape_.get(), view, adapter_.get(), false}, logits);
   batch_.clear();
   return logits;
 }
@@ -121,7 +141,9 @@ std::vector<std::vector<float>> FillMask::logits(const std::vector<int32_t>& ids
   for (const int64_t position : mask_positions(ids)) {
     append(ids, {&position, 1});
     const Tensor row = run();
-    all.emplace_back(row.f32(), row.f32() + row.cols);
+    all.emplace_back(row.cols);
+    copy_bytes(ctx_, all.back().data(), row.data, all.back().size() * sizeof(float));
+    synchronize(ctx_);
   }
   return all;
 }
@@ -172,7 +194,7 @@ void FillMask::answer(std::span<const Part> parts) {
   int64_t row = 0;
   for (const Part& part : parts) {
     const int64_t n = static_cast<int64_t>(part.positions.size());
-    answer(part, make_tensor(logits.f32() + row * logits.cols, n, logits.cols));
+    answer(part, logits.row_range(row, n));
     row += n;
   }
 }
@@ -182,11 +204,22 @@ void FillMask::answer(const Part& part, const Tensor& logits) {
   const size_t k = static_cast<size_t>(text.top_k);
   std::vector<int32_t> ids(part.positions.size() * k);
   std::vector<float> scores(ids.size());
-  topk(ctx_, TopK{.logits = logits,
-                  .candidates = text.candidates,
-                  .k = text.top_k,
-                  .ids = ids,
-                  .probabilities = scores});
+  const std::span<int32_t> candidates(candidates_, text.candidates.size());
+  copy_bytes(ctx_, candidates.data(), text.candidates.data(), candidates.size_bytes());
+  const int64_t at_once = n_answers_ / text.top_k;
+  for (int64_t begin = 0; begin < logits.rows; begin += at_once) {
+    const int64_t n = std::min(at_once, logits.rows - begin);
+    const size_t n_best = static_cast<size_t>(n) * k;
+    topk(ctx_, TopK{.logits = logits.row_range(begin, n),
+                    .candidates = candidates,
+                    .k = text.top_k,
+                    .ids = {best_ids_, n_best},
+                    .probabilities = {best_scores_, n_best}});
+    const size_t at = static_cast<size_t>(begin) * k;
+    copy_bytes(ctx_, ids.data() + at, best_ids_, n_best * sizeof(int32_t));
+    copy_bytes(ctx_, scores.data() + at, best_scores_, n_best * sizeof(float));
+  }
+  synchronize(ctx_);
   for (size_t m = 0; m < part.positions.size(); ++m) {
     std::vector<MaskAnswer> best;
     for (size_t i = m * k; i < (m + 1) * k; ++i) {

@@ -10,16 +10,20 @@
 #include <vector>
 
 #include "engine/memory/memory.h"
+#include "engine/model/batch_buffer.h"
 #include "engine/model/weight_loader.h"
 #include "formats/tokenizer/tokenizer.h"
+#include "kernels/ops/backend.h"
 
 namespace qe {
 
 struct FillMaskOptions {
-  std::string model;     ///< model folder
-  std::string adapter;   ///< PEFT adapter folder; "" = the base alone
-  BaseOptions base;      ///< how the base's weights are held
-  int threads = 0;       ///< CPU threads; 0 = all
+  std::string model;                   ///< model folder
+  std::string adapter;                 ///< PEFT adapter folder; "" = the base alone
+  BaseOptions base;                    ///< how the base's weights are held
+  std::string device = "auto";         ///< as run_config's
+  std::string compute_dtype = "auto";  ///< as run_config's
+  int threads = 0;                     ///< CPU threads; 0 = all
   bool batches = false;  ///< several texts share a forward pass: more memory, more speed, same bits
 };
 
@@ -81,6 +85,7 @@ class FillMask {
     MaskAnswers* answers;
     std::span<const int64_t> positions;
   };
+  Context make_context(const FillMaskOptions& options);
   void plan_memory();
   bool append(const std::vector<int32_t>& ids, std::span<const int64_t> positions);
   Tensor run();
@@ -89,17 +94,23 @@ class FillMask {
 
   Log log_;
   ThreadPool threads_;
-  StepState step_;
-  Memory memory_;
+  Backend backend_;
+  Arena arena_;
   Context ctx_;
+  Memory memory_;
   Tokenizer tokenizer_;
   MaskedLm model_;
   std::unique_ptr<LoraAdapter> adapter_;
-  Arena arena_;
   std::unique_ptr<Tape> tape_;
+  std::unique_ptr<BatchBuffer> buffer_;
   PackedBatch batch_;
   int64_t max_sequences_ = 1;
-  float* logits_ = nullptr;  // (batch_.label_capacity, V)
+  // In the device's memory.
+  float* logits_ = nullptr;        // (batch_.label_capacity, V)
+  int32_t* candidates_ = nullptr;  // (V)
+  int64_t n_answers_ = 0;          // room for the next two
+  int32_t* best_ids_ = nullptr;
+  float* best_scores_ = nullptr;
 };
 
 }  // namespace qe

@@ -14,18 +14,18 @@ std::string last_name(std::string path) {
 }  // namespace
 
 std::unique_ptr<LoraAdapter> make_adapter(AdapterConfig config, const MaskedLm& model,
-                                          bool trainable, Memory& memory) {
+                                          bool trainable, const Context& ctx, Memory& memory) {
   resolve_target_preset(config, model.config);
   config.base_model_class = model.config.masked_lm_class;
   config.parent_library = model.config.parent_library;
   if (!config.all_linear) check_targets(LoraTargets(config), model.config);
   return std::make_unique<LoraAdapter>(config, model.lora_sites(), model.n_linears(), trainable,
-                                       memory);
+                                       ctx, memory);
 }
 
 std::unique_ptr<LoraAdapter> load_adapter(const std::string& folder, const MaskedLm& model,
-                                          const std::string& base, bool trainable, Memory& memory,
-                                          const Log& log) {
+                                          const std::string& base, bool trainable,
+                                          const Context& ctx, Memory& memory, const Log& log) {
   Adapter stored = read_adapter(folder);
   std::string& stored_base = stored.config.base_model_name_or_path;
   if (!stored_base.empty() && last_name(stored_base) != last_name(base)) {
@@ -35,7 +35,7 @@ std::unique_ptr<LoraAdapter> load_adapter(const std::string& folder, const Maske
   stored_base = base;
   std::unique_ptr<LoraAdapter> adapter;
   try {
-    adapter = make_adapter(stored.config, model, trainable, memory);
+    adapter = make_adapter(stored.config, model, trainable, ctx, memory);
   } catch (const Error& error) {
     fail(folder, ": the adapter is for another base: ", error.what());
   }

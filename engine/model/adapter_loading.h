@@ -15,13 +15,13 @@ namespace qe {
 /// A new adapter of `config` (target_modules may be a preset) for `model`, not initialized. Throws
 /// Error when its targets match nothing, or something that cannot be adapted.
 std::unique_ptr<LoraAdapter> make_adapter(AdapterConfig config, const MaskedLm& model,
-                                          bool trainable, Memory& memory);
+                                          bool trainable, const Context& ctx, Memory& memory);
 
 /// Reads a PEFT adapter's folder. `base` is the model's folder: a warning is logged when the
 /// adapter names another base. Throws Error, naming folder and module, when modules or shapes do
-/// not fit. While memory.planning() no values are copied.
+/// not fit. While memory.planning() no values are copied. ctx: as LoraAdapter's.
 std::unique_ptr<LoraAdapter> load_adapter(const std::string& folder, const MaskedLm& model,
-                                          const std::string& base, bool trainable, Memory& memory,
-                                          const Log& log);
+                                          const std::string& base, bool trainable,
+                                          const Context& ctx, Memory& memory, const Log& log);
 
 }  // namespace qe

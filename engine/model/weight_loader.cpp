@@ -196,6 +196,7 @@ class Loader {
   const float* dynamic_map() {
     if (dynamic_map_) return dynamic_map_;
     dynamic_map_ = memory_.allocate_array<float>(kScalesRow, 256);
+    if (memory_.planning()) return dynamic_map_;
     const std::vector<float> values = dynamic_map_values();
     copy_bytes(ctx_, dynamic_map_, values.data(), values.size() * sizeof(float));
     return dynamic_map_;

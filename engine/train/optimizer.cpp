@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "kernels/ops/transfer.h"
+
 namespace qe {
 namespace {
 
@@ -18,7 +20,8 @@ std::span<T> array(Memory& memory, const char* row, int64_t n, MemoryKind kind) 
 }  // namespace
 
 Optimizer::Optimizer(const OptimizerOptions& options, const LoraAdapter& adapter, Memory& memory)
-    : parameters_(adapter.parameters()),
+    : ctx_(adapter.context()),
+      parameters_(adapter.parameters()),
       gradients_(adapter.gradients()),
       hyperparameters_{.rule = options.name.starts_with("adamw_torch") ? AdamwRule::kTorch
                                                                        : AdamwRule::kBitsandbytes,
@@ -37,7 +40,7 @@ Optimizer::Optimizer(const OptimizerOptions& options, const LoraAdapter& adapter
     }
   }
   const bool paged = options.name.starts_with("paged_");
-  const MemoryKind kind = paged ? MemoryKind::kPaged : MemoryKind::kHost;
+  const MemoryKind kind = paged ? MemoryKind::kPaged : MemoryKind::kDevice;
   const char* const row = paged ? "optimizer states (paged)" : "optimizer states";
   const std::span<float> exp_avg = array<float>(memory, row, n_fp32, kind);
   const std::span<float> exp_avg_sq = array<float>(memory, row, n_fp32, kind);
@@ -52,10 +55,11 @@ Optimizer::Optimizer(const OptimizerOptions& options, const LoraAdapter& adapter
                         .hyperparameters = hyperparameters_};
   int64_t fp32_at = 0;
   int64_t block_at = 0;
+  std::vector<Adamw8Block> filled;
   for (Matrix& matrix : matrices_) {
     if (matrix.blocked) {
       const int64_t n = blocks_of(matrix.size);
-      if (!memory.planning()) fill_blocks(matrix, blocks.subspan(block_at, n));
+      append_blocks(matrix, filled);
       name_blocked_states(matrix, block_at, n);
       block_at += n;
     } else {
@@ -64,13 +68,13 @@ Optimizer::Optimizer(const OptimizerOptions& options, const LoraAdapter& adapter
       fp32_at += matrix.size;
     }
   }
+  if (memory.planning()) return;
+  copy_bytes(ctx_, blocks.data(), filled.data(), blocks.size_bytes());
 }
 
-void Optimizer::fill_blocks(const Matrix& matrix, std::span<Adamw8Block> blocks) {
-  int64_t begin = 0;
-  for (Adamw8Block& block : blocks) {
-    block = {matrix.begin + begin, std::min(kAdamw8Block, matrix.size - begin)};
-    begin += block.count;
+void Optimizer::append_blocks(const Matrix& matrix, std::vector<Adamw8Block>& blocks) {
+  for (int64_t begin = 0; begin < matrix.size; begin += kAdamw8Block) {
+    blocks.push_back({matrix.begin + begin, std::min(kAdamw8Block, matrix.size - begin)});
   }
 }
 
@@ -115,6 +119,16 @@ const std::vector<OptimizerState>& Optimizer::states(int64_t begin) const {
                                   [&](const Matrix& m) { return m.begin == begin; });
   QE_CHECK(found != matrices_.end(), "no matrix of the adapter begins at parameter ", begin);
   return found->states;
+}
+
+void Optimizer::read_state(const OptimizerState& state, void* to) const {
+  copy_bytes(ctx_, to, state.data, static_cast<size_t>(state.size) * dtype_size(state.dtype));
+  synchronize(ctx_);
+}
+
+void Optimizer::write_state(const OptimizerState& state, const void* from) const {
+  copy_bytes(ctx_, state.data, from, static_cast<size_t>(state.size) * dtype_size(state.dtype));
+  synchronize(ctx_);
 }
 
 }  // namespace qe

@@ -31,7 +31,7 @@ struct OptimizerState {
   std::string name;  ///< exp_avg, exp_avg_sq: fp32 values, or codes beside exp_avg_scale ...
   DType dtype = DType::kF32;
   int64_t size = 0;
-  void* data = nullptr;
+  void* data = nullptr;  ///< in the device's memory
 };
 
 class Optimizer {
@@ -49,6 +49,9 @@ class Optimizer {
   /// The states of one of the adapter's matrices (its first parameter is number `begin`), for
   /// checkpoints.
   const std::vector<OptimizerState>& states(int64_t begin) const;
+  /// Copies a state's values to host memory (of its size), or from it. Waits.
+  void read_state(const OptimizerState& state, void* to) const;
+  void write_state(const OptimizerState& state, const void* from) const;
 
  private:
   struct Matrix {
@@ -57,10 +60,11 @@ class Optimizer {
     bool blocked;  // 8-bit states
     std::vector<OptimizerState> states;
   };
-  static void fill_blocks(const Matrix& matrix, std::span<Adamw8Block> blocks);
+  static void append_blocks(const Matrix& matrix, std::vector<Adamw8Block>& blocks);
   void name_blocked_states(Matrix& matrix, int64_t first_block, int64_t n_blocks);
   void add_fp32(Matrix& matrix, std::span<float> exp_avg, std::span<float> exp_avg_sq);
 
+  mutable Context ctx_;  // of the states' device
   std::span<float> parameters_;
   std::span<const float> gradients_;
   AdamwHyperparameters hyperparameters_;

@@ -8,6 +8,7 @@
 
 #include "engine/memory/planning.h"
 #include "engine/model/adapter_loading.h"
+#include "engine/train/update.h"
 #include "formats/atomic_write.h"
 #include "kernels/ops/backend.h"
 
@@ -82,16 +83,19 @@ Trainer::Trainer(const RunConfig& config, Task task, bool planning, const Log& l
       task_(task),
       log_(log),
       threads_(static_cast<int>(config.threads)),
-      memory_(planning),
+      backend_(find_device(config.device, planning), planning),
+      ctx_(make_context(planning)),
+      memory_(ctx_),
+      step_(task == Task::kTrain ? config.gradient_accumulation_steps : 1, ctx_, memory_),
       encoder_(read_encoder_config(config.model_name_or_path)),
       tokenizer_(Tokenizer::load(config.model_name_or_path)) {
   QE_CHECK(tokenizer_.mask_id(), config.model_name_or_path, ": the tokenizer has no mask token");
-  step_state_.seed = config.seed;
-  ctx_ = Context{.threads = &threads_,
-                 .arena = &arena_,
-                 .step = &step_state_,
-                 .log = &log_,
-                 .planning = planning};
+  ctx_.step = step_.device_state();
+  if (!planning) {
+    step_.values().seed = config.seed;
+    if (ctx_.compute == DType::kF16) step_.values().loss_scale = kFirstLossScale;
+    step_.upload_all(ctx_);
+  }
   if (task == Task::kTrain && !planning) {
     QE_CHECK(!config.output_dir.empty(), "output_dir: not given");
     require_writable_folder(config.output_dir);
@@ -124,6 +128,18 @@ Trainer::Trainer(const RunConfig& config, Task task, bool planning, const Log& l
                                                .total = schedule_.total_steps});
   }
   allocate_arena();
+}
+
+Context Trainer::make_context(bool planning) {
+  Context ctx{.threads = &threads_, .arena = &arena_, .log = &log_, .planning = planning};
+  const Device device = backend_.device();
+  const DType compute = compute_type(config_.compute_dtype, device, backend_.limits());
+  backend_.attach(ctx, compute);
+  const std::string& asked = config_.compute_dtype;
+  if (device.kind == DeviceKind::kCpu && asked != "auto" && asked != "fp32") {
+    log_.info(cat(asked, " does nothing here: the CPU computes in fp32"));
+  }
+  return ctx;
 }
 
 void Trainer::load_data() {
@@ -181,12 +197,12 @@ void Trainer::load_adapter() {
   const bool training = task_ == Task::kTrain;
   if (!folder.empty()) {
     adapter_ =
-        qe::load_adapter(folder, model_, config_.model_name_or_path, training, memory_, log_);
+        qe::load_adapter(folder, model_, config_.model_name_or_path, training, ctx_, memory_, log_);
     if (training) warn_of_ignored_settings(config_, *adapter_, log_);
   } else if (training) {
     AdapterConfig settings = lora_config_of(config_);
     settings.base_model_name_or_path = config_.model_name_or_path;
-    adapter_ = make_adapter(settings, model_, true, memory_);
+    adapter_ = make_adapter(settings, model_, true, ctx_, memory_);
     if (!memory_.planning()) adapter_->initialize(config_.seed);
   }
 }
@@ -222,21 +238,31 @@ void Trainer::allocate_arena() {
   const auto plan = [&](const PackedBatch& batch, bool training) {
     const size_t needed = planned_arena_bytes(ctx_, [&](Context& planning) {
       Tape tape(planning, training);
-      const ForwardPass pass{&tape, &batch, adapter_.get(), training};
+      const ForwardPass pass{&tape, batch, adapter_.get(), training};
       masked_lm_loss(model_, pass, config_.gradient_checkpointing, &totals);
     });
     n_bytes = std::max(n_bytes, needed);
   };
+  BatchCapacity capacity;
+  const auto reserve = [&](int64_t n_sequences, int64_t n_tokens) {
+    capacity.sequences = std::max(capacity.sequences, n_sequences);
+    capacity.tokens = std::max(capacity.tokens, n_tokens);
+    capacity.labels = capacity.tokens;
+  };
   if (task_ == Task::kTrain) {
     const int64_t size = std::min(config_.per_device_train_batch_size, train_data_.size());
     train_capacity_ = size * train_data_.max_length();
+    reserve(size, train_capacity_);
     plan(planning_batch(size, train_data_.max_length()), true);
   }
   if (eval_data_.size() > 0) {
     const int64_t size = std::min(config_.per_device_eval_batch_size, eval_data_.size());
     eval_capacity_ = size * eval_data_.max_length();
+    reserve(size, eval_capacity_);
     plan(planning_batch(size, eval_data_.max_length()), false);
   }
+  const int64_t n_micro = task_ == Task::kTrain ? config_.gradient_accumulation_steps : 1;
+  batches_ = std::make_unique<BatchBuffer>(capacity, static_cast<int>(n_micro), ctx_, memory_);
   void* slab = memory_.allocate("activations, gradients, scratch", n_bytes);
   arena_ = Arena(slab, n_bytes);
   tape_ = std::make_unique<Tape>(ctx_, task_ == Task::kTrain);
@@ -264,7 +290,9 @@ RunSummary Trainer::summary() const {
                      .eval_tokens = eval_data_.n_tokens(),
                      .total_steps = schedule_.total_steps,
                      .max_length = std::max(train_data_.max_length(), eval_data_.max_length()),
-                     .isa = backend_name(ctx_.device),
+                     .device = ctx_.device,
+                     .backend = backend_name(ctx_.device),
+                     .compute = ctx_.compute,
                      .threads = threads_.n_threads()};
   if (adapter_) {
     summary.n_trainable = static_cast<int64_t>(adapter_->parameters().size());
@@ -281,7 +309,7 @@ EvalMetrics Trainer::evaluate() {
                     LoaderOptions{.batch_size = config_.per_device_eval_batch_size,
                                   .order = SampleOrder::kSequential});
   // Without fixed masks every evaluation draws new ones, as Hugging Face does.
-  const uint32_t draw = config_.fixed_eval_masks ? 0 : static_cast<uint32_t>(step_state_.step);
+  const uint32_t draw = config_.fixed_eval_masks ? 0 : static_cast<uint32_t>(step_.values().step);
   Tape tape(ctx_, false);
   PackedBatch batch;
   batch.token_capacity = eval_capacity_;
@@ -290,12 +318,13 @@ EvalMetrics Trainer::evaluate() {
   double hf_sum = 0.0;
   for (int64_t i = 0; i < loader.batches_per_epoch(); ++i) {
     loader.load_batch(draw, i, batch);
-    MlmTotals of_batch;
+    step_.begin(ctx_);
     const ForwardPass pass{.tape = &tape,
-                           .batch = &batch,
+                           .batch = batches_->bind(ctx_, batch),
                            .adapter = adapter_.get(),
                            .label_smoothing = static_cast<float>(config_.label_smoothing_factor)};
-    masked_lm_loss(model_, pass, false, &of_batch);
+    masked_lm_loss(model_, pass, false, step_.totals(0));
+    const MlmTotals of_batch = step_.fetch(ctx_)[0];
     totals.loss += of_batch.loss;
     totals.n_labels += of_batch.n_labels;
     totals.n_correct += of_batch.n_correct;
@@ -303,8 +332,8 @@ EvalMetrics Trainer::evaluate() {
     hf_sum += static_cast<double>(batch.n_sequences()) * of_batch.loss / n_labels;
   }
   const double n_labels = static_cast<double>(std::max<int64_t>(1, totals.n_labels));
-  return EvalMetrics{.step = step_state_.step,
-                     .epoch = epoch_of(step_state_.step),
+  return EvalMetrics{.step = step_.values().step,
+                     .epoch = epoch_of(step_.values().step),
                      .loss = totals.loss / n_labels,
                      .loss_hf = hf_sum / static_cast<double>(eval_data_.size()),
                      .accuracy = static_cast<double>(totals.n_correct) / n_labels,

@@ -13,15 +13,18 @@
 #include <vector>
 
 #include "engine/memory/memory.h"
+#include "engine/model/batch_buffer.h"
 #include "engine/model/weight_loader.h"
 #include "engine/train/data_loader.h"
 #include "engine/train/lr_schedule.h"
 #include "engine/train/metrics.h"
 #include "engine/train/optimizer.h"
+#include "engine/train/step_memory.h"
 #include "engine/train/training_state.h"
 #include "engine/train/triggers.h"
 #include "formats/run_config.h"
 #include "formats/tokenizer/tokenizer.h"
+#include "kernels/ops/backend.h"
 
 namespace qe {
 
@@ -57,7 +60,9 @@ struct RunSummary {
   int64_t eval_samples = 0, eval_tokens = 0;
   int64_t updates_per_epoch = 0, total_steps = 0;
   int64_t max_length = 0;  ///< tokens of the longest sample
-  std::string isa;         ///< instruction set of the CPU kernels
+  Device device;
+  std::string backend;  ///< the GPU's name, or the instruction set of the CPU kernels
+  DType compute = DType::kF32;
   int threads = 1;
 };
 
@@ -90,6 +95,7 @@ class Trainer {
   void load_data();
   void load_adapter();
   void allocate_arena();
+  Context make_context(bool planning);
   PackedBatch planning_batch(int64_t batch_size, int64_t length) const;
   MlmCollator collator(RandomPurpose purpose) const;
   Schedule make_schedule() const;
@@ -111,9 +117,11 @@ class Trainer {
   Task task_;
   Log log_;
   ThreadPool threads_;
-  StepState step_state_;
-  Memory memory_;
+  Backend backend_;
+  Arena arena_;
   Context ctx_;
+  Memory memory_;
+  StepMemory step_;
   EncoderConfig encoder_;
   Tokenizer tokenizer_;
   TokenDataset train_data_;
@@ -128,7 +136,7 @@ class Trainer {
   BestMetric best_;
   int64_t train_capacity_ = 0;  // tokens that a micro-batch was planned for
   int64_t eval_capacity_ = 0;
-  Arena arena_;
+  std::unique_ptr<BatchBuffer> batches_;
   std::unique_ptr<Tape> tape_;
 };
 

@@ -40,6 +40,7 @@ Json Trainer::arguments() const {
                                  {"adam_beta2", c.adam_beta2},
                                  {"adam_epsilon", c.adam_epsilon},
                                  {"bits", c.bits},
+                                 {"compute_dtype", std::string(dtype_name(ctx_.compute))},
                                  {"data_seed", c.data_seed ? Json(*c.data_seed) : Json()},
                                  {"dataloader_drop_last", c.dataloader_drop_last},
                                  {"double_quant", c.double_quant},
@@ -96,6 +97,10 @@ void Trainer::resume(TrainingState& state) {
   }
   state = read_checkpoint(folder, arguments(), *adapter_, *optimizer_);
   learning_rate_->restore(state.lr_schedule);
+  adapter_->refresh(ctx_);
+  step_.values().loss_scale = state.loss_scale;
+  step_.values().finite_updates = state.finite_updates;
+  step_.upload_all(ctx_);
   log_.info(
       cat("resuming from ", folder, " (step ", state.step, " of ", schedule_.total_steps, ")"));
 }
@@ -105,9 +110,10 @@ StepMetrics Trainer::train_step(Run& run) {
   const int64_t step = run.state.step;
   const int64_t n_micro = run.events.load_update ? run.events.load_update(step, run.batches)
                                                  : loader_->load_update(step, run.batches);
-  step_state_.step = static_cast<int32_t>(step);
-  step_state_.epoch = static_cast<uint32_t>(step / loader_->updates_per_epoch());
-  step_state_.learning_rate = static_cast<float>(learning_rate_->rate(step));
+  StepState& values = step_.values();
+  values.step = static_cast<int32_t>(step);
+  values.epoch = static_cast<uint32_t>(step / loader_->updates_per_epoch());
+  values.learning_rate = static_cast<float>(learning_rate_->rate(step));
   int64_t n_tokens = 0;
   for (int64_t i = 0; i < n_micro; ++i) {
     n_tokens += run.batches[i].n_tokens();
@@ -118,21 +124,25 @@ StepMetrics Trainer::train_step(Run& run) {
                   .adapter = *adapter_,
                   .optimizer = *optimizer_,
                   .tape = *tape_,
+                  .step = step_,
+                  .batches = *batches_,
                   .checkpoint = config_.gradient_checkpointing,
                   .max_grad_norm = static_cast<float>(config_.max_grad_norm),
                   .label_smoothing = static_cast<float>(config_.label_smoothing_factor),
                   .noise_alpha = static_cast<float>(config_.neftune_noise_alpha),
                   .mean_of_means = config_.loss_norm == "microbatch"},
                  std::span(run.batches).first(static_cast<size_t>(n_micro)));
-  if (!step_state_.finite) {
+  run.state.loss_scale = values.loss_scale;
+  run.state.finite_updates = values.finite_updates;
+  if (!values.finite) {
     log_.warn(cat("step ", step + 1, ": the gradient is not finite; update skipped"));
   }
   return StepMetrics{.step = step + 1,
                      .total_steps = schedule_.total_steps,
                      .epoch = epoch_of(step + 1),
                      .loss = update.loss,
-                     .learning_rate = step_state_.learning_rate,
-                     .grad_norm = step_state_.gradient_norm,
+                     .learning_rate = values.learning_rate,
+                     .grad_norm = values.gradient_norm,
                      .n_labels = update.totals.n_labels,
                      .n_tokens = n_tokens,
                      .seconds = seconds_since(start)};
@@ -165,7 +175,7 @@ void Trainer::record_step(Run& run, StepMetrics step, bool log) {
 // follow it.
 bool Trainer::evaluate_in(Run& run, bool decides) {
   TrainingState& state = run.state;
-  step_state_.step = static_cast<int32_t>(state.step);
+  step_.values().step = static_cast<int32_t>(state.step);
   const EvalMetrics metrics = evaluate();
   run.evaluations.push_back(metrics);
   run.metrics->append(to_json(metrics));

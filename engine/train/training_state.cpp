@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
+#include <deque>
 #include <filesystem>
 
 #include "formats/atomic_write.h"
@@ -66,10 +67,13 @@ void for_each_state(const LoraAdapter& adapter, const Optimizer& optimizer, cons
 void write_optimizer(const std::string& path, const LoraAdapter& adapter,
                      const Optimizer& optimizer) {
   std::vector<TensorToWrite> tensors;
+  std::deque<std::vector<std::byte>> copies;
   for_each_state(
       adapter, optimizer,
       [&](const std::string& name, const OptimizerState& state, const std::vector<int64_t>& shape) {
-        tensors.push_back({name, state.dtype, shape, state.data});
+        const size_t n_bytes = static_cast<size_t>(state.size) * dtype_size(state.dtype);
+        optimizer.read_state(state, copies.emplace_back(n_bytes).data());
+        tensors.push_back({name, state.dtype, shape, copies.back().data()});
       });
   write_safetensors(path, std::move(tensors));
 }
@@ -84,7 +88,7 @@ void read_optimizer(const std::string& path, const LoraAdapter& adapter, Optimiz
         const StoredTensor& tensor = found->second;
         QE_CHECK(tensor.dtype == state.dtype && tensor.shape == shape, path, ": tensor \"", name,
                  "\": expected ", dtype_name(state.dtype), " and ", state.size, " values");
-        std::memcpy(state.data, tensor.bytes.data(), tensor.bytes.size());
+        optimizer.write_state(state, tensor.bytes.data());
       });
 }
 
@@ -114,6 +118,8 @@ Json trainer_state_json(const TrainingState& state, const Json& arguments,
                        {"qlora_engine", Json::object({{"loss_sum", state.loss_sum},
                                                       {"logged_loss_sum", state.logged_loss_sum},
                                                       {"logged_step", state.logged_step},
+                                                      {"loss_scale", state.loss_scale},
+                                                      {"finite_updates", state.finite_updates},
                                                       {"lr_schedule", state.lr_schedule}})},
                        {"save_steps", progress.save_steps},
                        {"stateful_callbacks", Json::object()},
@@ -150,6 +156,8 @@ TrainingState read_checkpoint(const std::string& folder, const Json& arguments,
                       .logged_loss_sum = ours.at("logged_loss_sum").as_double(),
                       .logged_step = ours.at("logged_step").as_int(),
                       .n_tokens_seen = stored.at("num_input_tokens_seen").as_int(),
+                      .loss_scale = static_cast<float>(ours.at("loss_scale").as_double()),
+                      .finite_updates = static_cast<int32_t>(ours.at("finite_updates").as_int()),
                       .log_history = stored.at("log_history"),
                       .lr_schedule = ours.at("lr_schedule")};
   if (const Json& best = stored.at("best_metric"); !best.is_null()) {

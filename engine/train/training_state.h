@@ -22,6 +22,8 @@ struct TrainingState {
   double logged_loss_sum = 0.0;  ///< the same at the last log entry
   int64_t logged_step = 0;       ///< step of the last log entry
   int64_t n_tokens_seen = 0;
+  float loss_scale = 1.0f;     ///< of fp16, else 1
+  int32_t finite_updates = 0;  ///< since it last changed
   Json log_history = Json::array();
   Json lr_schedule;  ///< LrSchedule::state()
   std::optional<double> best_metric;

@@ -6,8 +6,10 @@
 
 #include <span>
 
+#include "engine/model/batch_buffer.h"
 #include "engine/model/masked_lm.h"
 #include "engine/train/optimizer.h"
+#include "engine/train/step_memory.h"
 
 namespace qe {
 
@@ -16,7 +18,9 @@ struct UpdateParts {
   const MaskedLm& model;
   const LoraAdapter& adapter;  ///< trainable
   const Optimizer& optimizer;
-  Tape& tape;                  ///< recording; its context's StepState holds learning rate and step
+  Tape& tape;        ///< recording
+  StepMemory& step;  ///< of the tape's context; learning rate and step are set
+  BatchBuffer& batches;
   bool checkpoint = false;     ///< compute layers again in the backward pass
   float max_grad_norm = 1.0f;  ///< 0: no clipping
   float label_smoothing = 0.0f;
@@ -30,6 +34,11 @@ struct UpdateResult {
   MlmTotals totals;
   double loss = 0.0;  ///< of the update, as the gradient has it
 };
+
+/// Finite updates before the loss scale of fp16 doubles, as torch's GradScaler has it.
+inline constexpr int32_t kLossScaleInterval = 2000;
+/// Its start.
+inline constexpr float kFirstLossScale = 65536.0f;
 
 /// Writes StepState's inverse_labels, gradient_norm, clip_factor and finite; when the gradient is
 /// not finite the parameters stay.

@@ -78,8 +78,11 @@ Device find_device(const std::string& name, bool planning) {
   return device;
 }
 
-DType default_compute_type(const DeviceLimits& limits, Device device) {
-  if (device.kind == DeviceKind::kCpu) return DType::kF32;
+DType compute_type(const std::string& name, Device device, const DeviceLimits& limits) {
+  if (device.kind == DeviceKind::kCpu || name == "fp32") return DType::kF32;
+  if (name == "bf16") return DType::kBF16;
+  if (name == "fp16") return DType::kF16;
+  QE_CHECK(name == "auto", "compute_dtype: expected auto, fp32, bf16 or fp16, got \"", name, "\"");
   return limits.compute_capability >= 80 ? DType::kBF16 : DType::kF16;
 }
 

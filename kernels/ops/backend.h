@@ -20,9 +20,9 @@ std::string backend_name(Device device);
 /// be.
 Device find_device(const std::string& name, bool planning);
 
-/// What a device computes in unless told otherwise: F32 on the CPU; BF16 on a GPU that has it in
-/// hardware (compute capability 8.0), F16 on older ones.
-DType default_compute_type(const DeviceLimits& limits, Device device);
+/// "fp32", "bf16" or "fp16" as a type; "auto": BF16 on a GPU that has it in hardware (compute
+/// capability 8.0), F16 on older ones. The CPU always computes in F32.
+DType compute_type(const std::string& name, Device device, const DeviceLimits& limits);
 
 /// A device opened by one executor: a GPU's stream and library handles; on the CPU nothing.
 class Backend {

@@ -28,7 +28,7 @@ struct Base {
   Log log{[this](LogLevel, const std::string& line) { warnings.push_back(line); }};
 
   std::unique_ptr<LoraAdapter> load(const std::string& adapter) {
-    return load_adapter(adapter, model, folder, false, memory, log);
+    return load_adapter(adapter, model, folder, false, ctx, memory, log);
   }
 };
 
@@ -49,7 +49,7 @@ TEST_CASE("adapter_loading: a peft adapter with patterns and rsLoRA gives peft's
   std::vector<float> logits(6 * base.model.config.vocab_size);
   const auto run = [&](Context& ctx) {
     Tape tape(ctx, false);
-    masked_lm_logits(base.model, {.tape = &tape, .batch = &batch, .adapter = adapter.get()},
+    masked_lm_logits(base.model, {.tape = &tape, .batch = batch, .adapter = adapter.get()},
                      make_tensor(logits.data(), 6, base.model.config.vocab_size));
   };
   const size_t n_bytes = planned_arena_bytes(base.ctx, run);

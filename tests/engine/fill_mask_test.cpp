@@ -97,7 +97,7 @@ TEST_CASE("tiny-mlm: the mask-free loss over KJV valid") {
   }
   const auto evaluate = [&](Context& context, const PackedBatch& batch, MlmTotals* totals) {
     Tape tape(context, false);
-    masked_lm_loss(model, ForwardPass{&tape, &batch, nullptr, false}, false, totals);
+    masked_lm_loss(model, ForwardPass{&tape, batch, nullptr, false}, false, totals);
   };
   MlmTotals totals;
   n_bytes = planned_arena_bytes(ctx, [&](Context& c) { evaluate(c, batches.front(), &totals); });

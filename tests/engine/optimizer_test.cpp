@@ -18,7 +18,7 @@ LoraAdapter make_adapter(Memory& memory) {
   AdapterConfig config;
   config.r = 32;
   config.target_modules = {"a", "b"};
-  LoraAdapter adapter(config, {{0, "a", 200, 8}, {1, "b", 96, 128}}, 2, true, memory);
+  LoraAdapter adapter(config, {{0, "a", 200, 8}, {1, "b", 96, 128}}, 2, true, Context{}, memory);
   if (!memory.planning()) {
     adapter.initialize(3);
     test::Random random(4);

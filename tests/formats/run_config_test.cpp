@@ -277,17 +277,27 @@ TEST_CASE("values of other releases are refused by name") {
     CHECK(read("{}", {{"optim", name}}).optim == name);
 }
 
+TEST_CASE("three keys name the compute type, and may not contradict each other") {
+  CHECK(read("{}").compute_dtype == "auto");
+  CHECK(read(R"({"bnb_4bit_compute_dtype": "bfloat16"})").compute_dtype == "bf16");
+  CHECK(read(R"({"fp16": true, "compute_dtype": "float16"})").compute_dtype == "fp16");
+  CHECK(error_of(R"({"fp16": true, "compute_dtype": "bf16"})") ==
+        "config.json: fp16: true contradicts compute_dtype bf16");
+  CHECK(error_of(R"({"fp16": true, "bf16": true})") ==
+        "config.json: fp16: true contradicts compute_dtype bf16");
+}
+
 TEST_CASE("keys of other trainers pass, are noted or refused") {
   const auto config = read(R"({"do_train": true, "report_to": "none", "bf16": true, "fp16": false,
                                "max_memory_MB": 80000, "deepspeed": null,
                                "full_finetune": false, "lr_scheduler_kwargs": {}})");
-  REQUIRE(config.notes.size() == 3);
+  REQUIRE(config.notes.size() == 2);
+  CHECK(config.compute_dtype == "bf16");
   const auto ends = [](const std::string& text, const std::string& end) {
     return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
   };
   CHECK(ends(config.notes[0],
              "/do_train does nothing here: the command (train, eval ...) says what is done"));
-  CHECK(ends(config.notes[1], "/bf16 does nothing here: the CPU computes in fp32"));
   CHECK(error_of(R"({"full_finetune": true})") ==
         "config.json: /full_finetune: true is refused: the base stays frozen: this engine trains "
         "adapters");

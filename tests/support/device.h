@@ -43,6 +43,7 @@ enum class Result {
   kAttention,  ///< attention's output
   kGradients,  ///< of attention, and of products of products
   kLoss,       ///< fp32 sums of fp32 losses
+  kModel,      ///< logits and LoRA gradients of a small model whose weights were rounded, too
 };
 /// The largest ||found - expected|| / ||expected||: `on_cpu` on the CPU, else the table's.
 double tolerance(Result result, double on_cpu);
