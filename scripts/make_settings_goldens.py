@@ -257,7 +257,53 @@ def data(out):
     (out / "data.json").write_text(json.dumps(golden) + "\n")
 
 
-PARTS = {"schedules": schedules, "adamw8": adamw8, "lora_targets": lora_targets, "data": data}
+# ---- Keys
+
+# run_mlm.py's own arguments, qlora.py's, and those that transformers 4 had and 5 has no more.
+RUN_MLM = """model_name_or_path model_type config_overrides config_name tokenizer_name cache_dir
+use_fast_tokenizer model_revision token trust_remote_code dtype dataset_name dataset_config_name
+train_file validation_file overwrite_cache validation_split_percentage max_seq_length
+preprocessing_num_workers mlm_probability line_by_line pad_to_max_length max_train_samples
+max_eval_samples streaming torch_dtype low_cpu_mem_usage use_auth_token""".split()
+QLORA = """model_name_or_path trust_remote_code use_auth_token eval_dataset_size max_train_samples
+max_eval_samples source_max_len target_max_len dataset dataset_format cache_dir train_on_source
+mmlu_split mmlu_dataset do_mmlu_eval max_mmlu_samples mmlu_source_max_len full_finetune adam8bit
+double_quant quant_type bits lora_r lora_alpha lora_dropout max_memory_MB report_to output_dir optim
+per_device_train_batch_size gradient_accumulation_steps max_steps weight_decay learning_rate
+remove_unused_columns max_grad_norm gradient_checkpointing do_train lr_scheduler_type warmup_ratio
+logging_steps group_by_length save_strategy save_steps save_total_limit predict_with_generate
+max_new_tokens min_new_tokens do_sample num_beams num_beam_groups penalty_alpha use_cache temperature
+top_k top_p typical_p diversity_penalty repetition_penalty length_penalty no_repeat_ngram_size
+sortish_sampler generation_max_length generation_num_beams generation_config""".split()
+TRANSFORMERS_4 = """overwrite_output_dir evaluation_strategy per_gpu_train_batch_size
+per_gpu_eval_batch_size warmup_ratio group_by_length logging_dir save_safetensors no_cuda
+use_mps_device jit_mode_eval use_ipex fp16_opt_level half_precision_backend fp16_backend
+tpu_num_cores tpu_metrics_debug past_index include_inputs_for_metrics include_tokens_per_second
+push_to_hub_model_id push_to_hub_organization push_to_hub_token mp_parameters torchdynamo ray_scope
+fsdp_min_num_params fsdp_transformer_layer_cls_to_wrap sharded_ddp dispatch_batches split_batches
+xpu_backend""".split()
+COLLATOR = "mlm_probability whole_word_mask mask_replace_prob random_replace_prob".split()
+
+
+def keys(out):
+    """Every key that users of these programs write."""
+    import dataclasses
+    import inspect
+
+    def fields(cls):
+        return sorted(f.name for f in dataclasses.fields(cls) if not f.name.startswith("_"))
+
+    bnb_config = [name for name in
+                  inspect.signature(transformers.BitsAndBytesConfig.__init__).parameters
+                  if name not in ("self", "kwargs")]
+    write_json(out / "keys.json",
+               {"made_with": {"transformers": transformers.__version__, "peft": peft.__version__},
+                "keys": sorted({*fields(transformers.TrainingArguments), *fields(peft.LoraConfig),
+                                *bnb_config, *RUN_MLM, *QLORA, *TRANSFORMERS_4, *COLLATOR})})
+
+
+PARTS = {"schedules": schedules, "adamw8": adamw8, "lora_targets": lora_targets, "data": data,
+         "keys": keys}
 
 
 def main():

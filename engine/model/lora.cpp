@@ -103,7 +103,8 @@ void LoraAdapter::assign(const Adapter& adapter, const std::string& folder) {
   for (const AdapterPair& pair : adapter.pairs) stored[pair.module] = &pair;
   for (const LoraPair& pair : pairs_) {
     const auto found = stored.find(pair.module);
-    QE_CHECK(found != stored.end(), folder, ": the adapter has no pair for ", pair.module);
+    QE_CHECK(found != stored.end(), folder,
+             ": the adapter is for another base: it has no pair for ", pair.module);
     const AdapterPair& source = *found->second;
     QE_CHECK(source.r == pair.r && source.in == pair.in && source.out == pair.out, folder, ": ",
              pair.module, ": the adapter is for another base: expected A (", pair.r, ", ", pair.in,

@@ -347,9 +347,35 @@ TEST_CASE("preset qlora lies below file and command line") {
   CHECK(config.gradient_accumulation_steps == 16);
   CHECK(config.max_grad_norm == 0.3);
   CHECK(config.lr_scheduler_type == "constant");
+  CHECK(config.train_sampling_strategy == "group_by_length");
+  CHECK(config.target_modules.dump() == "\"qlora\"");
+  CHECK(config.optim == "paged_adamw_32bit");
+  CHECK(config.warmup_ratio == 0.03);
+  CHECK(config.save_total_limit == 40);
+  CHECK(config.gradient_checkpointing);
   CHECK(origin_of(config, "max_grad_norm") == "0.3 <- preset \"qlora\"");
   CHECK(error_of(R"({"preset": "lora"})") ==
         "config.json: /preset: expected one of qlora, got \"lora\"");
+}
+
+TEST_CASE("every key of run_mlm.py, qlora.py, TrainingArguments, peft and bitsandbytes is known") {
+  std::set<std::string> known;
+  for (const auto& row : qe::run_config::settings()) known.insert(row.key);
+  for (const auto& row : qe::run_config::aliases()) known.insert(row.name);
+  for (const auto& row : qe::run_config::translations()) known.insert(row.key);
+  for (const auto& row : qe::run_config::foreign_keys()) known.insert(row.key);
+  const qe::Json golden =
+      qe::Json::parse_file(std::string(QE_SOURCE_DIR) + "/tests/golden/settings/keys.json");
+  CHECK(golden.at("keys").items().size() > 250);
+  for (const qe::Json& key : golden.at("keys").items()) {
+    CAPTURE(key.as_string());
+    CHECK(known.count(key.as_string()) == 1);
+  }
+  for (const auto& row : qe::run_config::foreign_keys()) {
+    CAPTURE(row.key);
+    CHECK(std::string(row.why).size() > 10);
+    CHECK(std::string(row.why).find("not supported yet") == std::string::npos);
+  }
 }
 
 TEST_CASE("the tables are consistent") {

@@ -197,6 +197,29 @@ with_header '{}' >adapter/adapter_model.safetensors
 printf '{"peft_type": "IA3"}' >adapter/adapter_config.json
 expect_error 1 'adapter/adapter_config.json' "$engine" fill-mask --model "$model" --adapter adapter "$mask"
 
+# ---- Settings of training
+expect_error 1 'pwoer: polynomial does not know this key; it has lr_end, power' "$engine" plan config.json \
+  --lr_scheduler_type polynomial --lr_scheduler_kwargs '{"pwoer": 2}'
+expect_error 1 'bits: "8": 8-bit weights are not supported: use 4, or 16' "$engine" plan config.json --bits 8
+expect_error 1 'look-ahead and look-behind are not supported' "$engine" plan config.json \
+  --target_modules '(?!.*key).*'
+expect_error 1 'target_modules also match "cls.predictions.decoder"' "$engine" plan config.json --target_modules query,decoder
+expect_error 1 'match no linear layer' "$engine" plan config.json --target_modules q_proj
+expect_error 1 'load_best_model_at_end needs' "$engine" plan config.json --load_best_model_at_end true
+expect_error 1 'reduce_lr_on_plateau needs evaluations' "$engine" plan config.json --lr_scheduler_type reduce_lr_on_plateau
+expect_error 1 'metric_for_best_model: expected loss' "$engine" plan config.json --metric_for_best_model f1
+expect_error 1 'dataloader_drop_last' "$engine" plan config.json --dataloader_drop_last true --per_device_train_batch_size 1000
+expect_error 1 'use_dora: "true" is refused' "$engine" plan config.json --use_dora true
+expect_ok stderr 'whole_word_mask: every token of a chosen word becomes the mask token' "$engine" plan config.json --whole_word_mask true
+
+# An adapter of another base, in training, evaluation and use.
+other=$root/tests/golden/settings/adapter
+for command in "train config.json --output_dir other" "eval config.json"; do
+  # shellcheck disable=SC2086  # words
+  expect_error 1 'settings/adapter' "$engine" $command --adapter_name_or_path "$other"
+done
+expect_error 1 'the adapter is for another base' "$engine" fill-mask --model "$model" --adapter "$other" "$mask"
+
 # ---- Output
 : >file
 expect_error 1 'file/out' "$engine" train config.json --output_dir file/out
