@@ -283,10 +283,12 @@ class OpsBench {
 
 Ceilings measure_ceilings(Context& ctx) {
   constexpr int64_t kColumns = 1 << 20;
-  const int64_t rows = 16 * ctx.threads->n_threads();
-  Memory memory(false);
+  const int64_t rows =
+      ctx.device.kind == DeviceKind::kCpu ? 16 * ctx.threads->n_threads() : 256;  // 1 GiB
+  Memory memory(ctx);
   const auto matrix = [&] {
-    return make_tensor(memory.allocate_array<float>("copy", rows * kColumns), rows, kColumns);
+    return make_tensor(memory.allocate_array<float>("copy", rows * kColumns), rows, kColumns,
+                       DType::kF32, ctx.device);
   };
   const Tensor from = matrix(), to = matrix();
   return {measure_gflops(ctx), measure_copy_gbytes(ctx, from, to)};

@@ -6,6 +6,7 @@
 #include <iostream>
 
 #include "formats/named_shapes.h"
+#include "kernels/core/cuda.h"
 #include "kernels/core/error.h"
 #include "kernels/ops/backend.h"
 #include "tools/bench_model.h"
@@ -52,6 +53,10 @@ struct StepReport {
   BenchFloor floor;
   Ceilings ceilings;
   int64_t planned_bytes = 0, peak_resident_bytes = 0;
+  Device device;
+  DType compute = DType::kF32;
+  int64_t device_planned_bytes = 0;  ///< of planned_bytes, on the GPU
+  int64_t device_used_bytes = 0;  ///< of the GPU, after the last step; with context and libraries
   std::vector<MemoryRow> memory;
 
   double floor_seconds() const {
@@ -82,7 +87,11 @@ Json to_json(const StepReport& r) {
                                                {"bytes", r.floor.bytes},
                                                {"peak_gflops", r.ceilings.gflops},
                                                {"copy_gbytes", r.ceilings.copy_gbytes}})},
+                       {"device", device_name(r.device)},
+                       {"compute_dtype", std::string(dtype_name(r.compute))},
                        {"memory", Json::object({{"planned", r.planned_bytes},
+                                                {"device_planned", r.device_planned_bytes},
+                                                {"device_used", r.device_used_bytes},
                                                 {"peak_resident", r.peak_resident_bytes}})}});
 }
 
@@ -91,8 +100,11 @@ std::string text_of(const StepReport& r) {
   Table table("ll");
   table.add({"model", cat(r.shape, ", random weights in ", r.work.bits, " bits, LoRA rank ",
                           r.work.lora_r)});
-  table.add({"machine", cat("CPU, ", r.threads, r.threads == 1 ? " thread, " : " threads, ",
-                            r.backend, ": ", fixed(r.ceilings.gflops, 0), " GFLOP/s, copies ",
+  const std::string machine =
+      r.device.kind == DeviceKind::kCuda
+          ? cat(device_name(r.device), ", ", r.backend, ", computes in ", dtype_name(r.compute))
+          : cat("CPU, ", r.threads, r.threads == 1 ? " thread, " : " threads, ", r.backend);
+  table.add({"machine", cat(machine, ": ", fixed(r.ceilings.gflops, 0), " GFLOP/s, copies ",
                             fixed(r.ceilings.copy_gbytes, 1), " GB/s")});
   table.add({"step", cat(r.work.sequences, " sequences of ", r.work.length, " tokens, ",
                          r.work.n_labels, " labelled")});
@@ -105,6 +117,12 @@ std::string text_of(const StepReport& r) {
   table.add({"memory", cat("planned ", human_bytes(static_cast<uint64_t>(r.planned_bytes)),
                            ", peak of the process ",
                            human_bytes(static_cast<uint64_t>(r.peak_resident_bytes)))});
+  if (r.device.kind == DeviceKind::kCuda) {
+    table.add(
+        {"GPU memory", cat("planned ", human_bytes(static_cast<uint64_t>(r.device_planned_bytes)),
+                           ", in use ", human_bytes(static_cast<uint64_t>(r.device_used_bytes)),
+                           " with CUDA's context and libraries")});
+  }
   return table.text() + "\n" + memory_text(r.memory);
 }
 
@@ -151,12 +169,23 @@ int run_steps(const Arguments& arguments, bool training) {
   report.threads = ctx.threads->n_threads();
   report.backend = backend_name(ctx.device);
   report.timing = timing_of(std::move(seconds));
-  report.floor = bench_floor(config, report.work, DType::kF32);
+  report.floor = bench_floor(config, report.work, ctx.compute);
   report.memory = model.memory();
   for (const MemoryRow& row : report.memory) {
     report.planned_bytes += static_cast<int64_t>(row.n_bytes);
   }
   report.peak_resident_bytes = peak_resident_bytes();
+  report.device = ctx.device;
+  report.compute = ctx.compute;
+  if (ctx.device.kind == DeviceKind::kCuda) {
+    const cuda::DeviceInfo info = cuda::device_info(ctx.device.index);
+    report.device_used_bytes = static_cast<int64_t>(info.total_bytes - info.free_bytes);
+    for (const MemoryRow& row : report.memory) {
+      if (row.kind == MemoryKind::kDevice) {
+        report.device_planned_bytes += static_cast<int64_t>(row.n_bytes);
+      }
+    }
+  }
   report.ceilings = measure_ceilings(ctx);  // after the peak was read: it takes memory
   std::cout << (arguments.has("json") ? to_json(report).dump() + "\n" : text_of(report));
   return 0;
@@ -245,22 +274,23 @@ Command bench_command() {
           "beside a floor: the operations that the step cannot do without at the rate of\n"
           "independent fused multiply-adds, or its weights at the rate of copying, both measured\n"
           "here. Rows are full; dropout is the model's own.",
-      .options = {{"shape", "NAME",
-                   "bert-base (default), bert-large, xlm-roberta-base, -large, -xl, -xxl, "
-                   "modernbert-base, -large, esm2-650m, -3b, -15b: BERT with those sizes"},
-                  {"sequences", "N", "sequences of a step (8; infer: 1)"},
-                  {"length", "N", "tokens of each (128; infer: 16)"},
-                  {"lora_r", "N",
-                   "rank of the adapters on every linear layer (16; infer: 0, none)"},
-                  {"bits", "N", "of the base: 4 (default) or 32"},
-                  {"gradient_checkpointing", nullptr,
-                   "train: compute layers again in the backward pass"},
-                  {"threads", "N", "CPU threads; 0 = all (default; ops: 1)"},
-                  {"steps", "N", "timed steps (5; infer: 50)"},
-                  {"warmup", "N", "steps before them (1; infer: 5)"},
-                  {"milliseconds", "N", "ops: of each measurement (200)"},
-                  {"blas", "FILE", "ops: compare dense products with this CBLAS library"},
-                  {"json", nullptr, "print one JSON object (ops: one a line) instead"}},
+      .options =
+          {{"shape", "NAME",
+            "bert-base (default), bert-large, xlm-roberta-base, -large, -xl, -xxl, "
+            "modernbert-base, -large, esm2-650m, -3b, -15b: BERT with those sizes"},
+           {"sequences", "N", "sequences of a step (8; infer: 1)"},
+           {"length", "N", "tokens of each (128; infer: 16)"},
+           {"lora_r", "N", "rank of the adapters on every linear layer (16; infer: 0, none)"},
+           {"bits", "N", "of the base: 4 (default) or 32"},
+           {"gradient_checkpointing", nullptr, "train: compute layers again in the backward pass"},
+           {"device", "NAME", "auto, cpu, cuda or cuda:N (auto; ops: the CPU)"},
+           {"compute_dtype", "TYPE", "what a GPU computes in: auto, fp32, bf16, fp16 (auto)"},
+           {"threads", "N", "CPU threads; 0 = all (default; ops: 1)"},
+           {"steps", "N", "timed steps (5; infer: 50)"},
+           {"warmup", "N", "steps before them (1; infer: 5)"},
+           {"milliseconds", "N", "ops: of each measurement (200)"},
+           {"blas", "FILE", "ops: compare dense products with this CBLAS library"},
+           {"json", nullptr, "print one JSON object (ops: one a line) instead"}},
       .example = "qlora-engine bench train --shape bert-base --threads 2",
       .run = run_bench};
 }

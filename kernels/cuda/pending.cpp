@@ -8,7 +8,6 @@
 #include "kernels/cuda/lora.h"
 #include "kernels/cuda/matmul4.h"
 #include "kernels/cuda/mlm_loss.h"
-#include "kernels/cuda/noise.h"
 #include "kernels/cuda/quant4.h"
 
 namespace qe::cuda {
@@ -33,9 +32,6 @@ void matmul4_forward(Context&, const Tensor&, const Quant4Matrix&, const Tensor&
 void matmul4_backward(Context&, const Tensor&, const Quant4Matrix&, const Tensor&, GradientMode,
                       float*) {
   fail("matmul4_backward: no CUDA kernel yet");
-}
-void embedding_noise(Context&, const EmbeddingNoise&) {
-  fail("embedding_noise: no CUDA kernel yet");
 }
 void mlm_loss_rows(Context&, const MlmLossRows&) { fail("mlm_loss_rows: no CUDA kernel yet"); }
 void quantize4(Context&, const Tensor&, Quant4Matrix&, float*) {

@@ -32,7 +32,7 @@ Matrix with_noise(Matrix x, const Batch& batch, float alpha, int n_threads = 2,
 
 }  // namespace
 
-TEST_CASE("embedding_noise follows its rule element by element") {
+DEVICE_TEST_CASE("embedding_noise follows its rule element by element") {
   const Batch batch;
   for (const int64_t cols : {1, 6, 255, 256, 300}) {
     const Matrix x = Matrix::random(9, cols, 1, cols + 5);
@@ -48,14 +48,15 @@ TEST_CASE("embedding_noise follows its rule element by element") {
                                           static_cast<uint32_t>(r), static_cast<uint32_t>(c)},
                                          5.0, n, static_cast<double>(cols));
           REQUIRE(static_cast<double>(y.at(begin + r, c)) ==
-                  doctest::Approx(static_cast<double>(x.at(begin + r, c)) + noise).epsilon(1e-6));
+                  doctest::Approx(static_cast<double>(x.at(begin + r, c)) + noise)
+                      .epsilon(test::tolerance(test::Result::kElements, 1e-6)));
         }
       }
     }
   }
 }
 
-TEST_CASE("embedding_noise is uniform, and none at alpha 0") {
+DEVICE_TEST_CASE("embedding_noise is uniform, and none at alpha 0") {
   Batch batch;
   batch.cu_seqlens = {0, 200};
   batch.samples = {1};
@@ -77,7 +78,7 @@ TEST_CASE("embedding_noise is uniform, and none at alpha 0") {
   for (const double v : test::doubles(with_noise(zeros, batch, 0.0f))) REQUIRE(v == 0.0);
 }
 
-TEST_CASE("embedding_noise depends on seed, epoch and sample, not on the batch") {
+DEVICE_TEST_CASE("embedding_noise depends on seed, epoch and sample, not on the batch") {
   const Batch batch;
   const Matrix x = Matrix::random(9, 40, 1);
   const Matrix y = with_noise(x, batch, 5.0f);

@@ -42,6 +42,10 @@ const Place& place() {
 
 Device device() { return place().device; }
 DType compute_type() { return place().compute; }
+std::string device_setting() { return on_gpu() ? "cuda" : "cpu"; }
+std::string compute_setting() {
+  return compute_type() == DType::kBF16 ? "bf16" : compute_type() == DType::kF16 ? "fp16" : "fp32";
+}
 
 void attach_device(Context& ctx) {
   ctx.device = place().device;

@@ -27,6 +27,9 @@ Device device();
 inline bool on_gpu() { return device().kind == DeviceKind::kCuda; }
 /// Of activations; F32 on the CPU.
 DType compute_type();
+/// Both as run_config's device and compute_dtype have them.
+std::string device_setting();
+std::string compute_setting();
 /// Sets device, compute type, stream and handles of a context.
 void attach_device(Context& ctx);
 /// Waits for the device. On a GPU this also is where failures of kernels are thrown.

@@ -5,6 +5,7 @@
 // The training run of tests/golden/bert as a RunConfig.
 
 #include "formats/run_config.h"
+#include "tests/support/device.h"
 #include "tests/support/golden.h"
 
 namespace qe::test {
@@ -31,6 +32,8 @@ inline RunConfig golden_run(const std::string& output_dir) {
   config.eval_steps = 5;
   config.save_strategy = "no";
   config.threads = 2;
+  config.device = device_setting();
+  config.compute_dtype = compute_setting();
   return config;
 }
 
