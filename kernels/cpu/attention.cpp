@@ -70,7 +70,8 @@ int64_t n_sequences(const AttentionShape& shape) {
 
 }  // namespace
 
-size_t attention_workspace_bytes(const Context& ctx, const AttentionShape& shape, bool backward) {
+size_t attention_workspace_bytes(const Context& ctx, const AttentionShape& shape, int64_t,
+                                 bool backward) {
   return static_cast<size_t>(ctx.threads->n_threads() * thread_floats(shape, backward)) *
              sizeof(float) +
          shape.cu_seqlens.size() * sizeof(int64_t);

@@ -6,12 +6,13 @@
 
 namespace qe::cpu {
 
-size_t attention_workspace_bytes(const Context& ctx, const AttentionShape& shape, bool backward);
+size_t attention_workspace_bytes(const Context& ctx, const AttentionShape& shape, int64_t n_tokens,
+                                 bool backward);
 
-/// workspace: attention_workspace_bytes(ctx, shape, false) bytes.
+/// workspace: attention_workspace_bytes(ctx, shape, n_tokens, false) bytes.
 void attention_forward(Context& ctx, const AttentionShape& shape, const Tensor& qkv,
                        const Tensor& out, const Tensor& lse, void* workspace);
-/// workspace: attention_workspace_bytes(ctx, shape, true) bytes.
+/// workspace: attention_workspace_bytes(ctx, shape, n_tokens, true) bytes.
 void attention_backward(Context& ctx, const AttentionShape& shape, const Tensor& qkv,
                         const Tensor& out, const Tensor& lse, const Tensor& d_out,
                         const Tensor& d_qkv, void* workspace);

@@ -3,7 +3,6 @@
 // Ops whose CUDA kernels are still being written.
 #include "kernels/core/error.h"
 #include "kernels/cuda/adamw8.h"
-#include "kernels/cuda/attention.h"
 #include "kernels/cuda/gemm.h"
 #include "kernels/cuda/lora.h"
 #include "kernels/cuda/matmul4.h"
@@ -13,15 +12,6 @@
 namespace qe::cuda {
 
 void adamw8_step(Context&, const Adamw8Span&) { fail("adamw8_step: no CUDA kernel yet"); }
-size_t attention_workspace_bytes(const Context&, const AttentionShape&, bool) { return 0; }
-void attention_forward(Context&, const AttentionShape&, const Tensor&, const Tensor&, const Tensor&,
-                       void*) {
-  fail("attention_forward: no CUDA kernel yet");
-}
-void attention_backward(Context&, const AttentionShape&, const Tensor&, const Tensor&,
-                        const Tensor&, const Tensor&, const Tensor&, void*) {
-  fail("attention_backward: no CUDA kernel yet");
-}
 size_t gemm_workspace_bytes(const Context&, int64_t, int64_t, int64_t) { return 0; }
 void gemm(Context&, const Gemm&, float*) { fail("gemm: no CUDA kernel yet"); }
 void add_matrix(Context&, const Tensor&, const Tensor&) { fail("add_matrix: no CUDA kernel yet"); }

@@ -51,15 +51,16 @@ void check_shape(const Context& ctx, const char* op, const AttentionShape& shape
 
 }  // namespace
 
-size_t attention_workspace_bytes(const Context& ctx, const AttentionShape& shape, bool backward) {
-  return QE_ON_DEVICE(ctx.device.kind, attention_workspace_bytes, ctx, shape, backward);
+size_t attention_workspace_bytes(const Context& ctx, const AttentionShape& shape, int64_t n_tokens,
+                                 bool backward) {
+  return QE_ON_DEVICE(ctx.device.kind, attention_workspace_bytes, ctx, shape, n_tokens, backward);
 }
 
 void attention_forward(Context& ctx, const AttentionShape& shape, const Tensor& qkv,
                        const Tensor& out, const Tensor& lse) {
   check_shape(ctx, "attention_forward", shape, qkv, out, lse);
   contract::check_disjoint("attention_forward", "qkv", qkv, "out", out);
-  const Scratch scratch(*ctx.arena, attention_workspace_bytes(ctx, shape, false));
+  const Scratch scratch(*ctx.arena, attention_workspace_bytes(ctx, shape, qkv.rows, false));
   QE_DISPATCH(ctx, attention_forward, ctx, shape, qkv, out, lse, scratch.data());
 }
 
@@ -73,7 +74,7 @@ void attention_backward(Context& ctx, const AttentionShape& shape, const Tensor&
   contract::check_disjoint(kOp, "d_qkv", d_qkv, "qkv", qkv);
   contract::check_disjoint(kOp, "d_qkv", d_qkv, "out", out);
   contract::check_disjoint(kOp, "d_qkv", d_qkv, "d_out", d_out);
-  const Scratch scratch(*ctx.arena, attention_workspace_bytes(ctx, shape, true));
+  const Scratch scratch(*ctx.arena, attention_workspace_bytes(ctx, shape, qkv.rows, true));
   QE_DISPATCH(ctx, attention_backward, ctx, shape, qkv, out, lse, d_out, d_qkv, scratch.data());
 }
 

@@ -31,8 +31,9 @@ struct AttentionShape {
 
 /// Scratch that forward or backward takes from the context's arena, in bytes. On the CPU it is
 /// linear in max_length: max_length * (2 D + 16) floats per thread forward, max_length * (4 D +
-/// 128) backward, and small change.
-size_t attention_workspace_bytes(const Context& ctx, const AttentionShape& shape, bool backward);
+/// 128) backward, and small change. On a GPU: nothing forward, T * H floats backward.
+size_t attention_workspace_bytes(const Context& ctx, const AttentionShape& shape, int64_t n_tokens,
+                                 bool backward);
 
 /// qkv: (T, 3C) of the compute type, row = q | k | v, each n_heads x head_dim. out: (T, C). lse:
 /// (T, n_heads) fp32, natural log of the sum of exp of the scaled scores.

@@ -67,8 +67,9 @@ inline AttentionGradient attention_gradient(const AttentionInput& in,
     double p_dp = 0.0;
     for (size_t j = 0; j < n; ++j) {
       dp[j] = 0.0;
+      const double keep_scale = in.keep_scale(i, j);
       for (size_t d = 0; d < in.dim; ++d) {
-        const double term = in.keep_scale(i, j) * d_out[i * in.dim + d];
+        const double term = keep_scale * d_out[i * in.dim + d];
         dp[j] += term * in.v[j * in.dim + d];
         gradient.dv[j * in.dim + d] += term * p[j];
       }

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+
+// Which attention kernels run. attention_forward.cuh and attention_backward.cuh explain the ones on
+// tensor cores, attention_simt.cu the others.
+
+#include "kernels/core/philox.h"
+#include "kernels/cuda/attention.h"
+#include "kernels/cuda/attention_simt.cuh"
+#include "kernels/cuda/attention_sm80.cuh"
+#include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/vec.cuh"
+
+namespace qe::cuda {
+namespace {
+
+constexpr int kShortLength = 128;
+constexpr int64_t kMaxShortDim = 64;
+
+// Columns that the tensor-core kernels give a head: the next size that they are compiled for. 0:
+// none. (24 takes 32; 80 is its own size because padding it to 96 would waste a sixth.)
+int padded_dim(int64_t head_dim) {
+  for (const int dim : {16, 32, 64, 80, 96, 128}) {
+    if (head_dim <= dim) return dim;
+  }
+  return 0;
+}
+
+// The tensor-core kernels need sm_80, a 16-bit type, and rows and heads that begin at multiples of
+// 16 bytes. All of that is known before the batch is, so a sequence's bits do not depend on the
+// others in it.
+int tensor_core_dim(const Context& ctx, const AttentionShape& shape,
+                    std::initializer_list<const Tensor*> tensors) {
+  if (ctx.compute == DType::kF32 || ctx.limits.compute_capability < 80) return 0;
+  if (shape.head_dim % 8 != 0) return 0;
+  for (const Tensor* t : tensors) {
+    if (!packable(*t, 8) || t->stride % 8 != 0) return 0;
+  }
+  return padded_dim(shape.head_dim);
+}
+
+AttentionArgs args_of(const Context& ctx, const AttentionShape& shape, const Tensor& qkv,
+                      const Tensor& out, const Tensor& lse) {
+  QE_CHECK(shape.scale > 0.0f, "attention: expected a scale above 0, got ", shape.scale);
+  const double keep = 1.0 - static_cast<double>(shape.dropout_p);
+  return {.cu_seqlens = shape.cu_seqlens.data(),
+          .sample_ids = shape.sample_ids.data(),
+          .step = ctx.step,
+          .n_sequences = static_cast<int>(shape.cu_seqlens.size()) - 1,
+          .n_heads = static_cast<int>(shape.n_heads),
+          .head_dim = static_cast<int>(shape.head_dim),
+          .scale = shape.scale,
+          .dropout = shape.dropout_p > 0.0f,
+          .layer = shape.layer,
+          .threshold = probability_threshold(shape.dropout_p),
+          .keep_scale = static_cast<float>(1.0 / keep),
+          .qkv = qkv.data,
+          .qkv_stride = qkv.stride,
+          .out = out.data,
+          .out_stride = out.stride,
+          .lse = lse.f32(),
+          .lse_stride = lse.stride};
+}
+
+template <class Function>
+void with_16_bit_type(DType dtype, const Function& f) {
+  dtype == DType::kBF16 ? f(Type<__nv_bfloat16>{}) : f(Type<__half>{});
+}
+
+}  // namespace
+
+size_t attention_workspace_bytes(const Context&, const AttentionShape& shape, int64_t n_tokens,
+                                 bool backward) {
+  return backward ? static_cast<size_t>(n_tokens * shape.n_heads) * sizeof(float) : 0;
+}
+
+void attention_forward(Context& ctx, const AttentionShape& shape, const Tensor& qkv,
+                       const Tensor& out, const Tensor& lse, void*) {
+  if (qkv.rows == 0) return;
+  const AttentionArgs args = args_of(ctx, shape, qkv, out, lse);
+  const int dim = tensor_core_dim(ctx, shape, {&qkv, &out});
+  if (dim == 0) return attention_forward_simt(ctx, args, ctx.compute, qkv.rows);
+  with_16_bit_type(ctx.compute, [&](auto type) {
+    attention_forward_sm80<typename decltype(type)::type>(ctx, args, dim, qkv.rows);
+  });
+}
+
+void attention_backward(Context& ctx, const AttentionShape& shape, const Tensor& qkv,
+                        const Tensor& out, const Tensor& lse, const Tensor& d_out,
+                        const Tensor& d_qkv, void* workspace) {
+  if (qkv.rows == 0) return;
+  AttentionArgs args = args_of(ctx, shape, qkv, out, lse);
+  args.d_out = d_out.data;
+  args.d_out_stride = d_out.stride;
+  args.d_qkv = d_qkv.data;
+  args.d_qkv_stride = d_qkv.stride;
+  args.row_dots = static_cast<float*>(workspace);
+  const int dim = tensor_core_dim(ctx, shape, {&qkv, &out, &d_out, &d_qkv});
+  if (dim == 0) return attention_backward_simt(ctx, args, ctx.compute, qkv.rows);
+  // One block for a whole short sequence spares two products of seven, a launch, and half of the
+  // reads. With wider heads its accumulators would not fit into registers.
+  args.short_length = dim <= kMaxShortDim ? kShortLength : 0;
+  with_16_bit_type(ctx.compute, [&](auto type) {
+    using T = typename decltype(type)::type;
+    if (args.short_length > 0) attention_short_sm80<T>(ctx, args, dim, qkv.rows);
+    if (shape.max_length <= args.short_length) return;
+    attention_queries_sm80<T>(ctx, args, dim, qkv.rows);
+    attention_keys_sm80<T>(ctx, args, dim, qkv.rows);
+  });
+}
+
+}  // namespace qe::cuda
