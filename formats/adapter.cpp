@@ -254,6 +254,8 @@ Adapter read_adapter(const std::string& folder) {
              kWeightsFile, " (save_pretrained does)");
     fail(folder, ": no adapter weights, expected ", kWeightsFile);
   }
+  check_stays_inside(folder, kConfigFile);
+  check_stays_inside(folder, kWeightsFile);
   Adapter adapter;
   adapter.config = read_config(config_path);
   const SafetensorsFile file(weights_path);

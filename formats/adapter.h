@@ -28,7 +28,8 @@ struct Adapter {
 
 /// Reads an adapter folder. Settings that would change the result and are not supported (DoRA,
 /// bias, modules_to_save ...) are errors that name the key; unknown keys are ignored. Pairs whose
-/// two shapes disagree with each other or with their rank are errors.
+/// two shapes disagree with each other or with their rank are errors, and so are files that are
+/// links out of the folder.
 Adapter read_adapter(const std::string& folder);
 
 /// Same with views of memory owned elsewhere, for writing without copies.

@@ -7,8 +7,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <utility>
 
 #include "kernels/core/error.h"
@@ -63,6 +65,25 @@ bool file_exists(const std::string& path) {
 bool folder_exists(const std::string& path) {
   struct stat status;
   return ::stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+void check_stays_inside(const std::string& folder, const std::string& name) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  const fs::path home = fs::canonical(folder, error);
+  const fs::path target = error ? fs::path() : fs::canonical(fs::path(folder) / name, error);
+  QE_CHECK(!error, folder, ": cannot follow \"", name, "\": ", error.message());
+  const auto is_in = [&](const fs::path& parent) {
+    const auto [end, rest] =
+        std::mismatch(parent.begin(), parent.end(), target.begin(), target.end());
+    return end == parent.end() && rest != target.end();
+  };
+  // models--NAME/snapshots/REVISION/FILE links to models--NAME/blobs/HASH.
+  const fs::path snapshots = home.parent_path();
+  const bool in_cache =
+      snapshots.filename() == "snapshots" && is_in(snapshots.parent_path() / "blobs");
+  QE_CHECK(is_in(home) || in_cache, folder, ": \"", name,
+           "\" is a link that leaves the folder, to ", target.string());
 }
 
 }  // namespace qe

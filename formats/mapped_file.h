@@ -35,4 +35,9 @@ bool file_exists(const std::string& path);
 /// True when a folder has this name. Never throws.
 bool folder_exists(const std::string& path);
 
+/// Throws Error, naming both ends, when `name` in `folder` is a link to something outside of it.
+/// For files that another file names, or that came with an adapter: a folder from elsewhere must
+/// not make us read what is not in it. Links into the "blobs" of a Hugging Face cache are fine.
+void check_stays_inside(const std::string& folder, const std::string& name);
+
 }  // namespace qe

@@ -57,6 +57,7 @@ WeightFiles::WeightFiles(const std::string& folder) : folder_(folder) {
     if (!file) {
       const std::string path = (fs::path(folder) / shard.as_string()).string();
       QE_CHECK(file_exists(path), shard.where(), ": there is no file ", path);
+      check_stays_inside(folder, shard.as_string());
       file = files_.emplace_back(std::make_unique<SafetensorsFile>(path)).get();
     }
     const auto found = file->tensors().find(name);

@@ -18,7 +18,8 @@ class WeightFiles {
  public:
   /// Opens all files of the folder. Throws Error when there are none (naming what was looked for,
   /// and pointing at pytorch_model.bin when only that is there), when a shard is missing or its
-  /// name leaves the folder, or when an index names a tensor that its shard lacks.
+  /// name, or a link of that name, leaves the folder, or when an index names a tensor that its
+  /// shard lacks.
   explicit WeightFiles(const std::string& folder);
 
   /// The tensor, or null.

@@ -308,6 +308,29 @@ TEST_CASE("folders without an adapter say what is missing") {
   CHECK(error(path).starts_with(path + ": only adapter_model.bin is there, a Python pickle"));
 }
 
+TEST_CASE("an adapter's files may not be links out of its folder") {
+  namespace fs = std::filesystem;
+  const TemporaryFolder folder;
+  const std::string good = folder.path() + "/good";
+  fs::create_directory(good);
+  const Example example;
+  write_adapter(good, example.config, example.pairs());
+  CHECK(error_of([&] { read_adapter(good); }) == "");
+  for (const std::string name : {"adapter_config.json", "adapter_model.safetensors"}) {
+    const std::string linked = folder.path() + "/linked-" + name;
+    fs::copy(good, linked);
+    fs::remove(linked + "/" + name);
+    fs::create_symlink("../good/" + name, linked + "/" + name);
+    CHECK(error_of([&] {
+            read_adapter(linked);
+          }).starts_with(linked + ": \"" + name + "\" is a link that leaves the folder, to "));
+    fs::remove(linked + "/" + name);
+    fs::copy_file(good + "/" + name, linked + "/other");
+    fs::create_symlink("other", linked + "/" + name);
+    CHECK(error_of([&] { read_adapter(linked); }) == "");
+  }
+}
+
 TEST_CASE("16-bit adapters are read as fp32") {
   Broken broken;
   const std::string stem = "base_model.model." + kQuery;

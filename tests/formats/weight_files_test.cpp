@@ -4,6 +4,8 @@
 
 #include <doctest/doctest.h>
 
+#include <filesystem>
+
 #include "tests/support/temporary_folder.h"
 
 namespace qe {
@@ -77,6 +79,43 @@ TEST_CASE("an index cannot name files outside its folder") {
                                     "name of a file in the same folder, got \""));
     CHECK(error.find('\n') == std::string::npos);
   }
+}
+
+TEST_CASE("a shard may not be a link out of its folder, except into a cache's blobs") {
+  namespace fs = std::filesystem;
+  const TemporaryFolder folder;
+  const std::string cache = folder.path() + "/models--a--b";
+  const std::string index = R"({"weight_map": {"a": "shard.safetensors"}})";
+  for (const std::string name : {"plain", "models--a--b/snapshots/c0ffee"}) {
+    folder.write(name + "/model.safetensors.index.json", index);
+  }
+  write_tensors(folder.write("outside.safetensors", ""), {"a"});
+  write_tensors(folder.write("plain-too/shard.safetensors", ""), {"a"});  // only begins alike
+  write_tensors(folder.write("plain/inside.safetensors", ""), {"a"});
+  write_tensors(folder.write("models--a--b/blobs/1234", ""), {"a"});
+
+  const std::string plain = folder.path() + "/plain";
+  const std::string link = plain + "/shard.safetensors";
+  const auto error_with = [&](const std::string& target) {
+    fs::remove(link);
+    fs::create_symlink(target, link);
+    return open_error(plain);
+  };
+  for (const std::string target :
+       {"../outside.safetensors", "../plain-too/shard.safetensors", "../models--a--b/blobs/1234"}) {
+    CAPTURE(target);
+    CHECK(error_with(target).starts_with(
+        plain + ": \"shard.safetensors\" is a link that leaves the folder, to "));
+  }
+  CHECK(error_with("inside.safetensors") == "");
+  CHECK(error_with("../plain/inside.safetensors") == "");
+
+  const std::string snapshot = cache + "/snapshots/c0ffee";
+  fs::create_symlink("../../blobs/1234", snapshot + "/shard.safetensors");
+  CHECK(open_error(snapshot) == "");
+  fs::remove(snapshot + "/shard.safetensors");
+  fs::create_symlink("../../../outside.safetensors", snapshot + "/shard.safetensors");
+  CHECK(open_error(snapshot).find("leaves the folder") != std::string::npos);
 }
 
 TEST_CASE("a broken index names file and key") {
