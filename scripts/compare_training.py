@@ -6,7 +6,7 @@
     compare_training.py BASE_DIR INITIAL_ADAPTER_DIR DUMP.jsonl CONFIG.json METRICS.jsonl
         [--set key=value ...] [--final-adapter DIR]
 
-DUMP.jsonl is what `qlora-engine train --dump-batches FILE` writes, one micro-batch a line:
+DUMP.jsonl is what `qlora-engine train --dump_batches FILE` writes, one micro-batch a line:
 {"step", "micro_step", "sample_ids": [..], "input_ids": [[..]], "token_type_ids": [[..]],
 "labels": [[..]]}, rows of any lengths, masks applied, -100 = no label. CONFIG.json is the run's
 own (flat keys, missing ones have run_mlm.py's and qlora.py's defaults; --set replaces one).
@@ -37,9 +37,11 @@ DEFAULTS = {"learning_rate": 5e-5, "weight_decay": 0.0, "adam_beta1": 0.9, "adam
             "adam_epsilon": 1e-8, "max_grad_norm": 1.0, "lr_scheduler_type": "linear",
             "warmup_steps": 0, "warmup_ratio": 0, "max_steps": -1, "optim": "adamw_torch",
             "bits": 4, "quant_type": "nf4", "double_quant": True, "quant_block_size": 64,
-            "lora_dropout": 0.0}
+            "lora_dropout": 0.0, "lr_scheduler_kwargs": {}, "label_smoothing_factor": 0.0,
+            "loss_norm": "token", "neftune_noise_alpha": 0.0}
 RULES = {"adamw_torch": "torch", "adamw_torch_fused": "torch", "adamw_bnb_32bit": "bnb",
-         "adamw_32bit": "bnb", "paged_adamw_32bit": "bnb", "paged_adamw": "bnb"}
+         "adamw_32bit": "bnb", "paged_adamw_32bit": "bnb", "paged_adamw": "bnb",
+         "adamw_bnb_8bit": "bnb8", "adamw_8bit": "bnb8", "paged_adamw_8bit": "bnb8"}
 
 
 def read_settings(path, replacements):
@@ -57,8 +59,8 @@ def read_settings(path, replacements):
         sys.exit(f"optim {settings['optim']!r} is not one of {', '.join(RULES)}")
     if settings["max_steps"] <= 0:
         sys.exit("the schedule needs the number of updates of the whole run: --set max_steps=N")
-    if settings["lora_dropout"]:
-        sys.exit("dropout cannot be compared: train with lora_dropout 0")
+    if settings["lora_dropout"] or settings["neftune_noise_alpha"]:
+        sys.exit("dropout and noise cannot be compared: train without them")
     return settings
 
 
@@ -96,7 +98,10 @@ def train(model, updates, settings):
         betas=(settings["adam_beta1"], settings["adam_beta2"]), eps=settings["adam_epsilon"],
         weight_decay=settings["weight_decay"], scheduler=settings["lr_scheduler_type"],
         warmup_steps=math.ceil(total * warmup) if warmup < 1 else int(warmup), total_steps=total,
-        max_grad_norm=settings["max_grad_norm"])
+        max_grad_norm=settings["max_grad_norm"],
+        scheduler_kwargs=settings["lr_scheduler_kwargs"],
+        label_smoothing=settings["label_smoothing_factor"],
+        mean_of_means=settings["loss_norm"] == "microbatch")
 
 
 def print_table(theirs, ours):

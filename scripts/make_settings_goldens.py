@@ -23,6 +23,8 @@ import torch
 import transformers
 from safetensors.torch import save_file
 
+import torch_reference as ref
+
 
 def write_json(path, value):
     path.write_text(json.dumps(value, indent=1) + "\n")
@@ -92,22 +94,9 @@ def schedules(out):
 ADAMW8 = {"lr": 1e-2, "betas": (0.9, 0.999), "eps": 1e-8, "steps": 4, "size": 600}
 
 
-def requantize(values, code_map):
-    """Codes and scales of blocks of 256, by looking at all distances; a negative value of the
-    signed map never becomes 0, as in bitsandbytes' CUDA kernels."""
-    blocks = [values[i:i + 256] for i in range(0, len(values), 256)]
-    scales = torch.stack([block.abs().max() for block in blocks])
-    codes = []
-    for block, scale in zip(blocks, scales):
-        x = (block / scale if scale > 0 else block).double()
-        code = (x[:, None] - code_map.double()[None, :]).abs().argmin(1)
-        codes.append(torch.where((x < 0) & (code_map[code] >= 0), code - 1, code))
-    return torch.cat(codes).to(torch.uint8), scales
-
-
 def adamw8(out):
     """Parameters and scales by bitsandbytes' CPU path, without weight decay (it decays before the
-    update, the CUDA kernels after). Codes by requantize: the CPU path looks values up in a coarse
+    update, the CUDA kernels after). Codes by ref.requantize: the CPU path looks values up in a coarse
     table (0 gets the code of 4e-6), which the CUDA kernels do not."""
     random = np.random.RandomState(8)
     n, (beta1, beta2) = ADAMW8["size"], ADAMW8["betas"]
@@ -128,7 +117,7 @@ def adamw8(out):
             "adam", g, p, codes[0], codes[1], beta1, beta2, 0.0, 0.0, ADAMW8["eps"], step,
             ADAMW8["lr"], maps[0], maps[1], scales[0], scales[1], 0.0, 1.0, False)
         for i, values in enumerate((m * beta1 + (1 - beta1) * g, v * beta2 + (1 - beta2) * g * g)):
-            codes[i], own_scales = requantize(values, maps[i])
+            codes[i], own_scales = ref.requantize(values, maps[i])
             assert torch.allclose(own_scales, scales[i], rtol=1e-6)
         tensors |= {f"g.{step}": g, f"p.{step}": p.clone(), f"m.{step}": codes[0].clone(),
                     f"v.{step}": codes[1].clone(), f"m_scale.{step}": scales[0].clone(),

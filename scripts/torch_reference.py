@@ -37,8 +37,46 @@ class BnbAdamW(torch.optim.Optimizer):
                 p.mul_(1 - lr * group["weight_decay"])
 
 
+def requantize(values, code_map):
+    """Codes and scales of blocks of 256, by looking at all distances; a negative value of the
+    signed map never becomes 0, as in bitsandbytes' CUDA kernels."""
+    blocks = [values[i:i + 256] for i in range(0, len(values), 256)]
+    scales = torch.stack([block.abs().max() for block in blocks])
+    codes = []
+    for block, scale in zip(blocks, scales):
+        x = (block / scale if scale > 0 else block).double()
+        code = (x[:, None] - code_map.double()[None, :]).abs().argmin(1)
+        codes.append(torch.where((x < 0) & (code_map[code] >= 0), code - 1, code))
+    return torch.cat(codes).to(torch.uint8), scales
+
+
+class BnbAdamW8(BnbAdamW):
+    """AdamW of bitsandbytes' 8-bit CUDA kernel: matrices of 4096 values and more keep both moments
+    as 8-bit codes with a scale for each 256; the update sees them before they are rounded again."""
+
+    @torch.no_grad()
+    def step(self):
+        import bitsandbytes.functional as bnb
+
+        if not hasattr(self, "maps"):
+            self.maps = {"m": bnb.create_dynamic_map(signed=True),
+                         "v": bnb.create_dynamic_map(signed=False)}
+        super().step()
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.numel() < 4096 or p.grad is None:
+                    continue
+                for name, code_map in self.maps.items():
+                    moment = self.state[p][name]
+                    codes, scales = requantize(moment.flatten(), code_map)
+                    values = code_map[codes.long()] * scales.repeat_interleave(256)[:p.numel()]
+                    moment.copy_(values.reshape(p.shape))
+
+
 def make_optimizer(rule, params, **settings):
-    """rule: "torch" or "bnb" (any bitsandbytes 32-bit name, paged or not, is the same rule)."""
+    """rule: "torch"; "bnb" (any bitsandbytes 32-bit name, paged or not, is the same rule); "bnb8"."""
+    if rule == "bnb8":
+        return BnbAdamW8(params, **settings)
     if rule == "bnb":
         return BnbAdamW(params, **settings)
     return torch.optim.AdamW(params, foreach=False, **settings)
@@ -64,9 +102,9 @@ def forward(model, batch, **options):
     return model(**{k: v for k, v in batch.items() if k != "labels"}, **options)
 
 
-def cross_entropy_sum(logits, labels):
+def cross_entropy_sum(logits, labels, label_smoothing=0.0):
     return F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=-100,
-                           reduction="sum")
+                           reduction="sum", label_smoothing=label_smoothing)
 
 
 def lora_parameters(model):
@@ -75,19 +113,24 @@ def lora_parameters(model):
     return sorted(named, key=lambda pair: pair[0])
 
 
-def accumulate_gradients(model, micro_batches):
-    """Gradients and value of sum(cross entropy) / labels of the whole update."""
-    n_labels = sum(int((batch["labels"] != -100).sum()) for batch in micro_batches)
+def accumulate_gradients(model, micro_batches, label_smoothing=0.0, mean_of_means=False):
+    """Gradients and value of sum(cross entropy) / labels of the whole update; or of the mean of the
+    micro-batches' means."""
+    counts = [int((batch["labels"] != -100).sum()) for batch in micro_batches]
+    n_labels, n_labelled = sum(counts), sum(count > 0 for count in counts)
     loss = 0.0
-    for batch in micro_batches:
-        part = cross_entropy_sum(forward(model, batch).logits, batch["labels"]) / max(1, n_labels)
+    for batch, count in zip(micro_batches, counts):
+        divisor = max(1, count * n_labelled if mean_of_means else n_labels)
+        part = cross_entropy_sum(forward(model, batch).logits, batch["labels"],
+                                 label_smoothing) / divisor
         part.backward()
         loss += part.item()
     return loss, n_labels
 
 
 def train(model, updates, rule="torch", lr=5e-5, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0,
-          scheduler="linear", warmup_steps=0, total_steps=None, max_grad_norm=1.0):
+          scheduler="linear", warmup_steps=0, total_steps=None, max_grad_norm=1.0,
+          scheduler_kwargs=None, label_smoothing=0.0, mean_of_means=False):
     """Trains the model's trainable parameters on `updates`, a list of lists of padded batches.
 
     Yields, before each update is applied, {"loss", "grad_norm" (before clipping), "learning_rate",
@@ -95,10 +138,12 @@ def train(model, updates, rule="torch", lr=5e-5, betas=(0.9, 0.999), eps=1e-8, w
     """
     params = [p for _, p in lora_parameters(model)]
     optimizer = make_optimizer(rule, params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
-    schedule = get_scheduler(scheduler, optimizer, warmup_steps, total_steps or len(updates))
+    schedule = get_scheduler(scheduler, optimizer, warmup_steps, total_steps or len(updates),
+                             scheduler_kwargs)
     for micro_batches in updates:
         optimizer.zero_grad()
-        loss, n_labels = accumulate_gradients(model, micro_batches)
+        loss, n_labels = accumulate_gradients(model, micro_batches, label_smoothing,
+                                              mean_of_means)
         norm = torch.linalg.vector_norm(torch.stack([p.grad.norm() for p in params])).item()
         yield {"loss": loss, "grad_norm": norm, "learning_rate": schedule.get_last_lr()[0],
                "n_labels": n_labels}
