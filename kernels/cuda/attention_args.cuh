@@ -78,11 +78,16 @@ __device__ inline SequenceBlock find_block(const AttentionArgs& args, int slot) 
   return {low, first_row, length, (slot - first_row / kRows - low) * kRows};
 }
 
-/// The draw of a (sequence, head), seed and epoch read from the device's StepState.
+/// The value of lane 0, which all lanes have: said so that the compiler keeps it, and what is made
+/// of it, in uniform registers.
+__device__ inline uint32_t uniform(uint32_t x) { return __shfl_sync(0xffffffffu, x, 0); }
+
+/// The draw of a (sequence, head), seed and epoch read from the device's StepState. Called by whole
+/// warps.
 __device__ inline AttentionDraw attention_draw(const AttentionArgs& args, int sequence, int head) {
-  return AttentionDraw(philox_key(args.step->seed, RandomPurpose::kAttentionDropout),
-                       args.sample_ids[sequence], args.step->epoch, args.layer,
-                       static_cast<uint32_t>(head));
+  const PhiloxKey key = philox_key(args.step->seed, RandomPurpose::kAttentionDropout);
+  return AttentionDraw({uniform(key.k0), uniform(key.k1)}, uniform(args.sample_ids[sequence]),
+                       uniform(args.step->epoch), args.layer, uniform(static_cast<uint32_t>(head)));
 }
 
 }  // namespace qe::cuda
