@@ -17,6 +17,10 @@ namespace {
 constexpr int kShortLength = 128;
 constexpr int64_t kMaxShortDim = 64;
 
+// One block for a whole short sequence spares two products of seven, a launch, and half of the
+// reads. With wider heads its accumulators would not fit into registers.
+int short_length(int64_t head_dim) { return head_dim <= kMaxShortDim ? kShortLength : 0; }
+
 // Columns that the tensor-core kernels give a head: the next size that they are compiled for. 0:
 // none. (24 takes 32; 80 is its own size because padding it to 96 would waste a sixth.)
 int padded_dim(int64_t head_dim) {
@@ -62,6 +66,15 @@ AttentionArgs args_of(const Context& ctx, const AttentionShape& shape, const Ten
           .lse_stride = lse.stride};
 }
 
+// Words of drop decisions for each (query, head) that one pass of backward leaves for the other: 1
+// bit a score, up to a length where that is still less than the activations of a layer.
+int64_t drop_words(const Context& ctx, const AttentionShape& shape) {
+  constexpr int64_t kMaxLength = 1024;
+  const bool drawn_twice = shape.dropout_p > 0.0f && ctx.compute != DType::kF32 &&
+                           shape.max_length > short_length(shape.head_dim);
+  return drawn_twice && shape.max_length <= kMaxLength ? ceil_div(shape.max_length, 32) : 0;
+}
+
 template <class Function>
 void with_16_bit_type(DType dtype, const Function& f) {
   dtype == DType::kBF16 ? f(Type<__nv_bfloat16>{}) : f(Type<__half>{});
@@ -69,9 +82,11 @@ void with_16_bit_type(DType dtype, const Function& f) {
 
 }  // namespace
 
-size_t attention_workspace_bytes(const Context&, const AttentionShape& shape, int64_t n_tokens,
+size_t attention_workspace_bytes(const Context& ctx, const AttentionShape& shape, int64_t n_tokens,
                                  bool backward) {
-  return backward ? static_cast<size_t>(n_tokens * shape.n_heads) * sizeof(float) : 0;
+  if (!backward) return 0;
+  return static_cast<size_t>(n_tokens * shape.n_heads * (1 + drop_words(ctx, shape))) *
+         sizeof(float);
 }
 
 void attention_forward(Context& ctx, const AttentionShape& shape, const Tensor& qkv,
@@ -97,9 +112,12 @@ void attention_backward(Context& ctx, const AttentionShape& shape, const Tensor&
   args.row_dots = static_cast<float*>(workspace);
   const int dim = tensor_core_dim(ctx, shape, {&qkv, &out, &d_out, &d_qkv});
   if (dim == 0) return attention_backward_simt(ctx, args, ctx.compute, qkv.rows);
-  // One block for a whole short sequence spares two products of seven, a launch, and half of the
-  // reads. With wider heads its accumulators would not fit into registers.
-  args.short_length = dim <= kMaxShortDim ? kShortLength : 0;
+  args.short_length = short_length(shape.head_dim);
+  args.drop_words = drop_words(ctx, shape);
+  args.n_tokens = qkv.rows;
+  if (args.drop_words > 0) {
+    args.drops = static_cast<uint32_t*>(workspace) + qkv.rows * shape.n_heads;
+  }
   with_16_bit_type(ctx.compute, [&](auto type) {
     using T = typename decltype(type)::type;
     if (args.short_length > 0) attention_short_sm80<T>(ctx, args, dim, qkv.rows);

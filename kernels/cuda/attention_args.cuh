@@ -39,6 +39,11 @@ struct AttentionArgs {
   void* d_qkv;  // (T, 3 H D)
   int64_t d_qkv_stride;
   float* row_dots;  // (T, H) dense: (1 - p) * sum of d_out * out, made by the pass over queries
+  /// Which probabilities were dropped, bit key % 32 of word (head, key / 32, row of the query):
+  /// (H, drop_words, T), made by the pass over queries for the pass over keys. Null: it draws
+  /// again.
+  uint32_t* drops;
+  int64_t drop_words, n_tokens;
   /// Sequences up to this length are left to the pass that makes all three gradients.
   int short_length;
 };

@@ -23,8 +23,9 @@
 // A warp owns 32 rows (16 where the head is so wide that two accumulators of 32 rows would not fit
 // into registers). Dropout: one thread holds the four keys of each Philox call, by the order in
 // which keys are stored in shared memory (QuadsInColumns where keys are columns, QuadsInRows where
-// they are rows; with 16 rows two threads share two calls). The factor 1 / (1 - p) is left out of
-// P and dP, and put into D and the final factors instead.
+// they are rows; with 16 rows two threads share two calls). Where memory allows, kQueries leaves
+// its decisions as bits for kKeys, which is a fifth of the cost of drawing again. The factor 1 / (1
+// - p) is left out of P and dP, and put into D and the final factors instead.
 
 #include "kernels/cuda/attention_args.cuh"
 #include "kernels/cuda/attention_forward.cuh"
@@ -48,7 +49,9 @@ struct BackwardTiles {
   // kAll: dS of one step as rows of keys. kAll, kKeys: lse and D of queries, kAll of all of them.
   static constexpr int kScores = kPass == AttentionPass::kAll ? kRows * row_bytes(kColumns) : 0;
   static constexpr int kQueriesKept = kPass == AttentionPass::kKeys ? 2 * kColumns : kRows;
-  static constexpr int kBytes = kTiles + kScores + 2 * kQueriesKept * int{sizeof(float)};
+  // kKeys: the drops of each warp's keys, two stages.
+  static constexpr int kDrops = kPass == AttentionPass::kKeys ? 2 * 4 * kColumns : 0;
+  static constexpr int kBytes = kTiles + kScores + (2 * kQueriesKept + kDrops) * int{sizeof(float)};
 };
 
 /// sum of a * b over a row of at most kDim columns, by the lanes of a group that has one 16-byte
@@ -133,6 +136,48 @@ __device__ inline void drop_rows(float (&p)[kM][4], float (&dp)[kM][4], const At
   }
 }
 
+/// The words of AttentionArgs::drops for 32 keys from `key` on; add the row of the query.
+__device__ inline uint32_t* drop_words(const AttentionArgs& args, int head, int key) {
+  return args.drops + (int64_t{head} * args.drop_words + key / 32) * args.n_tokens;
+}
+
+/// Writes the words of 32 keys from `key` on for a warp's queries from `query` on, each thread
+/// holding the bits of its own four keys in 16.
+template <int kM>
+__device__ inline void store_drops(const AttentionArgs& args, const SequenceBlock& at, int head,
+                                   const Lane& lane, int key, int query,
+                                   const uint32_t (&dropped)[kM][2]) {
+  uint32_t* words = drop_words(args, head, key) + at.first_row;
+#pragma unroll
+  for (int m = 0; m < kM; ++m) {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      uint32_t word = dropped[m][half];
+      word |= __shfl_xor_sync(0xffffffffu, word, 1);
+      word |= __shfl_xor_sync(0xffffffffu, word, 2);
+      const int row = query + m * 16 + half * 8 + lane.g;
+      if (lane.t == 2 * m + half && row < at.length) words[row] = word;
+    }
+  }
+}
+
+/// Zeros the dropped of p and dp as drop_rows does, by the words of two queries. `first_key`: the
+/// warp's first, in the sequence.
+template <int kM>
+__device__ inline void drop_known_rows(float (&p)[kM][4], float (&dp)[kM][4], uint2 words,
+                                       int first_key, int g) {
+  const int shift = first_key % 32 + 2 * kM * g;
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+    const uint32_t drop = (i == 0 ? words.x : words.y) >> shift;
+#pragma unroll
+    for (int m = 0; m < kM; ++m) {
+      if (drop & (1u << (2 * m))) p[m][i] = 0.0f, dp[m][i] = 0.0f;
+      if (drop & (2u << (2 * m))) p[m][i + 2] = 0.0f, dp[m][i + 2] = 0.0f;
+    }
+  }
+}
+
 /// dQ of one step of kAll: scores (128 keys in tile order, kQueries) transposed, times K. Warps
 /// share it by 16 queries and half of the columns.
 template <class T, int kDim, int kQueries>
@@ -209,6 +254,7 @@ __global__ void __launch_bounds__(BackwardTiles<kDim, kPass>::kThreads,
   const uint32_t scores = x1_tile + Tiles::kTiles;
   float* lse = reinterpret_cast<float*>(tiles + Tiles::kTiles + Tiles::kScores);
   float* dots = lse + Tiles::kQueriesKept;
+  uint32_t* drops = reinterpret_cast<uint32_t*>(dots + Tiles::kQueriesKept);
 
   const auto load = [&](auto n_rows, uint32_t tile, bool of_d_out, int which, int begin,
                         const auto& order) {
@@ -247,7 +293,16 @@ __global__ void __launch_bounds__(BackwardTiles<kDim, kPass>::kThreads,
 
   // D and lse of the queries: of all of them, of the first step's, or of this thread's rows.
   float row_lse[kM][2], row_dot[kM][2];
+  const bool drops_known = kPass == AttentionPass::kKeys && args.drops != nullptr;
+  // The word of a step's query for the keys of one warp: one for each thread.
+  const auto load_drops = [&](int step) {
+    const int query = step * kColumns + thread % kColumns;
+    const int key = at.begin + thread / kColumns * Tiles::kWarpRows;
+    if (!drops_known || thread >= 4 * kColumns || query >= at.length || key >= at.length) return 0u;
+    return drop_words(args, head, key)[at.first_row + query];
+  };
   if constexpr (kPass == AttentionPass::kKeys) {
+    if (thread < 4 * kColumns) drops[thread] = load_drops(0);
     if (thread < kColumns) {
       lse[thread] = lse_of(args, at, head, thread);
       dots[thread] = thread < at.length
@@ -285,10 +340,12 @@ __global__ void __launch_bounds__(BackwardTiles<kDim, kPass>::kThreads,
     wait_for_copies();
     __syncthreads();  // this step's tiles are there; nobody reads the other stage any more
     float next_lse = 0.0f, next_dot = 0.0f;
+    uint32_t next_drops = 0;
     if (step + 1 < n_steps) {
       load_columns(step + 1);
       if constexpr (kPass == AttentionPass::kKeys) {
         const int query = (step + 1) * kColumns + thread;
+        next_drops = load_drops(step + 1);
         if (thread < kColumns) {
           next_lse = lse_of(args, at, head, query);
           if (query < at.length) {
@@ -298,6 +355,7 @@ __global__ void __launch_bounds__(BackwardTiles<kDim, kPass>::kThreads,
       }
     }
     const int stage = step % 2;
+    uint32_t dropped[kM][2] = {};  // kQueries: of this thread's rows
     const uint32_t y1_tile = stages + stage * (2 * kColumns * kRow);
     const uint32_t y2_tile = y1_tile + kColumns * kRow;
     if (working) {
@@ -357,7 +415,12 @@ __global__ void __launch_bounds__(BackwardTiles<kDim, kPass>::kThreads,
             for (int i = 0; i < 4; ++i) whole[m][i] = p[n][m][i];
           }
           if constexpr (!kByQueries) {
-            if (args.dropout) {
+            if (drops_known) {
+              const uint32_t* of_step =
+                  drops + (stage * 4 + thread / 32) * kColumns + n * 8 + lane.t * 2;
+              drop_known_rows(p[n], dp[n], *reinterpret_cast<const uint2*>(of_step),
+                              at.begin + warp_row, lane.g);
+            } else if (args.dropout) {
               drop_rows(p[n], dp[n], draw, args.threshold, step * kColumns + n * 8 + lane.t * 2,
                         at.begin + warp_row, lane.g);
             }
@@ -370,10 +433,12 @@ __global__ void __launch_bounds__(BackwardTiles<kDim, kPass>::kThreads,
                 const Philox4 word =
                     draw(static_cast<uint32_t>(at.begin + warp_row + m * 16 + half * 8 + lane.g),
                          static_cast<uint32_t>((step * kColumns + k * 16) / 4 + lane.t));
-                if (word.x < args.threshold) dp[n][m][2 * half] = 0.0f;
-                if (word.y < args.threshold) dp[n][m][2 * half + 1] = 0.0f;
-                if (word.z < args.threshold) dp[n + 1][m][2 * half] = 0.0f;
-                if (word.w < args.threshold) dp[n + 1][m][2 * half + 1] = 0.0f;
+                uint32_t bits = 0;
+                if (word.x < args.threshold) dp[n][m][2 * half] = 0.0f, bits |= 1;
+                if (word.y < args.threshold) dp[n][m][2 * half + 1] = 0.0f, bits |= 2;
+                if (word.z < args.threshold) dp[n + 1][m][2 * half] = 0.0f, bits |= 4;
+                if (word.w < args.threshold) dp[n + 1][m][2 * half + 1] = 0.0f, bits |= 8;
+                dropped[m][half] |= bits << (k * 16 + lane.t * 4);
               }
             }
           }
@@ -410,6 +475,11 @@ __global__ void __launch_bounds__(BackwardTiles<kDim, kPass>::kThreads,
         }
       }
     }
+    if constexpr (kByQueries) {
+      if (working && args.drops != nullptr) {
+        store_drops(args, at, head, lane, step * kColumns, at.begin + warp_row, dropped);
+      }
+    }
     if constexpr (kAll) {
       __syncthreads();
       queries_of_step<T, kDim, kColumns>(args, at, head, lane, scores, x1_tile, step * kColumns,
@@ -420,6 +490,7 @@ __global__ void __launch_bounds__(BackwardTiles<kDim, kPass>::kThreads,
         lse[(1 - stage) * kColumns + thread] = next_lse;
         dots[(1 - stage) * kColumns + thread] = next_dot;
       }
+      if (thread < 4 * kColumns) drops[(1 - stage) * 4 * kColumns + thread] = next_drops;
     }
   }
   if constexpr (kAll) __syncthreads();  // dQ of the last step reads all of K

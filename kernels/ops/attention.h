@@ -31,7 +31,8 @@ struct AttentionShape {
 
 /// Scratch that forward or backward takes from the context's arena, in bytes. On the CPU it is
 /// linear in max_length: max_length * (2 D + 16) floats per thread forward, max_length * (4 D +
-/// 128) backward, and small change. On a GPU: nothing forward, T * H floats backward.
+/// 128) backward, and small change. On a GPU: nothing forward; backward T * H
+/// floats and, with dropout, at most max_length / 32 words for each.
 size_t attention_workspace_bytes(const Context& ctx, const AttentionShape& shape, int64_t n_tokens,
                                  bool backward);
 
