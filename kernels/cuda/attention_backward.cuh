@@ -24,8 +24,8 @@
 // into registers). Dropout: one thread holds the four keys of each Philox call, by the order in
 // which keys are stored in shared memory (QuadsInColumns where keys are columns, QuadsInRows where
 // they are rows; with 16 rows two threads share two calls). Where memory allows, kQueries leaves
-// its decisions as bits for kKeys, which is a fifth of the cost of drawing again. The factor 1 / (1
-// - p) is left out of P and dP, and put into D and the final factors instead.
+// its decisions as bits for kKeys (d = 64, s = 512, p = 0.1 on an H100: 644 us instead of 682). The
+// factor 1 / (1 - p) is left out of P and dP, and put into D and the final factors instead.
 
 #include "kernels/cuda/attention_args.cuh"
 #include "kernels/cuda/attention_forward.cuh"
@@ -43,7 +43,8 @@ struct BackwardTiles {
   static constexpr int kWarpRows = kDim > 80 ? 16 : 32;
   static constexpr int kRows = 4 * kWarpRows;
   static constexpr int kColumns = kPass == AttentionPass::kKeys && kDim == 80 ? 16 : 32;
-  // On a multiprocessor, at least. (kQueries, d = 64, s = 512: 6 % faster than with two.)
+  // On a multiprocessor, at least. (kQueries, d = 64, s = 512, no dropout, on an H100: all of
+  // backward takes 469 us, with two 499.)
   static constexpr int kBlocks = kPass == AttentionPass::kQueries && kDim <= 64 ? 3 : 2;
   static constexpr int kTiles = (2 * kRows + 4 * kColumns) * row_bytes(kDim);
   // kAll: dS of one step as rows of keys. kAll, kKeys: lse and D of queries, kAll of all of them.

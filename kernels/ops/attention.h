@@ -31,8 +31,8 @@ struct AttentionShape {
 
 /// Scratch that forward or backward takes from the context's arena, in bytes. On the CPU it is
 /// linear in max_length: max_length * (2 D + 16) floats per thread forward, max_length * (4 D +
-/// 128) backward, and small change. On a GPU: nothing forward; backward T * H
-/// floats and, with dropout, at most max_length / 32 words for each.
+/// 128) backward, and small change. On a GPU: nothing forward; backward T * H floats and, with
+/// dropout, as many times 1 bit per key of the longest sequence, up to 1024 keys.
 size_t attention_workspace_bytes(const Context& ctx, const AttentionShape& shape, int64_t n_tokens,
                                  bool backward);
 
