@@ -9,9 +9,11 @@ LibraryVersion version_of_simdjson();
 LibraryVersion version_of_xxhash();
 LibraryVersion version_of_zlib();
 LibraryVersion version_of_zstd();
+LibraryVersion version_of_unicode_tables();
 
 std::vector<LibraryVersion> library_versions() {
-  return {version_of_simdjson(), version_of_xxhash(), version_of_zlib(), version_of_zstd()};
+  return {version_of_simdjson(), version_of_xxhash(), version_of_zlib(), version_of_zstd(),
+          version_of_unicode_tables()};
 }
 
 }  // namespace qe

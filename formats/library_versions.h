@@ -15,7 +15,8 @@ struct LibraryVersion {
   std::string detail;  ///< what it chose for this machine; "" when it chooses nothing
 };
 
-/// All of them. Each entry comes from the one file that includes the library.
+/// All of them, and the tables of ours that stand for a library. Each entry comes from the one file
+/// that includes the library.
 std::vector<LibraryVersion> library_versions();
 
 }  // namespace qe

@@ -186,6 +186,9 @@ def render(flags, lowered, decomposed, classes):
 // clang-format off
 namespace qe::unicode {{
 
+extern const char kTablesSource[] = "tokenizers {tokenizers.__version__}";
+extern const char kTablesVersions[] = "normalization 9.0, case mapping 17.0";
+
 // Sums of
 // {", ".join(f"{1 << k} {name}" for k, name in enumerate(FLAGS[:4]))},
 // {", ".join(f"{1 << k + 4} {name}" for k, name in enumerate(FLAGS[4:]))}.

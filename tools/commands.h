@@ -14,5 +14,6 @@ Command fill_mask_command();
 Command plan_command();
 Command tokenize_command();
 Command bench_command();
+Command doctor_command();
 
 }  // namespace qe::tools

@@ -8,6 +8,7 @@
 #include <iostream>
 #include <new>
 
+#include "formats/library_versions.h"
 #include "kernels/core/error.h"
 #include "tools/commands.h"
 
@@ -19,7 +20,8 @@ constexpr int kError = 1, kWrongUsage = 2;
 
 int run(const std::vector<std::string>& words) {
   const std::vector<Command> commands = {train_command(), eval_command(),     fill_mask_command(),
-                                         plan_command(),  tokenize_command(), bench_command()};
+                                         plan_command(),  tokenize_command(), bench_command(),
+                                         doctor_command()};
   if (words.empty()) {
     std::cerr << program_help(commands);
     return kWrongUsage;
@@ -30,6 +32,9 @@ int run(const std::vector<std::string>& words) {
   }
   if (words[0] == "--version") {
     std::cout << "qlora-engine " QE_VERSION "\n";
+    for (const qe::LibraryVersion& library : qe::library_versions())
+      std::cout << library.name << " " << library.version
+                << (library.detail.empty() ? "" : " (" + library.detail + ")") << "\n";
     return 0;
   }
   for (const Command& command : commands) {

@@ -5,6 +5,9 @@
 #include <algorithm>
 #include <span>
 
+#include "formats/library_versions.h"
+#include "kernels/core/error.h"
+
 namespace qe::unicode {
 namespace {
 
@@ -92,3 +95,9 @@ uint8_t combining_class(char32_t c) {
 }
 
 }  // namespace qe::unicode
+
+namespace qe {
+LibraryVersion version_of_unicode_tables() {
+  return {"Unicode tables", cat("as ", unicode::kTablesSource), unicode::kTablesVersions};
+}
+}  // namespace qe

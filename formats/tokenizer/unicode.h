@@ -60,6 +60,8 @@ struct LowerRange {
   uint8_t step;  // 2: every second code point
   int32_t delta;
 };
+extern const char kTablesSource[];    // whose behaviour they hold: "tokenizers 0.23.3"
+extern const char kTablesVersions[];  // the Unicode versions that it mixes
 extern const Run kFlagRuns[];
 extern const size_t kFlagRunCount;
 extern const Run kCombiningClassRuns[];

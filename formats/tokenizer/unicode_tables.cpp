@@ -10,6 +10,9 @@
 // clang-format off
 namespace qe::unicode {
 
+extern const char kTablesSource[] = "tokenizers 0.23.3";
+extern const char kTablesVersions[] = "normalization 9.0, case mapping 17.0";
+
 // Sums of
 // 1 Whitespace, 2 Control, 4 Punctuation, 8 NonspacingMark,
 // 16 Word, 32 HasLower, 64 Decomposes, 128 Combining.

@@ -108,4 +108,13 @@ void Backend::attach(Context& ctx, DType compute) const {
   ctx.stream = runtime_ ? runtime_->stream() : nullptr;
 }
 
+std::vector<std::string> cpu_backends() {
+  std::vector<std::string> names;
+  for (const cpu::Isa isa :
+       {cpu::Isa::kScalar, cpu::Isa::kNeon, cpu::Isa::kAvx2, cpu::Isa::kAvx512}) {
+    if (cpu::isa_supported(isa)) names.emplace_back(cpu::isa_name(isa));
+  }
+  return names;
+}
+
 }  // namespace qe

@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "kernels/core/context.h"
 
@@ -14,6 +15,9 @@ namespace qe {
 /// For people: the instruction set that the CPU backend runs on ("avx2", "avx512", "neon",
 /// "scalar"), or the GPU's name. Throws Error for a device that is not there.
 std::string backend_name(Device device);
+
+/// All instruction sets that this build and this machine have, the plainest first.
+std::vector<std::string> cpu_backends();
 
 /// The device that `name` asks for: "cpu", "cuda" (the first GPU), "cuda:N", or "auto": the first
 /// GPU if there is one, else the CPU. Throws Error when it is not there; planning, a GPU need not
