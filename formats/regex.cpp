@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "formats/library_versions.h"
 #include "kernels/core/error.h"
 
 namespace qe {
@@ -71,5 +72,8 @@ std::optional<Regex::Match> Regex::search(std::string_view text, size_t from) co
   }
   return match;
 }
+
+// re2 tells nobody its version.
+LibraryVersion version_of_re2() { return {"re2", "linked in", ""}; }
 
 }  // namespace qe

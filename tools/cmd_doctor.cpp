@@ -39,15 +39,6 @@ struct Diagnosis {
   }
 };
 
-bool has_cuda_backend() {
-  try {
-    backend_name({DeviceKind::kCuda, 0});
-    return true;
-  } catch (const Error&) {
-    return false;
-  }
-}
-
 void find_gpu_problems(Diagnosis& d) {
   const bool usable = !d.driver.gpus.empty();
   if (d.machine.has_nvidia_device && !d.driver.installed) {
@@ -104,7 +95,7 @@ Diagnosis diagnose() {
   d.driver = probe_gpu_driver();
   d.backend = backend_name({});
   d.backends = cpu_backends();
-  d.built_with_cuda = has_cuda_backend();
+  d.built_with_cuda = cuda_built_in();
   d.libraries = library_versions();
   d.checks = run_self_checks();
   find_problems(d);

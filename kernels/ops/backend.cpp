@@ -108,6 +108,8 @@ void Backend::attach(Context& ctx, DType compute) const {
   ctx.stream = runtime_ ? runtime_->stream() : nullptr;
 }
 
+bool cuda_built_in() { return cuda::built_in(); }
+
 std::vector<std::string> cpu_backends() {
   std::vector<std::string> names;
   for (const cpu::Isa isa :

@@ -19,6 +19,9 @@ std::string backend_name(Device device);
 /// All instruction sets that this build and this machine have, the plainest first.
 std::vector<std::string> cpu_backends();
 
+/// Whether this build has the CUDA backend, whatever the machine has.
+bool cuda_built_in();
+
 /// The device that `name` asks for: "cpu", "cuda" (the first GPU), "cuda:N", or "auto": the first
 /// GPU if there is one, else the CPU. Throws Error when it is not there; planning, a GPU need not
 /// be.

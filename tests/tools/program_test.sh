@@ -18,6 +18,14 @@ CONFIG
 # ---- Help
 expect_ok stdout 'fill-mask' "$engine" --help
 expect_ok stdout 'qlora-engine 0.' "$engine" --version
+for library in simdjson xxHash zlib zstd; do
+  expect "--version names $library" grep -Eq "^$library [0-9]+\.[0-9]+" stdout
+done
+for isa in scalar ''; do # '': the best there is
+  expect_ok stdout 'as on every machine' env ${isa:+QE_FORCE_ISA=$isa} "$engine" doctor
+  expect "doctor: both checks hold" [ "$(grep -c ' ok: .*bits as on every machine' stdout)" -eq 2 ]
+done
+expect_ok stdout '"healthy": true' "$engine" doctor --json
 for command in train eval fill-mask plan tokenize bench; do
   expect_ok stdout "Usage: qlora-engine $command" "$engine" "$command" --help
   expect "$command --help has an example" grep -q '^Example:' stdout
