@@ -183,7 +183,7 @@ esac
 
 # ---- Bench
 expect_ok stdout '"tokens_per_second": ' "$engine" bench train --shape bert-base --sequences 1 --length 8 --steps 1 --warmup 0 --json
-expect "bench train: planned and resident memory" grep -Eq '"memory": \{"planned": [0-9]{9}, "peak_resident": [0-9]{9}\}' stdout
+expect "bench train: planned and resident memory" grep -Eq '"memory": \{"planned": [0-9]{9}, "device_planned": 0, "device_used": 0, "peak_resident": [0-9]{9}\}' stdout
 expect_ok stdout '% of it' "$engine" bench infer --shape bert-base --bits 32 --steps 1 --warmup 0 --threads 1
 expect_ok stdout '"op": "4-bit backward", "shape": "16 x 768 x 3072"' "$engine" bench ops --sequences 1 --length 32 --milliseconds 1 --json
 expect_error 2 'known: bert-base, bert-large' "$engine" bench infer --shape gpt-2
