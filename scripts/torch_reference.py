@@ -160,6 +160,20 @@ def encoder_linears(model):
             if isinstance(m, torch.nn.Linear) and not n.startswith(head)]
 
 
+def dequantize_4bit(packed, state):
+    """As bitsandbytes' CUDA kernels do. (Its CPU kernel gives wrong numbers on some machines for
+    matrices whose rows are not whole blocks.)"""
+    codes = packed.flatten().long()
+    values = state.code[torch.stack([codes >> 4, codes & 15], 1).flatten()]
+    absmax = state.absmax
+    if state.nested:
+        nested = state.state2
+        scales = nested.absmax.repeat_interleave(nested.blocksize)[:absmax.numel()]
+        absmax = nested.code[absmax.long()] * scales + state.offset
+    n = state.shape.numel()
+    return (values[:n] * absmax.repeat_interleave(state.blocksize)[:n]).reshape(state.shape)
+
+
 @torch.no_grad()
 def round_trip_4bit(model, quant_type="nf4", double_quant=True, block_size=64):
     """Replaces each encoder Linear's weight by the dequantization of its 4-bit quantization."""
@@ -168,5 +182,5 @@ def round_trip_4bit(model, quant_type="nf4", double_quant=True, block_size=64):
     for _, module in encoder_linears(model):
         packed, state = bnb.quantize_4bit(module.weight.data.float(), blocksize=block_size,
                                           compress_statistics=double_quant, quant_type=quant_type)
-        module.weight.copy_(bnb.dequantize_4bit(packed, state).reshape(module.weight.shape))
+        module.weight.copy_(dequantize_4bit(packed, state))
     return model
