@@ -58,7 +58,7 @@ void masked_lm_loss(const MaskedLm& model, const ForwardPass& pass, bool checkpo
   const GradientTarget d_hidden = tape.target(hidden);
   ForwardPass head = pass;
   head.tape = &tape.inner(tape.recording());
-  const int64_t chunk_rows = mlm_loss_chunk_rows(model.config.vocab_size);
+  const int64_t chunk_rows = mlm_loss_chunk_rows(tape.context().device, model.config.vocab_size);
   const int64_t capacity = std::min(batch.label_capacity, chunk_rows);
   for (int64_t begin = 0; begin < batch.n_labels(); begin += chunk_rows) {
     const int64_t n = std::min(batch.n_labels() - begin, chunk_rows);

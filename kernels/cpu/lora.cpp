@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "kernels/cpu/gemm.h"
+
 namespace qe::cpu {
 
 void add_matrix(Context& ctx, const Tensor& x, const Tensor& y) {
@@ -17,6 +19,23 @@ void add_matrix(Context& ctx, const Tensor& x, const Tensor& y) {
       for (int64_t j = 0; j < x.cols; ++j) to[i * y.stride + j] += from[i * x.stride + j];
     }
   });
+}
+
+size_t add_outer_products_workspace_bytes(const Context& ctx, int64_t n_tokens, int64_t n_left,
+                                          int64_t n_right) {
+  return cpu::gemm_workspace_bytes(ctx, n_left, n_right, n_tokens);
+}
+
+void add_outer_products(Context& ctx, const Tensor& left, const Tensor& right, const Tensor& d,
+                        float* scratch) {
+  cpu::gemm(ctx,
+            Gemm{.a = left,
+                 .b = right,
+                 .a_transposed = true,
+                 .b_transposed = false,
+                 .c = d,
+                 .mode = GradientMode::kAccumulate},
+            scratch);
 }
 
 }  // namespace qe::cpu

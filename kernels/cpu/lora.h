@@ -12,4 +12,10 @@ namespace qe::cpu {
 /// y += x. (T, C) fp32.
 void add_matrix(Context& ctx, const Tensor& x, const Tensor& y);
 
+size_t add_outer_products_workspace_bytes(const Context& ctx, int64_t n_tokens, int64_t n_left,
+                                          int64_t n_right);
+/// d += left^T right. left: (T, P), right: (T, Q), d: (P, Q).
+void add_outer_products(Context& ctx, const Tensor& left, const Tensor& right, const Tensor& d,
+                        float* scratch);
+
 }  // namespace qe::cpu

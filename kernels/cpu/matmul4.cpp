@@ -7,6 +7,10 @@
 
 namespace qe::cpu {
 
+size_t matmul4_workspace_bytes(const Context& ctx, int64_t m, const Quant4Matrix& w, bool forward) {
+  return cpu::gemm_workspace_bytes(ctx, m, forward ? w.n : w.k, forward ? w.k : w.n);
+}
+
 void matmul4_forward(Context& ctx, const Tensor& x, const Quant4Matrix& w, const Tensor& bias,
                      const Tensor& y, float* scratch) {
   run_gemm(ctx,

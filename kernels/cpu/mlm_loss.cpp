@@ -2,6 +2,8 @@
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #include "kernels/cpu/mlm_loss.h"
 
+#include <algorithm>
+
 #include "kernels/cpu/row_loop.h"
 #include "kernels/cpu/softmax_kernel.h"
 
@@ -11,7 +13,7 @@ void mlm_loss_rows(Context& ctx, const MlmLossRows& args) {
   const CrossEntropyRows rows{
       .logits = args.logits.f32(),
       .stride = args.logits.stride,
-      .cols = args.logits.cols,
+      .cols = args.vocab_size,
       .labels = args.labels.data(),
       .smoothing = args.label_smoothing,
       .gradient = args.gradient,
@@ -22,6 +24,8 @@ void mlm_loss_rows(Context& ctx, const MlmLossRows& args) {
   for_row_ranges(ctx, args.logits.rows, rows.cols,
                  [&](int64_t begin, int64_t end) { kernel(rows, begin, end); });
   for (int64_t i = 0; i < args.logits.rows; ++i) {
+    float* const row = rows.logits + i * rows.stride;
+    if (args.gradient) std::fill(row + rows.cols, row + args.logits.cols, 0.0f);
     if (args.row_loss) args.row_loss.f32()[i] = args.losses[i];
     if (args.totals == nullptr) continue;
     args.totals->loss += static_cast<double>(args.losses[i]);

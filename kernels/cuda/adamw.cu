@@ -3,6 +3,7 @@
 // AdamW on flat fp32 buffers. 28 bytes move per element and nothing else counts: one thread for
 // four elements, 16-byte accesses. What is the same for all elements comes from StepState on the
 // device, in fp64, once per block.
+#include "kernels/cuda/adamw.cuh"
 #include "kernels/cuda/adamw.h"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/vec.cuh"
@@ -12,54 +13,14 @@ namespace {
 
 constexpr int kThreads = 256;
 
-// See kernels/ops/adamw.h for the two rules.
-struct Coefficients {
-  float gradient_scale;
-  float beta1, one_minus_beta1, beta2, one_minus_beta2;
-  float before;  // factor of the parameter before the step
-  float step_size;
-  float root_scale;  // of sqrt(v)
-  float epsilon;
-  float after;  // factor of the parameter after the step
-};
-
-__device__ double power(double base, int64_t exponent) {
-  double result = 1.0;
-  for (; exponent > 0; exponent /= 2) {
-    if (exponent % 2 == 1) result *= base;
-    base *= base;
-  }
-  return result;
-}
-
-__device__ Coefficients coefficients_of(const AdamwHyperparameters& s, const StepState& step) {
-  const int64_t t = int64_t{step.step} + 1;
-  const double c1 = 1.0 - power(s.beta1, t);
-  const double root_c2 = sqrt(1.0 - power(s.beta2, t));
-  const double rate = static_cast<double>(step.learning_rate);
-  const double decay = 1.0 - rate * s.weight_decay;
-  const bool torch = s.rule == AdamwRule::kTorch;
-  return {static_cast<float>(static_cast<double>(step.clip_factor) /
-                             static_cast<double>(step.loss_scale)),
-          static_cast<float>(s.beta1),
-          static_cast<float>(1.0 - s.beta1),
-          static_cast<float>(s.beta2),
-          static_cast<float>(1.0 - s.beta2),
-          static_cast<float>(torch ? decay : 1.0),
-          static_cast<float>(torch ? rate / c1 : rate * root_c2 / c1),
-          static_cast<float>(torch ? 1.0 / root_c2 : 1.0),
-          static_cast<float>(torch ? s.epsilon : s.epsilon * root_c2),
-          static_cast<float>(torch ? 1.0 : decay)};
-}
-
 template <int N>
 __global__ void adamw_kernel(AdamwHyperparameters settings, const StepState* step, int64_t n,
                              float* p, const float* g, float* m, float* v) {
   if (step->finite == 0) return;
-  __shared__ Coefficients shared;
-  if (threadIdx.x == 0) shared = coefficients_of(settings, *step);
+  __shared__ AdamwCoefficients shared;
+  if (threadIdx.x == 0) shared = adamw_coefficients(settings, *step);
   __syncthreads();
-  const Coefficients c = shared;
+  const AdamwCoefficients c = shared;
   const int64_t i = (int64_t{blockIdx.x} * kThreads + threadIdx.x) * N;
   if (i >= n) return;
   float ps[N], gs[N], ms[N], vs[N];

@@ -6,6 +6,8 @@
 
 namespace qe::cuda {
 
+size_t matmul4_workspace_bytes(const Context& ctx, int64_t m, const Quant4Matrix& w, bool forward);
+
 void matmul4_forward(Context& ctx, const Tensor& x, const Quant4Matrix& w, const Tensor& bias,
                      const Tensor& y, float* scratch);
 

@@ -9,14 +9,26 @@
 
 #include "kernels/core/cuda.h"
 #include "kernels/core/error.h"
+#include "kernels/cuda/cublaslt.h"
 
 namespace qe::cuda {
 
 Runtime::Runtime(int device) : device_(device), stream_(create_stream(device)) {
   const char* setting = std::getenv("QE_SYNC_LAUNCHES");
+  constexpr size_t kBytes = kCounters * sizeof(uint32_t);
+  counters_ = static_cast<uint32_t*>(allocate(device, MemorySpace::kDevice, kBytes));
+  zero(counters_, kBytes, stream_);
   synchronize_ = setting != nullptr && std::string_view(setting) == "1";
 }
-Runtime::~Runtime() { destroy_stream(stream_); }
+Runtime::~Runtime() {
+  destroy_stream(stream_);
+  release(MemorySpace::kDevice, counters_);
+}
+
+CublasLt& Runtime::cublaslt() {
+  if (!cublaslt_) cublaslt_ = std::make_shared<CublasLt>();
+  return *cublaslt_;
+}
 
 void Runtime::launched(const char* kernel) {
   ++n_launches_;

@@ -6,8 +6,11 @@
 // One per executor.
 
 #include <cstdint>
+#include <memory>
 
 namespace qe::cuda {
+
+class CublasLt;
 
 class Runtime {
  public:
@@ -19,6 +22,14 @@ class Runtime {
   int device() const { return device_; }
   void* stream() const { return stream_; }
 
+  /// Dense products. Opened by the first call, which throws Error when the library is missing.
+  CublasLt& cublaslt();
+
+  /// kCounters integers on the device for kernels whose last block has more to do. They are 0
+  /// between kernels: who counts them up resets them.
+  static constexpr int64_t kCounters = 4096;
+  uint32_t* counters() const { return counters_; }
+
   /// Kernels launched so far.
   int64_t n_launches() const { return n_launches_; }
   /// After every launch (kernels/cuda/check.cuh): throws Error naming the kernel when it failed.
@@ -29,6 +40,8 @@ class Runtime {
   void* stream_;
   bool synchronize_;  // QE_SYNC_LAUNCHES=1: find the kernel that fails
   int64_t n_launches_ = 0;
+  std::shared_ptr<CublasLt> cublaslt_;
+  uint32_t* counters_ = nullptr;
 };
 
 }  // namespace qe::cuda

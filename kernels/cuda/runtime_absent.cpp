@@ -9,6 +9,7 @@ namespace qe::cuda {
 
 Runtime::Runtime(int) { fail(unavailable_reason()); }
 Runtime::~Runtime() = default;
+CublasLt& Runtime::cublaslt() { fail(unavailable_reason()); }
 void Runtime::launched(const char*) {}
 
 }  // namespace qe::cuda

@@ -27,7 +27,7 @@ void gemm(Context& ctx, const Gemm& args) {
   contract::check_disjoint(kOp, "a", args.a, "c", args.c);
   contract::check_disjoint(kOp, "b", args.b, "c", args.c);
   if (args.bias) {
-    contract::check_computed(ctx, kOp, "bias", args.bias, 1, n);
+    contract::check_matrix(ctx, kOp, "bias", args.bias, 1, n, args.c.dtype);
     contract::check_disjoint(kOp, "bias", args.bias, "c", args.c);
     QE_CHECK(args.mode == GradientMode::kOverwrite, kOp, ": a bias cannot be accumulated");
   }

@@ -15,7 +15,7 @@ struct Gemm {
   Tensor b;  ///< (N, K) when b_transposed (a Linear's weight), else (K, N). CPU: F32, F16, BF16
   bool a_transposed = false;
   bool b_transposed = true;
-  Tensor bias;         ///< (1, N) computed, nullable: added last; only with kOverwrite
+  Tensor bias;         ///< (1, N) of c's type, nullable: added last; only with kOverwrite
   float alpha = 1.0f;  ///< multiplies b's elements before the chain
   /// (M, N) of the compute type, or F32. kAccumulate starts each chain from c instead of 0
   Tensor c;
@@ -26,7 +26,7 @@ struct Gemm {
 /// c = [c +] op(a) * (alpha * op(b)) [+ bias]. M, N or K may be 0. c overlaps no input.
 void gemm(Context& ctx, const Gemm& args);
 
-/// Scratch that gemm, matmul4_forward and matmul4_backward take for an (M, K) by (K, N) product.
+/// Scratch that gemm takes for an (M, K) by (K, N) product.
 size_t gemm_workspace_bytes(const Context& ctx, int64_t m, int64_t n, int64_t k);
 
 }  // namespace qe

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 
-// LoRA is composed of other ops; a backend adds only the sum of two matrices.
+// LoRA is composed of other ops; a backend adds only the sum of two matrices, and that of the outer
+// products of two matrices' rows: gradients, which sum over many rows into few elements.
 
 #include "kernels/ops/lora.h"
 
@@ -52,6 +53,14 @@ class Temporary {
   Scratch scratch_;
   Tensor matrix_;
 };
+
+// d += left^T right.
+void add_outer_products(Context& ctx, const Tensor& left, const Tensor& right, const Tensor& d) {
+  const size_t n_bytes = QE_ON_DEVICE(ctx.device.kind, add_outer_products_workspace_bytes, ctx,
+                                      left.rows, left.cols, right.cols);
+  const Scratch scratch(*ctx.arena, n_bytes);
+  QE_DISPATCH(ctx, add_outer_products, ctx, left, right, d, scratch.f32());
+}
 
 Dropout rows_of(const Dropout& all, int64_t begin, int64_t n) {
   Dropout part = all;
@@ -112,26 +121,14 @@ void lora_backward(Context& ctx, const LoraBackward& args) {
   constexpr GradientMode kAdd = GradientMode::kAccumulate;
   if (args.d_b) {
     const Tensor t = args.t.row_range(begin, n).col_range(0, rank);
-    gemm(ctx, {.a = dy,
-               .b = t,
-               .a_transposed = true,
-               .b_transposed = false,
-               .c = args.d_b,
-               .mode = kAdd});
+    add_outer_products(ctx, dy, t, args.d_b);
   }
   if (!args.d_a && !args.d_x) return;
   const Temporary u(ctx, n, rank);
   gemm(ctx,
        {.a = dy, .b = segment.b, .b_transposed = false, .alpha = segment.scale, .c = u.matrix()});
   if (args.dropout.p == 0.0f) {
-    if (args.d_a) {
-      gemm(ctx, {.a = u.matrix(),
-                 .b = x,
-                 .a_transposed = true,
-                 .b_transposed = false,
-                 .c = args.d_a,
-                 .mode = kAdd});
-    }
+    if (args.d_a) add_outer_products(ctx, u.matrix(), x, args.d_a);
     if (args.d_x) {
       const Tensor d_x = args.d_x.row_range(begin, n);
       gemm(ctx, {.a = u.matrix(), .b = segment.a, .b_transposed = false, .c = d_x, .mode = kAdd});
@@ -142,12 +139,7 @@ void lora_backward(Context& ctx, const LoraBackward& args) {
   const Temporary dropped(ctx, n, k);
   if (args.d_a) {
     dropout(ctx, spec, x, dropped.matrix());
-    gemm(ctx, {.a = u.matrix(),
-               .b = dropped.matrix(),
-               .a_transposed = true,
-               .b_transposed = false,
-               .c = args.d_a,
-               .mode = kAdd});
+    add_outer_products(ctx, u.matrix(), dropped.matrix(), args.d_a);
   }
   if (args.d_x) {
     gemm(ctx, {.a = u.matrix(), .b = segment.a, .b_transposed = false, .c = dropped.matrix()});

@@ -6,7 +6,6 @@
 #include "kernels/cpu/matmul4.h"
 #include "kernels/cuda/matmul4.h"
 #include "kernels/ops/contract.h"
-#include "kernels/ops/gemm.h"
 
 namespace qe {
 
@@ -21,7 +20,7 @@ void matmul4_forward(Context& ctx, const Tensor& x, const Quant4Matrix& w, const
     contract::check_computed(ctx, kOp, "bias", bias, 1, w.n);
     contract::check_disjoint(kOp, "bias", bias, "y", y);
   }
-  const Scratch scratch(*ctx.arena, gemm_workspace_bytes(ctx, x.rows, w.n, w.k));
+  const Scratch scratch(*ctx.arena, matmul4_workspace_bytes(ctx, x.rows, w, true));
   QE_DISPATCH(ctx, matmul4_forward, ctx, x, w, bias, y, scratch.f32());
 }
 
@@ -32,8 +31,12 @@ void matmul4_backward(Context& ctx, const Tensor& dy, const Quant4Matrix& w, con
   contract::check_computed(ctx, kOp, "dy", dy, dy.rows, w.n);
   contract::check_computed(ctx, kOp, "dx", dx, dy.rows, w.k);
   contract::check_disjoint(kOp, "dy", dy, "dx", dx);
-  const Scratch scratch(*ctx.arena, gemm_workspace_bytes(ctx, dy.rows, w.k, w.n));
+  const Scratch scratch(*ctx.arena, matmul4_workspace_bytes(ctx, dy.rows, w, false));
   QE_DISPATCH(ctx, matmul4_backward, ctx, dy, w, dx, mode, scratch.f32());
+}
+
+size_t matmul4_workspace_bytes(const Context& ctx, int64_t m, const Quant4Matrix& w, bool forward) {
+  return QE_ON_DEVICE(ctx.device.kind, matmul4_workspace_bytes, ctx, m, w, forward);
 }
 
 }  // namespace qe

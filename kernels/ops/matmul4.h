@@ -2,8 +2,9 @@
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #pragma once
 
-// Products with a frozen 4-bit weight. The weight is decoded while it is packed into panels, so the
-// result is that of gemm on the dequantized weight, bit for bit on the CPU.
+// Products with a frozen 4-bit weight. On the CPU the weight is decoded while it is packed into
+// panels; on a GPU into scratch, or for few tokens in registers. The result is that of gemm on the
+// dequantized weight, bit for bit on the CPU.
 
 #include "kernels/core/context.h"
 #include "kernels/core/tensor.h"
@@ -19,5 +20,8 @@ void matmul4_forward(Context& ctx, const Tensor& x, const Quant4Matrix& w, const
 /// dx = [dx +] dy W. dy: (T, N), dx: (T, K). There is no gradient of W.
 void matmul4_backward(Context& ctx, const Tensor& dy, const Quant4Matrix& w, const Tensor& dx,
                       GradientMode mode);
+
+/// Scratch of the forward (else backward) product for M tokens. w: shape and type only.
+size_t matmul4_workspace_bytes(const Context& ctx, int64_t m, const Quant4Matrix& w, bool forward);
 
 }  // namespace qe

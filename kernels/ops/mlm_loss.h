@@ -28,9 +28,12 @@ inline constexpr int64_t kMlmDecoderRowMultiple = 64;
 /// A row's loss is -log p(label), or with label smoothing s (Szegedy et al. 2016, arXiv:1512.00567;
 /// transformers' LabelSmoother) (1 - s) (-log p(label)) + s mean over the vocabulary of -log p.
 struct MlmLoss {
-  Tensor hidden;                    ///< (M, C) computed: the head's transform of the labelled rows
-  Tensor decoder;                   ///< (V, C) F32, F16 or BF16 (GPU: of the compute type), frozen
-  Tensor bias;                      ///< (1, V) fp32 nullable
+  Tensor hidden;   ///< (M, C) computed: the head's transform of the labelled rows
+  Tensor decoder;  ///< (V', C) F32, F16 or BF16 (GPU: of the compute type), frozen
+  Tensor bias;     ///< (1, V') fp32 nullable
+  /// V <= V'; 0: V'. Decoder rows from V on are padding (finite), with logits of -infinity: GPUs
+  /// multiply faster by a multiple of 64 rows.
+  int64_t vocab_size = 0;
   std::span<const int32_t> labels;  ///< (M), each in [0, V)
   Tensor d_hidden;  ///< (M, C) nullable out: loss_scale * inverse_labels * d(sum of losses)
   Tensor row_loss;  ///< (1, M) fp32 nullable out
@@ -40,7 +43,10 @@ struct MlmLoss {
 
 /// The middle of mlm_loss, for one chunk of rows: what a backend provides.
 struct MlmLossRows {
-  Tensor logits;                    ///< (n, V); replaced by dlogits when `gradient` is set
+  /// (n, V') fp32, rows 16-byte aligned. When `gradient` is set, dlogits of the compute type, 0
+  /// from V on, replace it: they begin where the rows of logits begin.
+  Tensor logits;
+  int64_t vocab_size = 0;           ///< V
   std::span<const int32_t> labels;  ///< (n)
   bool gradient = false;
   Tensor row_loss;              ///< (1, n) nullable out
@@ -50,13 +56,15 @@ struct MlmLossRows {
   float label_smoothing = 0.0f;
 };
 
-/// Rows of logits held at a time: a function of the vocabulary only.
-int64_t mlm_loss_chunk_rows(int64_t vocab_size);
+/// Rows of logits held at a time: a function of the device and the vocabulary only. On a GPU enough
+/// of them that reading the decoder does not cost more than multiplying by it.
+int64_t mlm_loss_chunk_rows(Device device, int64_t vocab_size);
 
-/// Scratch: min(M, chunk rows) * (V + 2) * 4 bytes, and gemm's. M may be 0.
+/// Scratch: min(M, chunk rows) * (V' + 2) * 4 bytes (V' rounded up to 16), and gemm's. M may be 0.
 void mlm_loss(Context& ctx, const MlmLoss& args);
 
-/// logits = hidden decoder^T + bias, (M, V) fp32: for inference over few rows.
+/// logits = hidden decoder^T + bias, (M, V) fp32: for inference over few rows. decoder and bias may
+/// have more rows than V.
 void mlm_logits(Context& ctx, const Tensor& hidden, const Tensor& decoder, const Tensor& bias,
                 const Tensor& logits);
 

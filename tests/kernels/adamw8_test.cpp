@@ -16,26 +16,24 @@ using test::run_planned;
 // Two matrices in one flat buffer: `first` and `second` values, the last block of each is short.
 struct Buffers {
   Matrix p, g;
-  std::vector<Adamw8Block> blocks;
-  std::vector<uint8_t> m, v;
-  std::vector<float> m_scale, v_scale;
+  test::List<Adamw8Block> blocks;
+  test::List<uint8_t> m, v;
+  test::List<float> m_scale, v_scale;
 
   Buffers(int64_t first, int64_t second)
-      : p(Matrix::random(1, first + second, 1)), g(Matrix::random(1, first + second, 2)) {
+      : p(Matrix::random(1, first + second, 1).of_f32()),
+        g(Matrix::random(1, first + second, 2).of_f32()) {
     for (const auto& [begin, n] : {std::pair{int64_t{0}, first}, std::pair{first, second}}) {
       for (int64_t at = 0; at < n; at += kAdamw8Block) {
         blocks.push_back({begin + at, std::min(kAdamw8Block, n - at)});
       }
     }
-    m.assign(blocks.size() * kAdamw8Block, 0);
-    v.assign(blocks.size() * kAdamw8Block, 0);
-    m_scale.assign(blocks.size(), 0.0f);
-    v_scale.assign(blocks.size(), 0.0f);
+    m = v = test::List<uint8_t>(blocks.size() * kAdamw8Block, 0);
+    m_scale = v_scale = test::List<float>(blocks.size(), 0.0f);
   }
   Adamw8Span span(double weight_decay) {
-    const size_t n = static_cast<size_t>(p.cols());
-    return {.parameters = {p.view().f32(), n},
-            .gradients = {g.view().f32(), n},
+    return {.parameters = p.flat(),
+            .gradients = g.flat(),
             .blocks = blocks,
             .exp_avg = m,
             .exp_avg_sq = v,
@@ -47,7 +45,7 @@ struct Buffers {
 
 // Gradients over six decades of magnitude, some of them 0.
 Matrix gradients(int64_t n, uint64_t seed) {
-  Matrix g = Matrix::random(1, n, seed);
+  Matrix g = Matrix::random(1, n, seed).of_f32();
   test::Random random(seed + 1000);
   for (int64_t i = 0; i < n; ++i) {
     const float exponent = 3.0f * (random.symmetric() - 1.0f);
@@ -58,7 +56,7 @@ Matrix gradients(int64_t n, uint64_t seed) {
 
 }  // namespace
 
-TEST_CASE("adamw8 follows its reference over many steps, block by block") {
+DEVICE_TEST_CASE("adamw8 follows its reference over many steps, block by block") {
   Buffers b(700, 300);
   const reference::AdamwSettings settings{static_cast<double>(1e-2f), 0.9, 0.999, 1e-8, 0.1};
   const std::vector<double> signed_map = reference::dynamic_map(true);
@@ -102,7 +100,7 @@ TEST_CASE("adamw8 follows its reference over many steps, block by block") {
   CHECK(b.p.guards_intact());
 }
 
-TEST_CASE("adamw8's first step moves by the learning rate") {
+DEVICE_TEST_CASE("adamw8's first step moves by the learning rate") {
   // m / c1 = g and sqrt(v / c2) = |g|: a step of lr in the sign's direction, then decay.
   Buffers b(1, 1);
   b.p.at(0, 0) = b.p.at(0, 1) = 2.0f;
@@ -118,7 +116,8 @@ TEST_CASE("adamw8's first step moves by the learning rate") {
   CHECK(b.v[kAdamw8Block] == 255);
 }
 
-TEST_CASE("adamw8: a small negative moment keeps its sign, a small positive one may vanish") {
+DEVICE_TEST_CASE(
+    "adamw8: a small negative moment keeps its sign, a small positive one may vanish") {
   Buffers b(4, 1);
   const float g[4] = {1.0f, -1e-9f, 1e-9f, 0.0f};
   for (int64_t i = 0; i < 4; ++i) b.g.at(0, i) = g[i];
@@ -130,7 +129,7 @@ TEST_CASE("adamw8: a small negative moment keeps its sign, a small positive one 
   CHECK(b.v[1] == 0);
 }
 
-TEST_CASE("adamw8: blocks without a gradient stay at rest, and wake up") {
+DEVICE_TEST_CASE("adamw8: blocks without a gradient stay at rest, and wake up") {
   Buffers b(256, 10);
   for (int64_t i = 0; i < 266; ++i) b.g.at(0, i) = 0.0f;
   const std::vector<uint32_t> before = b.p.bits();
@@ -146,7 +145,7 @@ TEST_CASE("adamw8: blocks without a gradient stay at rest, and wake up") {
   CHECK(b.m_scale[1] == 0.0f);
 }
 
-TEST_CASE("adamw8: a gradient that is not finite clears its moments and moves nothing") {
+DEVICE_TEST_CASE("adamw8: a gradient that is not finite clears its moments and moves nothing") {
   Buffers b(300, 1);
   run_planned(1, [&](Context& ctx) { adamw8_step(ctx, b.span(0.1)); });
   b.g.at(0, 7) = std::numeric_limits<float>::quiet_NaN();
@@ -164,14 +163,14 @@ TEST_CASE("adamw8: a gradient that is not finite clears its moments and moves no
   CHECK(std::isfinite(b.m_scale[0]));
   // And when the whole step is known not to be finite, nothing happens at all.
   const std::vector<uint32_t> before = b.p.bits();
-  const std::vector<uint8_t> codes = b.m;
+  const std::vector<uint8_t> codes = b.m.host();
   run_planned(1, StepState{.learning_rate = 0.1f, .finite = 0},
               [&](Context& ctx) { adamw8_step(ctx, b.span(0.1)); });
   CHECK(b.p.bits() == before);
-  CHECK(b.m == codes);
+  CHECK(b.m.host() == codes);
 }
 
-TEST_CASE("adamw8 gives the same bits everywhere") {
+DEVICE_TEST_CASE("adamw8 gives the same bits everywhere") {
   test::check_same_everywhere([&](int n_threads) {
     Buffers b(50001, 20003);
     for (int step = 0; step < 2; ++step) {

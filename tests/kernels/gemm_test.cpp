@@ -9,7 +9,7 @@
 
 #include "kernels/cpu/isa.h"
 #include "tests/reference/gemm.h"
-#include "tests/support/op_context.h"
+#include "tests/support/op_variants.h"
 
 namespace qe {
 namespace {
@@ -24,18 +24,19 @@ struct Case {
   int64_t m, n, k;
   bool a_transposed = false;
   bool b_transposed = true;
-  DType b_dtype = DType::kF32;
+  DType b_dtype = DType::kF32;  // on the CPU
   float alpha = 1.0f;
   bool bias = false;
   GradientMode mode = GradientMode::kOverwrite;
   bool strided = false;
+  bool f32_result = false;
 };
 
 std::string describe(const Case& c) {
   return cat(c.m, " x ", c.n, " x ", c.k, c.a_transposed ? " a^T" : "",
              c.b_transposed ? " b^T" : "", " ", dtype_name(c.b_dtype), " alpha ", c.alpha,
              c.bias ? " bias" : "", c.mode == GradientMode::kAccumulate ? " accumulate" : "",
-             c.strided ? " strided" : "");
+             c.strided ? " strided" : "", c.f32_result ? " to fp32" : "");
 }
 
 // The operands of a case; b also as the fp32 values that its dtype holds.
@@ -48,7 +49,8 @@ struct Operands {
         b(Matrix::random(c.b_transposed ? c.n : c.k, c.b_transposed ? c.k : c.n, 2,
                          c.strided ? (c.b_transposed ? c.k : c.n) + 3 : 0)),
         bias(Matrix::random(1, c.n, 3)) {
-    if (c.b_dtype == DType::kF32) return;
+    if (c.f32_result) bias.of_f32();
+    if (c.b_dtype == DType::kF32 || test::on_gpu()) return;
     for (int64_t i = 0; i < b.rows(); ++i) {
       for (int64_t j = 0; j < b.cols(); ++j) {
         const bool half = c.b_dtype == DType::kF16;
@@ -58,14 +60,17 @@ struct Operands {
     }
   }
   Tensor b_view(DType dtype) {
-    return dtype == DType::kF32 ? b.view() : make_tensor(b16.data(), b.rows(), b.cols(), dtype);
+    return dtype == DType::kF32 || test::on_gpu()
+               ? b.view()
+               : make_tensor(b16.data(), b.rows(), b.cols(), dtype);
   }
 };
 
 Matrix fresh_c(const Case& c) {
   const int64_t stride = c.strided ? c.n + 5 : 0;
-  if (c.mode == GradientMode::kAccumulate) return Matrix::random(c.m, c.n, 4, stride);
-  return Matrix(c.m, c.n, stride);  // NaN
+  Matrix out = c.mode == GradientMode::kAccumulate ? Matrix::random(c.m, c.n, 4, stride)
+                                                   : Matrix(c.m, c.n, stride);  // NaN
+  return c.f32_result ? out.of_f32() : out;
 }
 
 Matrix run(const Case& c, Operands& in, int n_threads) {
@@ -94,6 +99,7 @@ void check_float64(const Case& c, Operands& in, const Matrix& got) {
     return c.alpha * (c.b_transposed ? in.b.at(j, k) : in.b.at(k, j));
   };
   double worst = 0.0;
+  test::Doubles expected;
   std::string where = "none";
   for (int64_t i = 0; i < c.m; ++i) {
     for (int64_t j = 0; j < c.n; ++j) {
@@ -103,6 +109,7 @@ void check_float64(const Case& c, Operands& in, const Matrix& got) {
         want.value += double{in.bias.at(0, j)};
         want.magnitude += std::fabs(double{in.bias.at(0, j)});
       }
+      expected.push_back(want.value);
       const double bound = static_cast<double>(c.k + 2) * 0x1p-24 * want.magnitude + 1e-300;
       const double error = std::fabs(double{got.at(i, j)} - want.value) / bound;
       if (error <= worst) continue;
@@ -111,7 +118,12 @@ void check_float64(const Case& c, Operands& in, const Matrix& got) {
     }
   }
   INFO("worst cell ", where);
-  CHECK(worst <= 1.0);
+  if (test::on_gpu()) {
+    const double limit = c.f32_result ? 1e-5 : test::tolerance(test::Result::kElements, 0.0);
+    CHECK(test::relative_error(got, expected) < limit);
+  } else {
+    CHECK(worst <= 1.0);
+  }
   bool finite = true;
   for (const uint32_t bits : got.bits()) finite &= (bits & 0x7f800000u) != 0x7f800000u;
   CHECK(finite);
@@ -175,6 +187,14 @@ const Case kCases[] = {
     {.m = 601, .n = 150, .k = 401},
     {.m = 600, .n = 20, .k = 790, .b_transposed = false, .mode = GradientMode::kAccumulate},
     {.m = 590, .n = 133, .k = 390, .a_transposed = true, .b_transposed = false},
+    {.m = 33, .n = 24, .k = 800, .alpha = 0.5f, .bias = true, .f32_result = true},
+    {.m = 64,
+     .n = 32,
+     .k = 1000,
+     .a_transposed = true,
+     .b_transposed = false,
+     .mode = GradientMode::kAccumulate,
+     .f32_result = true},
     {.m = 6, .n = 5, .k = 0, .bias = true},
     {.m = 6, .n = 5, .k = 0, .mode = GradientMode::kAccumulate, .strided = true},
     {.m = 0, .n = 5, .k = 3},
@@ -183,7 +203,8 @@ const Case kCases[] = {
 
 }  // namespace
 
-TEST_CASE("gemm: float64 reference and the promised chain, bit for bit, on every instruction set") {
+DEVICE_TEST_CASE(
+    "gemm: float64 reference and the promised chain, bit for bit, on every instruction set") {
   for (const Case& c : kCases) {
     CAPTURE(describe(c));
     Operands in(c);
@@ -194,7 +215,7 @@ TEST_CASE("gemm: float64 reference and the promised chain, bit for bit, on every
       CAPTURE(cpu::running_isa_name());
       const Matrix got = run(c, in, 1);
       check_float64(c, in, got);
-      check_chain(c, in, got);
+      if (!test::on_gpu()) check_chain(c, in, got);
     }
   }
 }
@@ -243,7 +264,7 @@ TEST_CASE("gemm: a row's bits do not depend on the rows beside it") {
   }
 }
 
-TEST_CASE("gemm: infinities and NaN reach exactly the elements they belong to") {
+DEVICE_TEST_CASE("gemm: infinities and NaN reach exactly the elements they belong to") {
   const Case c{.m = 20, .n = 40, .k = 30};
   Operands in(c);
   in.a.at(3, 7) = std::numeric_limits<float>::infinity();

@@ -9,7 +9,7 @@
 
 #include "kernels/cpu/isa.h"
 #include "tests/reference/lora.h"
-#include "tests/support/op_context.h"
+#include "tests/support/op_variants.h"
 
 namespace qe {
 namespace {
@@ -36,7 +36,7 @@ struct Problem {
   float scale;
   float p;
   Matrix x, a, b, dy;
-  std::vector<uint32_t> samples, rows;
+  test::List<uint32_t> samples, rows;
 
   Problem(int64_t t_, int64_t k_, int64_t n_, int64_t r_, float scale_, float p_)
       : t(t_),
@@ -69,8 +69,8 @@ struct Problem {
             .epoch = kStep.epoch,
             .layer = 7,
             .site = 2,
-            .samples = samples,
-            .rows = rows};
+            .samples = samples.host(),
+            .rows = rows.host()};
   }
   LoraSegment segment() { return {0, t, a.view(), b.view(), scale}; }
 };
@@ -86,6 +86,16 @@ double worst_ratio(const Matrix& got, const MatrixF64& want, double depth, doubl
     }
   }
   return worst / (depth * 0x1p-24 * magnitude);
+}
+
+// Whether `got` is `want`: on the CPU within the bound of worst_ratio, on a GPU by the table.
+void check_close(const Matrix& got, const MatrixF64& want, double depth, double magnitude) {
+  CHECK(got.guards_intact());
+  if (test::on_gpu()) {
+    CHECK(test::relative_error(got, want.data) < test::tolerance(test::Result::kGradients, 0.0));
+  } else {
+    CHECK(worst_ratio(got, want, depth, magnitude) < 1.0);
+  }
 }
 
 // Sum over all elements of dy * lora(x): its derivatives are the gradients.
@@ -115,7 +125,7 @@ MatrixF64 differences(MatrixF64& m, const std::function<double()>& value) {
 
 }  // namespace
 
-TEST_CASE("lora: forward against float64, with and without dropout") {
+DEVICE_TEST_CASE("lora: forward against float64, with and without dropout") {
   for (const float p : {0.0f, 0.25f}) {
     for (const int64_t r : {1, 8, 20}) {
       Problem problem(37, 45, 51, r, 2.0f, p);
@@ -139,16 +149,14 @@ TEST_CASE("lora: forward against float64, with and without dropout") {
         }
         // t <= 2 * 45 / (1 - p), y <= 1 + r * t.
         const double t_limit = 90.0 / (1.0 - double{p});
-        CHECK(worst_ratio(y, want, static_cast<double>(45 + r),
-                          1.0 + static_cast<double>(r) * t_limit) < 1.0);
-        CHECK(y.guards_intact());
+        check_close(y, want, static_cast<double>(45 + r), 1.0 + static_cast<double>(r) * t_limit);
         CHECK(t.guards_intact());
       }
     }
   }
 }
 
-TEST_CASE("lora: backward against central differences, with and without dropout") {
+DEVICE_TEST_CASE("lora: backward against central differences, with and without dropout") {
   for (const float p : {0.0f, 0.3f}) {
     Problem problem(13, 18, 21, 4, 0.75f, p);
     const LoraSegment segment = problem.segment();
@@ -156,7 +164,7 @@ TEST_CASE("lora: backward against central differences, with and without dropout"
     for (int64_t i = 0; i < 13; ++i) {
       for (int64_t j = 0; j < 21; ++j) y.at(i, j) = 0.0f;
     }
-    Matrix d_a = Matrix::random(4, 18, 5), d_b = Matrix::random(21, 4, 6),
+    Matrix d_a = Matrix::random(4, 18, 5).of_f32(), d_b = Matrix::random(21, 4, 6).of_f32(),
            d_x = Matrix::random(13, 18, 7, 23);
     const MatrixF64 start_a = wide(d_a), start_b = wide(d_b), start_x = wide(d_x);
     run_planned(1, kStep, [&](Context& ctx) {
@@ -182,8 +190,7 @@ TEST_CASE("lora: backward against central differences, with and without dropout"
       MatrixF64 want = differences(variable, value);
       for (size_t i = 0; i < want.data.size(); ++i) want.data[i] += start.data[i];
       // Chains of at most 21 + 18 + 13 products, sums below 21 * 18 * 13.
-      CHECK(worst_ratio(got, want, 52.0, 21.0 * 18.0) < 1.0);
-      CHECK(got.guards_intact());
+      check_close(got, want, 52.0, 21.0 * 18.0);
     };
     check("d_a", d_a, a, start_a);
     check("d_b", d_b, b, start_b);
@@ -191,10 +198,63 @@ TEST_CASE("lora: backward against central differences, with and without dropout"
   }
 }
 
-TEST_CASE("lora: absent gradients are not computed, and the others do not change") {
+// d_a and d_b of the whole problem in float64.
+void reference_gradients(Problem& problem, MatrixF64& d_a, MatrixF64& d_b) {
+  const MatrixF64 x = reference::drop(wide(problem.x), problem.reference_dropout());
+  for (int64_t i = 0; i < problem.t; ++i) {
+    for (int64_t r = 0; r < problem.r; ++r) {
+      double t = 0.0, u = 0.0;
+      for (int64_t k = 0; k < problem.k; ++k) t += x.at(i, k) * double{problem.a.at(r, k)};
+      for (int64_t n = 0; n < problem.n; ++n) {
+        u += double{problem.dy.at(i, n)} * double{problem.b.at(n, r)};
+      }
+      t *= double{problem.scale};
+      u *= double{problem.scale};
+      for (int64_t n = 0; n < problem.n; ++n) d_b.at(n, r) += double{problem.dy.at(i, n)} * t;
+      for (int64_t k = 0; k < problem.k; ++k) d_a.at(r, k) += u * x.at(i, k);
+    }
+  }
+}
+
+DEVICE_TEST_CASE("lora: gradients that sum over many rows, for all ranks") {
+  for (const int64_t r : {1, 4, 8, 16, 64, 72}) {
+    for (const int64_t rows : {31, 128, 129, 1000}) {
+      // 264 and 136: tiles of 128 with a rest; strides that are multiples of 16 bytes.
+      Problem problem(rows, 264, 136, r, 0.5f, rows == 129 ? 0.25f : 0.0f);
+      problem.x = Matrix::random(rows, 264, 1);
+      problem.dy = Matrix::random(rows, 136, 4, 144);
+      Matrix t(rows, r), y = Matrix::random(rows, 136, 9);
+      Matrix d_a = Matrix::random(r, 264, 5).of_f32(), d_b = Matrix::random(136, r, 6).of_f32();
+      MatrixF64 want_a = wide(d_a), want_b = wide(d_b);
+      reference_gradients(problem, want_a, want_b);
+      const LoraSegment segment = problem.segment();
+      run_planned(2, kStep, [&](Context& ctx) {
+        lora_forward(ctx, {.x = problem.x.view(),
+                           .dropout = problem.dropout(),
+                           .segments = {&segment, 1},
+                           .t = t.view(),
+                           .y = y.view()});
+        lora_backward(ctx, {.x = problem.x.view(),
+                            .dropout = problem.dropout(),
+                            .segment = segment,
+                            .t = t.view(),
+                            .dy = problem.dy.view(),
+                            .d_a = d_a.view(),
+                            .d_b = d_b.view()});
+      });
+      CAPTURE(r);
+      CAPTURE(rows);
+      const double depth = static_cast<double>(rows + 400);
+      check_close(d_a, want_a, depth, static_cast<double>(rows) * 136.0);
+      check_close(d_b, want_b, depth, static_cast<double>(rows) * 264.0);
+    }
+  }
+}
+
+DEVICE_TEST_CASE("lora: absent gradients are not computed, and the others do not change") {
   Problem problem(9, 20, 17, 3, 1.5f, 0.2f);
   const auto run = [&](bool want_a, bool want_b, bool want_x) {
-    Matrix d_a = Matrix::random(3, 20, 5), d_b = Matrix::random(17, 3, 6),
+    Matrix d_a = Matrix::random(3, 20, 5).of_f32(), d_b = Matrix::random(17, 3, 6).of_f32(),
            d_x = Matrix::random(9, 20, 7), t = Matrix::random(9, 3, 8);
     run_planned(1, kStep, [&](Context& ctx) {
       lora_backward(ctx, {.x = problem.x.view(),
@@ -217,7 +277,7 @@ TEST_CASE("lora: absent gradients are not computed, and the others do not change
   }
 }
 
-TEST_CASE("lora: segments serve their rows only, each with its own adapter and rank") {
+DEVICE_TEST_CASE("lora: segments serve their rows only, each with its own adapter and rank") {
   Problem problem(30, 40, 33, 8, 2.0f, 0.0f);
   Matrix a2 = Matrix::random(4, 40, 11), b2 = Matrix::random(33, 4, 12);
   const LoraSegment first{3, 11, problem.a.view(), problem.b.view(), 2.0f};
@@ -254,11 +314,11 @@ TEST_CASE("lora: segments serve their rows only, each with its own adapter and r
   CHECK_THROWS_AS(run({bad}), Error);
 }
 
-TEST_CASE("lora: threads and instruction sets change no bit") {
+DEVICE_TEST_CASE("lora: threads and instruction sets change no bit") {
   Problem problem(260, 96, 80, 16, 2.0f, 0.1f);
   const auto run = [&](int n_threads) {
-    Matrix t(260, 16), y = Matrix::random(260, 80, 9), d_a = Matrix::random(16, 96, 5),
-                       d_b = Matrix::random(80, 16, 6), d_x = Matrix::random(260, 96, 7);
+    Matrix t(260, 16), y = Matrix::random(260, 80, 9), d_x = Matrix::random(260, 96, 7);
+    Matrix d_a = Matrix::random(16, 96, 5).of_f32(), d_b = Matrix::random(80, 16, 6).of_f32();
     const LoraSegment segment = problem.segment();
     run_planned(n_threads, kStep, [&](Context& ctx) {
       lora_forward(ctx, {.x = problem.x.view(),
@@ -287,10 +347,10 @@ TEST_CASE("lora: threads and instruction sets change no bit") {
   }
 }
 
-TEST_CASE("lora: an empty batch") {
+DEVICE_TEST_CASE("lora: an empty batch") {
   Problem problem(0, 16, 16, 4, 1.0f, 0.5f);
   const LoraSegment segment = problem.segment();
-  Matrix t(0, 4), y(0, 16), d_a = Matrix::random(4, 16, 5);
+  Matrix t(0, 4), y(0, 16), d_a = Matrix::random(4, 16, 5).of_f32();
   const std::vector<uint32_t> before = d_a.bits();
   run_planned(2, kStep, [&](Context& ctx) {
     lora_forward(ctx, {.x = problem.x.view(),

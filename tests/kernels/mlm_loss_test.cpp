@@ -18,34 +18,25 @@ constexpr StepState kStep{.inverse_labels = 0.125f, .loss_scale = 8.0f};
 struct Problem {
   int64_t rows, cols, vocab;
   Matrix hidden, decoder, bias;
-  std::vector<uint16_t> halves;
-  DType dtype;
-  std::vector<int32_t> labels;
+  test::StoredMatrix stored;
+  test::List<int32_t> labels;
 
-  Problem(int64_t n_rows, int64_t n_cols, int64_t n_vocab, DType type = DType::kF32)
+  // n_padding rows of the decoder follow the vocabulary.
+  Problem(int64_t n_rows, int64_t n_cols, int64_t n_vocab, DType type = test::compute_type(),
+          int64_t n_padding = 0)
       : rows(n_rows),
         cols(n_cols),
         vocab(n_vocab),
         hidden(Matrix::random(rows, cols, 1, cols + 3)),
-        decoder(Matrix::random(vocab, cols, 2)),
-        bias(Matrix::random(1, vocab, 3)),
-        dtype(type) {
+        decoder(Matrix::random(vocab + n_padding, cols, 2)),
+        bias(Matrix::random(1, vocab + n_padding, 3).of_f32()),
+        stored(decoder, type) {
     test::Random random(4);
     for (int64_t i = 0; i < rows; ++i) {
       labels.push_back(static_cast<int32_t>(random.next() % static_cast<uint64_t>(vocab)));
     }
-    if (type == DType::kF32) return;
-    for (int64_t v = 0; v < vocab; ++v) {
-      for (int64_t c = 0; c < cols; ++c) {
-        const bool f16 = type == DType::kF16;
-        halves.push_back(f16 ? to_f16(decoder.at(v, c)) : to_bf16(decoder.at(v, c)));
-        decoder.at(v, c) = f16 ? from_f16(halves.back()) : from_bf16(halves.back());
-      }
-    }
   }
-  Tensor decoder_view() {
-    return dtype == DType::kF32 ? decoder.view() : make_tensor(halves.data(), vocab, cols, dtype);
-  }
+  Tensor decoder_view() { return stored.view(); }
   Doubles logits(int64_t row) const {
     Doubles out;
     for (int64_t v = 0; v < vocab; ++v) {
@@ -61,8 +52,10 @@ struct Problem {
 
 struct Outputs {
   Matrix d_hidden, row_loss;
+  test::Shared<MlmTotals> sums;
   MlmTotals totals;
-  explicit Outputs(const Problem& p) : d_hidden(p.rows, p.cols, p.cols + 2), row_loss(1, p.rows) {}
+  explicit Outputs(const Problem& p)
+      : d_hidden(p.rows, p.cols, p.cols + 2), row_loss(Matrix(1, p.rows).of_f32()) {}
 };
 
 void run(int n_threads, Problem& p, Outputs& o, float smoothing = 0.0f) {
@@ -70,12 +63,14 @@ void run(int n_threads, Problem& p, Outputs& o, float smoothing = 0.0f) {
     mlm_loss(ctx, {.hidden = p.hidden.view(),
                    .decoder = p.decoder_view(),
                    .bias = p.bias.view(),
+                   .vocab_size = p.vocab,
                    .labels = p.labels,
                    .d_hidden = o.d_hidden.view(),
                    .row_loss = o.row_loss.view(),
-                   .totals = &o.totals,
+                   .totals = o.sums.pointer(),
                    .label_smoothing = smoothing});
   });
+  o.totals = o.sums.get();
 }
 
 TEST_CASE("the reference's gradient is that of its loss") {
@@ -94,7 +89,7 @@ TEST_CASE("the reference's gradient is that of its loss") {
   }
 }
 
-TEST_CASE("label smoothing gives the numbers of transformers' LabelSmoother") {
+DEVICE_TEST_CASE("label smoothing gives the numbers of transformers' LabelSmoother") {
   // float64: x = tensor([[0.5, -1.25, 3, 0.75], [2, 0.25, -0.5, 1.5]]);
   // LabelSmoother(epsilon=0.1)({"logits": x}, tensor([3, 0])), a mean over the two rows; x.grad.
   const double loss = 1.5871939644698037;
@@ -110,16 +105,18 @@ TEST_CASE("label smoothing gives the numbers of transformers' LabelSmoother") {
     p.bias.at(0, v) = 0.0f;
     for (int64_t c = 0; c < 4; ++c) p.decoder.at(v, c) = v == c ? 1.0f : 0.0f;
   }
+  p.stored = test::StoredMatrix(p.decoder, test::compute_type());
   p.labels = {3, 0};
   Outputs o(p);
   run(1, p, o, 0.1f);
-  CHECK(o.totals.loss / 2 == doctest::Approx(loss).epsilon(1e-6));
+  CHECK(o.totals.loss / 2 ==
+        doctest::Approx(loss).epsilon(test::tolerance(test::Result::kLoss, 1e-6)));
   Doubles halved = test::doubles(o.d_hidden);
   for (double& d : halved) d /= 2;  // kStep scales by 8 * 0.125
-  CHECK(test::relative_error(halved, gradient) < 1e-6);
+  CHECK(test::relative_error(halved, gradient) < test::tolerance(test::Result::kGradients, 1e-6));
 }
 
-TEST_CASE("mlm_loss matches float64, whatever the decoder's type") {
+DEVICE_TEST_CASE("mlm_loss matches float64, whatever the decoder's type") {
   for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
     for (const auto& [rows, cols, vocab] : {std::tuple<int64_t, int64_t, int64_t>{1, 16, 17},
                                             {37, 48, 1003},
@@ -129,7 +126,9 @@ TEST_CASE("mlm_loss matches float64, whatever the decoder's type") {
         CAPTURE(rows);
         CAPTURE(vocab);
         CAPTURE(smoothing);
-        Problem p(rows, cols, vocab, dtype);
+        if (test::on_gpu() && dtype != test::compute_type()) continue;
+        const int64_t n_padding = rows == 37 ? 21 : 0;
+        Problem p(rows, cols, vocab, dtype, n_padding);
         Outputs o(p);
         run(2, p, o, smoothing);
         Doubles losses, d_hidden;
@@ -151,14 +150,17 @@ TEST_CASE("mlm_loss matches float64, whatever the decoder's type") {
           }
         }
         if (vocab > 1) {
-          CHECK(test::relative_error(o.row_loss, losses) < 1e-6);
-          CHECK(test::relative_error(o.d_hidden, d_hidden) < 3e-6);
+          CHECK(test::relative_error(o.row_loss, losses) <
+                test::tolerance(test::Result::kLoss, 1e-6));
+          CHECK(test::relative_error(o.d_hidden, d_hidden) <
+                test::tolerance(test::Result::kGradients, 3e-6));
         } else {  // one word: certain
           for (const double v : test::doubles(o.d_hidden)) {
             CHECK(std::abs(v) <= (smoothing > 0.0f ? 1e-7 : 0.0));
           }
         }
-        CHECK(o.totals.loss == doctest::Approx(total).epsilon(1e-6));
+        CHECK(o.totals.loss ==
+              doctest::Approx(total).epsilon(test::tolerance(test::Result::kLoss, 1e-6)));
         CHECK(o.totals.n_labels == rows);
         CHECK(o.totals.n_correct == n_correct);
       }
@@ -168,7 +170,7 @@ TEST_CASE("mlm_loss matches float64, whatever the decoder's type") {
 
 TEST_CASE("chunks of rows change nothing") {
   const int64_t vocab = 30000;  // 512 rows of logits at a time
-  REQUIRE(mlm_loss_chunk_rows(vocab) == 512);
+  REQUIRE(mlm_loss_chunk_rows(Device{}, vocab) == 512);
   Problem p(515, 4, vocab);
   Outputs o(p);
   run(2, p, o);
@@ -179,7 +181,7 @@ TEST_CASE("chunks of rows change nothing") {
     mlm_loss(ctx, {.hidden = p.hidden.view().row_range(511, 4),
                    .decoder = p.decoder_view(),
                    .bias = p.bias.view(),
-                   .labels = std::span(p.labels).subspan(511),
+                   .labels = p.labels.span().subspan(511),
                    .d_hidden = d_hidden.view(),
                    .row_loss = row_loss.view()});
   });
@@ -190,12 +192,34 @@ TEST_CASE("chunks of rows change nothing") {
     CHECK(row_loss.at(0, i) == o.row_loss.at(0, 511 + i));
     for (int64_t c = 0; c < 4; ++c) CHECK(d_hidden.at(i, c) == o.d_hidden.at(511 + i, c));
   }
-  CHECK(mlm_loss_chunk_rows(1) == 512);
-  CHECK(mlm_loss_chunk_rows(250002) == 67);
-  CHECK(mlm_loss_chunk_rows(100000000) == 16);
+  CHECK(mlm_loss_chunk_rows(Device{}, 1) == 512);
+  CHECK(mlm_loss_chunk_rows(Device{}, 250002) == 67);
+  CHECK(mlm_loss_chunk_rows(Device{}, 100000000) == 16);
 }
 
-TEST_CASE("a loss without labelled rows, without gradient, and of equal logits") {
+DEVICE_TEST_CASE("rows of several chunks, over a padded vocabulary") {
+  const int64_t vocab = (1 << 20) - 5;
+  const int64_t chunk = mlm_loss_chunk_rows(test::device(), vocab + 5);
+  const int64_t rows = chunk + 3;
+  Problem p(rows, 4, vocab, test::compute_type(), 5);
+  Outputs o(p);
+  run(2, p, o);
+  Doubles losses;
+  double total = 0.0;
+  for (const int64_t i : {int64_t{0}, chunk - 1, chunk, rows - 1}) {
+    losses.push_back(reference::cross_entropy(
+                         p.logits(i), static_cast<size_t>(p.labels[static_cast<size_t>(i)]), 0.0)
+                         .loss);
+    CHECK(double{o.row_loss.at(0, i)} ==
+          doctest::Approx(losses.back()).epsilon(test::tolerance(test::Result::kLoss, 1e-5)));
+  }
+  for (int64_t i = 0; i < rows; ++i) total += double{o.row_loss.at(0, i)};
+  CHECK(o.totals.loss == doctest::Approx(total).epsilon(1e-12));
+  CHECK(o.totals.n_labels == rows);
+  for (const double v : test::doubles(o.d_hidden)) CHECK(std::isfinite(v));
+}
+
+DEVICE_TEST_CASE("a loss without labelled rows, without gradient, and of equal logits") {
   Problem none(0, 8, 30);
   Outputs o(none);
   run(2, none, o);
@@ -205,17 +229,17 @@ TEST_CASE("a loss without labelled rows, without gradient, and of equal logits")
   Problem p(20, 8, 30);
   Outputs with(p);
   run(1, p, with);
-  MlmTotals totals;
+  test::Shared<MlmTotals> totals;
   run_planned(1, kStep, [&](Context& ctx) {
     ctx.step = nullptr;  // evaluation needs none
     mlm_loss(ctx, {.hidden = p.hidden.view(),
                    .decoder = p.decoder_view(),
                    .bias = p.bias.view(),
                    .labels = p.labels,
-                   .totals = &totals});
+                   .totals = totals.pointer()});
   });
-  CHECK(totals.loss == with.totals.loss);
-  CHECK(totals.n_correct == with.totals.n_correct);
+  CHECK(totals.get().loss == with.totals.loss);
+  CHECK(totals.get().n_correct == with.totals.n_correct);
 
   // All logits equal: the lowest id is the answer, in whatever lane it lies.
   Matrix zeros(2, 8);
@@ -224,19 +248,19 @@ TEST_CASE("a loss without labelled rows, without gradient, and of equal logits")
     for (int64_t c = 0; c < 8; ++c) zero_decoder.at(i, c) = 0.0f;
   }
   for (int64_t c = 0; c < 8; ++c) zeros.at(0, c) = zeros.at(1, c) = 0.0f;
-  const std::vector<int32_t> labels = {0, 29};
-  MlmTotals equal;
+  const test::List<int32_t> labels = {0, 29};
+  test::Shared<MlmTotals> equal;
   run_planned(1, [&](Context& ctx) {
     mlm_loss(ctx, {.hidden = zeros.view(),
                    .decoder = zero_decoder.view(),
                    .labels = labels,
-                   .totals = &equal});
+                   .totals = equal.pointer()});
   });
-  CHECK(equal.n_correct == 1);
-  CHECK(equal.loss == doctest::Approx(2.0 * std::log(30.0)).epsilon(1e-6));
+  CHECK(equal.get().n_correct == 1);
+  CHECK(equal.get().loss == doctest::Approx(2.0 * std::log(30.0)).epsilon(1e-6));
 }
 
-TEST_CASE("a NaN logit makes the loss NaN") {
+DEVICE_TEST_CASE("a NaN logit makes the loss NaN") {
   Problem p(2, 8, 30);
   p.bias.at(0, 11) = std::nanf("");
   Outputs o(p);
@@ -244,8 +268,8 @@ TEST_CASE("a NaN logit makes the loss NaN") {
   CHECK(std::isnan(o.totals.loss));
 }
 
-TEST_CASE("mlm_loss gives the same bits everywhere") {
-  Problem p(23, 40, 777, DType::kBF16);
+DEVICE_TEST_CASE("mlm_loss gives the same bits everywhere") {
+  Problem p(23, 40, 777, test::on_gpu() ? test::compute_type() : DType::kBF16);
   for (const float smoothing : {0.0f, 0.2f}) {
     test::check_same_everywhere([&](int n_threads) {
       Outputs o(p);
@@ -289,7 +313,7 @@ TEST_CASE("mlm_loss's contract") {
           Outputs o(p);
           run(1, p, o, 1.0f);
         }) == "mlm_loss: expected label smoothing in [0, 1), got 1");
-  p.labels.pop_back();
+  p.labels = test::List<int32_t>{0, 0};
   CHECK(error() == "mlm_loss: expected 3 labels, got 2");
 }
 

@@ -12,62 +12,21 @@
 
 #include "kernels/cpu/isa.h"
 #include "tests/reference/quant4.h"
-#include "tests/support/op_context.h"
+#include "tests/support/quantized.h"
 
 namespace qe {
 namespace {
 
+using test::dequantize;
+using test::List;
+using test::matrix_of;
+using test::quantize;
+using test::Quantized;
 using test::Random;
 using test::run_planned;
 
 constexpr cpu::Isa kIsas[] = {cpu::Isa::kScalar, cpu::Isa::kAvx2, cpu::Isa::kAvx512,
                               cpu::Isa::kNeon};
-
-std::vector<float> dynamic_map() {
-  std::vector<float> map;
-  for (int code = 0; code < 256; ++code) map.push_back(dynamic_map_value(code));
-  return map;
-}
-
-// An owner for Quant4Matrix's buffers.
-struct Owned4 {
-  Quant4Matrix q;
-  std::vector<uint8_t> codes;
-  std::vector<float> absmax;
-  std::vector<uint8_t> absmax_codes;
-  std::vector<float> nested_absmax;
-  std::vector<float> map = dynamic_map();
-
-  Owned4(Quant4Type type, int64_t n, int64_t k, int64_t block_size, bool nested = false) {
-    q = Quant4Matrix{.type = type, .n = n, .k = k, .block_size = block_size};
-    codes.assign(static_cast<size_t>(q.n_code_bytes()), 0xee);
-    q.codes = codes.data();
-    if (nested) {
-      absmax_codes.assign(static_cast<size_t>(q.n_blocks()), 0xee);
-      nested_absmax.assign(static_cast<size_t>(q.n_nested_blocks()), -1.0f);
-      q.absmax_codes = absmax_codes.data();
-      q.nested_absmax = nested_absmax.data();
-      q.nested_map = map.data();
-    } else {
-      absmax.assign(static_cast<size_t>(q.n_blocks()), -1.0f);
-      q.absmax = absmax.data();
-    }
-  }
-};
-
-Tensor matrix(void* data, int64_t n, int64_t k, DType dtype = DType::kF32) {
-  return make_tensor(data, n, k, dtype);
-}
-
-void quantize(Owned4& out, std::vector<float>& w, int n_threads = 1) {
-  run_planned(n_threads,
-              [&](Context& ctx) { quantize4(ctx, matrix(w.data(), out.q.n, out.q.k), out.q); });
-}
-std::vector<float> dequantize(const Quant4Matrix& q) {
-  std::vector<float> out(static_cast<size_t>(q.n * q.k), std::nanf(""));
-  run_planned(1, [&](Context& ctx) { dequantize4(ctx, q, matrix(out.data(), q.n, q.k)); });
-  return out;
-}
 
 // The golden input of the format description: a linear congruential generator, block by block
 // scaled.
@@ -90,7 +49,7 @@ std::string hex(const void* data, size_t n) {
   }
   return out;
 }
-uint32_t crc32(const std::vector<uint8_t>& bytes) {
+uint32_t crc32(const List<uint8_t>& bytes) {
   uint32_t crc = 0xffffffffu;
   for (const uint8_t byte : bytes) {
     crc ^= byte;
@@ -106,28 +65,28 @@ double mean_error(const std::vector<float>& a, const std::vector<float>& b) {
 
 }  // namespace
 
-TEST_CASE("quant4: golden vectors of the format, on every instruction set") {
+DEVICE_TEST_CASE("quant4: golden vectors of the format, on every instruction set") {
   std::vector<float> w = golden_input();
   REQUIRE(hex(w.data(), 16) == "4eef06bdecdd85bc80000b3ae8ccd13c");
   for (const cpu::Isa isa : kIsas) {
     if (!cpu::isa_supported(isa)) continue;
     const cpu::ScopedIsa forced(isa);
     CAPTURE(cpu::running_isa_name());
-    Owned4 nf4(Quant4Type::kNf4, 320, 64, 64);
+    Quantized nf4(Quant4Type::kNf4, 320, 64, 64);
     quantize(nf4, w);
-    CHECK(hex(nf4.absmax.data(), 12) == "0a1a7d3d242eff3df0ee3a3e");
-    CHECK(hex(nf4.codes.data(), 32) ==
+    CHECK(hex(nf4.absmax.host().data(), 12) == "0a1a7d3d242eff3df0ee3a3e");
+    CHECK(hex(nf4.codes.host().data(), 32) ==
           "247c04d80a259e2fe3b821031c942df14f586fecff14b1719e30f2e04041d51a");
     CHECK(crc32(nf4.codes) == 0x1d7815b3u);
-    CHECK(mean_error(dequantize(nf4.q), w) == doctest::Approx(0.0175049).epsilon(1e-5));
+    CHECK(mean_error(dequantize(nf4.view()), w) == doctest::Approx(0.0175049).epsilon(1e-5));
 
-    Owned4 fp4(Quant4Type::kFp4, 320, 64, 64);
+    Quantized fp4(Quant4Type::kFp4, 320, 64, 64);
     quantize(fp4, w);
-    CHECK(hex(fp4.codes.data(), 32) ==
+    CHECK(hex(fp4.codes.host().data(), 32) ==
           "df14bf56b7de62d32c41dabca56fd53ac3f6932533af4a9a62cb3d2bfbca2ea7");
     CHECK(crc32(fp4.codes) == 0x29d019fau);
 
-    Owned4 nested(Quant4Type::kNf4, 320, 64, 64, true);
+    Quantized nested(Quant4Type::kNf4, 320, 64, 64, true);
     quantize(nested, w);
     CHECK(crc32(nested.codes) == 0x1d7815b3u);
     CHECK(nested.q.nested_offset == doctest::Approx(0.42696884).epsilon(1e-7));
@@ -157,7 +116,7 @@ TEST_CASE("quant4: the dynamic map is what its formula says") {
     }
   }
   std::sort(expected.begin(), expected.end());
-  const std::vector<float> map = dynamic_map();
+  const List<float> map = test::dynamic_map();
   REQUIRE(expected.size() == map.size());
   for (size_t i = 0; i < map.size(); ++i) {
     CHECK(std::fabs(map[i] - expected[i]) <= std::fabs(expected[i]) * 2e-7);
@@ -169,7 +128,8 @@ TEST_CASE("quant4: NF4 thresholds are the midpoints of neighbours") {
     CHECK(kNf4Thresholds[i] == (kNf4Values[i] + kNf4Values[i + 1]) * 0.5f);
 }
 
-TEST_CASE("quant4: all block sizes and odd shapes equal the reference, for any threads and ISA") {
+DEVICE_TEST_CASE(
+    "quant4: all block sizes and odd shapes equal the reference, for any threads and ISA") {
   struct Shape {
     int64_t n, k;
   };
@@ -184,14 +144,14 @@ TEST_CASE("quant4: all block sizes and odd shapes equal the reference, for any t
         for (const cpu::Isa isa : kIsas) {
           if (!cpu::isa_supported(isa)) continue;
           const cpu::ScopedIsa forced(isa);
-          Owned4 got(type, shape.n, shape.k, block);
+          Quantized got(type, shape.n, shape.k, block);
           quantize(got, w, 3);
           CAPTURE(shape.n);
           CAPTURE(shape.k);
           CAPTURE(block);
-          CHECK(got.codes == want.codes);
-          CHECK(got.absmax == want.absmax);
-          std::vector<float> decoded = dequantize(got.q);
+          CHECK(got.codes.host() == want.codes);
+          CHECK(got.absmax.host() == want.absmax);
+          std::vector<float> decoded = dequantize(got.view());
           bool equal = true;
           for (size_t i = 0; i < w.size(); ++i) {
             const int code = want.codes[i / 2] >> (i % 2 == 0 ? 4 : 0) & 15;
@@ -205,50 +165,50 @@ TEST_CASE("quant4: all block sizes and odd shapes equal the reference, for any t
   }
 }
 
-TEST_CASE("quant4: work split over threads changes nothing") {
+DEVICE_TEST_CASE("quant4: work split over threads changes nothing") {
   const int64_t n = 300, k = 1000;  // several tasks
   Random random(5);
   std::vector<float> w(static_cast<size_t>(n * k));
   for (float& x : w) x = random.symmetric();
-  Owned4 one(Quant4Type::kNf4, n, k, 64, true);
-  Owned4 four(Quant4Type::kNf4, n, k, 64, true);
+  Quantized one(Quant4Type::kNf4, n, k, 64, true);
+  Quantized four(Quant4Type::kNf4, n, k, 64, true);
   quantize(one, w, 1);
   quantize(four, w, 4);
-  CHECK(one.codes == four.codes);
-  CHECK(one.absmax_codes == four.absmax_codes);
-  CHECK(one.nested_absmax == four.nested_absmax);
+  CHECK(one.codes.host() == four.codes.host());
+  CHECK(one.absmax_codes.host() == four.absmax_codes.host());
+  CHECK(one.nested_absmax.host() == four.nested_absmax.host());
   CHECK(one.q.nested_offset == four.q.nested_offset);
 }
 
-TEST_CASE("quant4: zero blocks, signed zeros and subnormals") {
+DEVICE_TEST_CASE("quant4: zero blocks, signed zeros and subnormals") {
   std::vector<float> w(128, 0.0f);
   w[3] = -0.0f;
   w[64] = 1e-40f;  // 1 / absmax is infinite in this block
   w[65] = -1e-40f;
-  Owned4 nf4(Quant4Type::kNf4, 2, 64, 64);
+  Quantized nf4(Quant4Type::kNf4, 2, 64, 64);
   quantize(nf4, w);
   for (size_t i = 0; i < 32; ++i) CHECK(nf4.codes[i] == 0x77);
   CHECK(nf4.codes[32] == 0xf0);
   CHECK(nf4.codes[33] == 0x77);
-  for (size_t i = 0; i < 128; ++i) CHECK(dequantize(nf4.q)[i] == w[i]);
-  Owned4 fp4(Quant4Type::kFp4, 2, 64, 64);
+  for (size_t i = 0; i < 128; ++i) CHECK(dequantize(nf4.view())[i] == w[i]);
+  Quantized fp4(Quant4Type::kFp4, 2, 64, 64);
   quantize(fp4, w);
   for (size_t i = 0; i < 32; ++i) CHECK(fp4.codes[i] == 0x00);
 }
 
-TEST_CASE("quant4: double quantization of equal scales") {
+DEVICE_TEST_CASE("quant4: double quantization of equal scales") {
   std::vector<float> w(64 * 4);
   for (size_t i = 0; i < w.size(); ++i) w[i] = i % 64 == 0 ? 0.5f : 0.25f;
-  Owned4 q(Quant4Type::kNf4, 4, 64, 64, true);
+  Quantized q(Quant4Type::kNf4, 4, 64, 64, true);
   quantize(q, w);
   CHECK(q.q.nested_offset == 0.5f);
   for (const uint8_t code : q.absmax_codes) CHECK(code == 127);
-  CHECK(dequantize(q.q)[0] == 0.5f);
+  CHECK(dequantize(q.view())[0] == 0.5f);
 }
 
-TEST_CASE("quant4: midpoint ties of the 8-bit codes go to the even index") {
+DEVICE_TEST_CASE("quant4: midpoint ties of the 8-bit codes go to the even index") {
   // A map of equal steps, so that midpoints and scales are exact.
-  std::vector<float> map(256);
+  List<float> map(256);
   for (int i = 0; i < 256; ++i) map[static_cast<size_t>(i)] = static_cast<float>(i - 127) / 128.0f;
   const float middle = (map[200] + map[201]) * 0.5f;
   const float middle_odd = (map[201] + map[202]) * 0.5f;
@@ -256,9 +216,8 @@ TEST_CASE("quant4: midpoint ties of the 8-bit codes go to the even index") {
   const float scales[6] = {2.0f + 1.0f,   2.0f - 1.0f,       2.0f + middle,
                            2.0f - middle, 2.0f + middle_odd, 2.0f - middle_odd};
   for (size_t b = 0; b < 6; ++b) w[b * 64] = scales[b];
-  Owned4 q(Quant4Type::kNf4, 6, 64, 64, true);
+  Quantized q(Quant4Type::kNf4, 6, 64, 64, true);
   q.map = map;
-  q.q.nested_map = q.map.data();
   quantize(q, w);
   REQUIRE(q.q.nested_offset == 2.0f);
   REQUIRE(q.nested_absmax[0] == 1.0f);
@@ -269,9 +228,9 @@ TEST_CASE("quant4: midpoint ties of the 8-bit codes go to the even index") {
   CHECK(q.absmax_codes[5] == 254 - 202);
 }
 
-TEST_CASE("quant4: 16-bit inputs quantize as their fp32 values") {
+DEVICE_TEST_CASE("quant4: 16-bit inputs quantize as their fp32 values") {
   Random random(9);
-  std::vector<uint16_t> half(1001), brain(1001);
+  List<uint16_t> half(1001), brain(1001);
   std::vector<float> from_half, from_brain;
   for (size_t i = 0; i < half.size(); ++i) {
     const float x = random.symmetric() * (i < 500 ? 1.0f : 1e-6f);  // subnormal halves too
@@ -283,38 +242,38 @@ TEST_CASE("quant4: 16-bit inputs quantize as their fp32 values") {
   for (const cpu::Isa isa : kIsas) {
     if (!cpu::isa_supported(isa)) continue;
     const cpu::ScopedIsa forced(isa);
-    Owned4 a(Quant4Type::kNf4, 7, 143, 64), b(Quant4Type::kNf4, 7, 143, 64);
+    Quantized a(Quant4Type::kNf4, 7, 143, 64), b(Quant4Type::kNf4, 7, 143, 64);
     quantize(a, from_half);
     run_planned(
-        1, [&](Context& ctx) { quantize4(ctx, matrix(half.data(), 7, 143, DType::kF16), b.q); });
-    CHECK(a.codes == b.codes);
-    CHECK(a.absmax == b.absmax);
+        1, [&](Context& ctx) { quantize4(ctx, matrix_of(half, 7, 143, DType::kF16), b.view()); });
+    CHECK(a.codes.host() == b.codes.host());
+    CHECK(a.absmax.host() == b.absmax.host());
     quantize(a, from_brain);
     run_planned(
-        1, [&](Context& ctx) { quantize4(ctx, matrix(brain.data(), 7, 143, DType::kBF16), b.q); });
-    CHECK(a.codes == b.codes);
-    CHECK(a.absmax == b.absmax);
+        1, [&](Context& ctx) { quantize4(ctx, matrix_of(brain, 7, 143, DType::kBF16), b.view()); });
+    CHECK(a.codes.host() == b.codes.host());
+    CHECK(a.absmax.host() == b.absmax.host());
   }
 }
 
-TEST_CASE("quant4: decoding rounds to the stored dtype once, then to the output's") {
+DEVICE_TEST_CASE("quant4: decoding rounds to the stored dtype once, then to the output's") {
   Random random(11);
   std::vector<float> w(37 * 53);
   for (float& x : w) x = random.symmetric() * 3e-5f;  // products reach below 2^-14
-  Owned4 q(Quant4Type::kNf4, 37, 53, 32);
+  Quantized q(Quant4Type::kNf4, 37, 53, 32);
   quantize(q, w);
-  const std::vector<float> exact = dequantize(q.q);
+  const std::vector<float> exact = dequantize(q.view());
   for (const cpu::Isa isa : kIsas) {
     if (!cpu::isa_supported(isa)) continue;
     const cpu::ScopedIsa forced(isa);
     for (const DType stored : {DType::kF32, DType::kF16, DType::kBF16}) {
-      Quant4Matrix view = q.q;
+      Quant4Matrix view = q.view();
       view.dtype = stored;
       const std::vector<float> rounded = dequantize(view);
-      std::vector<uint16_t> half(w.size()), brain(w.size());
+      List<uint16_t> half(w.size()), brain(w.size());
       run_planned(2, [&](Context& ctx) {
-        dequantize4(ctx, view, matrix(half.data(), 37, 53, DType::kF16));
-        dequantize4(ctx, view, matrix(brain.data(), 37, 53, DType::kBF16));
+        dequantize4(ctx, view, matrix_of(half, 37, 53, DType::kF16));
+        dequantize4(ctx, view, matrix_of(brain, 37, 53, DType::kBF16));
       });
       bool equal = true;
       for (size_t i = 0; i < w.size(); ++i) {
@@ -328,7 +287,7 @@ TEST_CASE("quant4: decoding rounds to the stored dtype once, then to the output'
   }
 }
 
-TEST_CASE("quant4: mean errors of a normal matrix are those of the format") {
+DEVICE_TEST_CASE("quant4: mean errors of a normal matrix are those of the format") {
   // Box-Muller over 512 x 512: the expected error's standard deviation is some 1.5e-4.
   Random random(13);
   std::vector<float> w(512 * 512);
@@ -348,20 +307,20 @@ TEST_CASE("quant4: mean errors of a normal matrix are those of the format") {
                         {128, 0.076831, 0.102969},
                         {4096, 0.092547, 0.129536}}) {
     for (const Quant4Type type : {Quant4Type::kNf4, Quant4Type::kFp4}) {
-      Owned4 q(type, 512, 512, row.block);
+      Quantized q(type, 512, 512, row.block);
       quantize(q, w);
       const double want = type == Quant4Type::kNf4 ? row.nf4 : row.fp4;
-      CHECK(std::fabs(mean_error(dequantize(q.q), w) - want) < 1e-3);
+      CHECK(std::fabs(mean_error(dequantize(q.view()), w) - want) < 1e-3);
     }
   }
 }
 
-TEST_CASE("quant4: what cannot be quantized is refused by name") {
+DEVICE_TEST_CASE("quant4: what cannot be quantized is refused by name") {
   const auto message = [](float bad) {
     std::vector<float> w(5 * 40, 1.0f);
     w[2 * 40 + 7] = bad;
     w[4 * 40 + 1] = bad;
-    Owned4 q(Quant4Type::kNf4, 5, 40, 32);
+    Quantized q(Quant4Type::kNf4, 5, 40, 32);
     try {
       quantize(q, w, 2);
     } catch (const Error& error) {
@@ -375,21 +334,24 @@ TEST_CASE("quant4: what cannot be quantized is refused by name") {
   }
 
   std::vector<float> w(64, 1.0f);
-  Owned4 q(Quant4Type::kNf4, 1, 64, 64);
+  Quantized q(Quant4Type::kNf4, 1, 64, 64);
   for (const int64_t block : {0, 16, 48, 96, 8192}) {
     q.q.block_size = block;
     CHECK_THROWS_AS(quantize(q, w), Error);
   }
   q.q.block_size = 64;
-  q.q.absmax = nullptr;
-  CHECK_THROWS_AS(quantize(q, w), Error);
+  Quant4Matrix bad = q.view();
+  bad.absmax = nullptr;
+  List<float> list(w);
+  CHECK_THROWS_AS(
+      run_planned(1, [&](Context& ctx) { quantize4(ctx, matrix_of(list, 1, 64), bad); }), Error);
 }
 
-TEST_CASE("quant4: an empty matrix") {
+DEVICE_TEST_CASE("quant4: an empty matrix") {
   std::vector<float> w;
-  Owned4 q(Quant4Type::kNf4, 0, 64, 64, true);
+  Quantized q(Quant4Type::kNf4, 0, 64, 64, true);
   quantize(q, w);
-  CHECK(dequantize(q.q).empty());
+  CHECK(dequantize(q.view()).empty());
 }
 
 }  // namespace qe

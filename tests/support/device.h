@@ -106,6 +106,8 @@ class List {
     return host_;
   }
 
+  /// What std::span takes a range by: without it, it would take the host's iterators.
+  const T* data() const { return place(); }
   std::span<const T> span() const { return {place(), host_.size()}; }
   std::span<T> writable_span() {
     T* at = place();

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#pragma once
+
+// Dense products by NVIDIA's cuBLASLt, opened with dlopen when the first product is computed: a
+// program with the CUDA backend starts, and everything but products runs, where it is missing.
+//
+// Sums are fp32 (true fp32 for fp32 operands, no TF32), in an order that the algorithm fixes: no
+// split-K, no atomics. The algorithm of a shape is timed among the library's candidates when the
+// shape is first seen, or with set_deterministic(true) simply the library's first. Either way it
+// stays for the life of the object; choices() and adopt() carry it over to another run.
+
+#include <memory>
+#include <string>
+
+#include "kernels/ops/gemm.h"
+
+namespace qe::cuda {
+
+class CublasLt {
+ public:
+  /// Opens the library. Throws Error naming the files tried.
+  CublasLt();
+  ~CublasLt();
+  CublasLt(const CublasLt&) = delete;
+  CublasLt& operator=(const CublasLt&) = delete;
+
+  /// The library's version: 130100 is 13.1.0.
+  size_t version() const;
+  /// No timing: results depend on the shape and the library only.
+  void set_deterministic(bool deterministic);
+
+  /// The library refuses others, which its manual does not say.
+  static constexpr size_t kWorkspaceAlignment = 256;
+  /// The product, on the context's stream. `workspace`: kWorkspaceAlignment-aligned. Returns false,
+  /// having done nothing, where the library has no algorithm for the operands' layout.
+  bool gemm(Context& ctx, const Gemm& args, void* workspace, size_t workspace_bytes);
+
+  /// All choices made so far, as text: one line for the library and GPU, one for each shape.
+  std::string choices() const;
+  /// Takes over choices made before. Returns "" or, having taken over nothing, why these are not
+  /// usable here (other library version, other GPU, damaged text).
+  std::string adopt(const Context& ctx, const std::string& text);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace qe::cuda
