@@ -23,6 +23,13 @@ std::span<const T> chunk_of(std::span<const T> all, int64_t begin, int64_t n) {
   return all.subspan(begin, n);
 }
 
+// On a GPU the decoder and its bias go on with zeros (kMlmDecoderRowMultiple).
+int64_t padded_vocab(const Context& ctx, int64_t vocab_size) {
+  if (ctx.device.kind == DeviceKind::kCpu) return vocab_size;
+  return (vocab_size + kMlmDecoderRowMultiple - 1) / kMlmDecoderRowMultiple *
+         kMlmDecoderRowMultiple;
+}
+
 // Forward and backward of the head over labelled rows [begin, begin + n), hidden: (n, C).
 void loss_of_chunk(const MaskedLm& model, const ForwardPass& pass, const Tensor& hidden,
                    const GradientTarget& d_hidden, int64_t begin, int64_t capacity,
@@ -34,9 +41,13 @@ void loss_of_chunk(const MaskedLm& model, const ForwardPass& pass, const Tensor&
       model,
       pass.over({chunk_of(batch.label_samples, begin, n), chunk_of(batch.label_indices, begin, n)}),
       tape.wrap(hidden, capacity, d_hidden));
+  Tensor decoder = model.decoder;
+  Tensor bias = model.decoder_bias;
+  decoder.rows = bias.cols = bias.stride = padded_vocab(tape.context(), decoder.rows);
   mlm_loss(tape.context(), MlmLoss{.hidden = tape.value(h),
-                                   .decoder = model.decoder,
-                                   .bias = model.decoder_bias,
+                                   .decoder = decoder,
+                                   .bias = bias,
+                                   .vocab_size = model.decoder.rows,
                                    .labels = chunk_of(batch.labels, begin, n),
                                    .d_hidden = tape.target(h).tensor,
                                    .totals = totals,

@@ -84,8 +84,8 @@ class Loader {
                                          : matrix("decoder", names.decoder + ".weight",
                                                   config_.vocab_size, c, kDecoderRows);
     const std::string own = names.decoder_bias;
-    model.decoder_bias =
-        vector(source_.has(own) ? own : names.decoder + ".bias", config_.vocab_size);
+    model.decoder_bias = vector(source_.has(own) ? own : names.decoder + ".bias",
+                                config_.vocab_size, DType::kF32, kDecoderRows);
   }
 
   // The tensor, checked; its data is safe to read as an array of its type.
@@ -136,10 +136,14 @@ class Loader {
     return make_tensor(data, rows, cols, dtype, ctx_.device);
   }
 
-  Tensor vector(const std::string& name, int64_t size, DType dtype = DType::kF32) {
+  // On a GPU zeros fill up to a multiple of `multiple`.
+  Tensor vector(const std::string& name, int64_t size, DType dtype = DType::kF32,
+                int64_t multiple = 1) {
     const StoredTensor& stored = require(name, {size});
+    const bool on_cpu = ctx_.device.kind == DeviceKind::kCpu;
+    const int64_t held = on_cpu ? size : (size + multiple - 1) / multiple * multiple;
     void* data = memory_.allocate(cat("base: norms and biases (", dtype_name(dtype), ")"),
-                                  static_cast<size_t>(size) * dtype_size(dtype));
+                                  static_cast<size_t>(held) * dtype_size(dtype));
     put(stored, dtype, data);
     return make_tensor(data, 1, size, dtype, ctx_.device);
   }

@@ -236,7 +236,9 @@ Split choose_split(const Context& ctx, int64_t n, int64_t k) {
   return {steps, ceil_div(n_steps, steps)};
 }
 
-// Which of the two ways. Measured on an H100: see the figures in CONTRIBUTING's benchmark.
+// Which of the two ways. Measured on an H100 with 64 tokens: 4096 x 1024 11 us instead of 7 to
+// decode and 6 to multiply, 16384 x 4096 56 us instead of 63 and 50; fewer tokens gain more
+// (16: 6.5 and 28 us).
 bool few_tokens(const Context& ctx, int64_t m, const Quant4Matrix& w) {
   return m <= kFewTokens && w.k > 0 && w.k % 32 == 0 && ctx.compute != DType::kF32 &&
          (w.dtype == ctx.compute || w.dtype == DType::kF32) && w.n <= kRows * Runtime::kCounters &&

@@ -46,7 +46,8 @@ struct LoraBackward {
   Tensor d_x;  ///< (T, K) nullable, accumulated
 };
 /// u = scale * dy B; d_b += dy^T t; d_a += u^T dropout(x); d_x += dropout'(u A). Sums over rows run
-/// in ascending order. Scratch: u (T * R elements), with dropout T * K more, and gemm's.
+/// in ascending order (GPU: in an order that the shape fixes). Scratch: u (T * R elements), with
+/// dropout T * K more, and gemm's or the backend's for sums over rows.
 void lora_backward(Context& ctx, const LoraBackward& args);
 
 }  // namespace qe

@@ -18,7 +18,7 @@ struct ChunkLimits {
   int64_t n_bytes, min_rows, max_rows;
 };
 constexpr ChunkLimits kCpuChunk{int64_t{64} << 20, 16, 512};
-constexpr ChunkLimits kGpuChunk{int64_t{256} << 20, 64, 2048};
+constexpr ChunkLimits kGpuChunk{int64_t{512} << 20, 64, 2048};
 constexpr int64_t kRowUnit = 16;  // floats: rows begin at multiples of 64 bytes
 
 void check_head(const Context& ctx, const char* op, const Tensor& hidden, const Tensor& decoder,
@@ -81,7 +81,7 @@ void mlm_loss(Context& ctx, const MlmLoss& args) {
   const int64_t n_rows = args.hidden.rows;
   const int64_t cols = args.decoder.rows;
   const int64_t stride = (cols + kRowUnit - 1) / kRowUnit * kRowUnit;
-  const int64_t chunk = std::min(n_rows, mlm_loss_chunk_rows(ctx.device, cols));
+  const int64_t chunk = std::min(n_rows, mlm_loss_chunk_rows(ctx.device, vocab_of(args)));
   if (n_rows == 0) return;
   const Scratch logits_scratch(*ctx.arena, static_cast<size_t>(chunk * stride) * sizeof(float));
   const Scratch losses(*ctx.arena, static_cast<size_t>(chunk) * sizeof(float));
