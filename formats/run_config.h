@@ -108,6 +108,7 @@ struct RunConfig {
   /// (ours) auto, fp32, bf16 or fp16: what a GPU computes in; the CPU computes in fp32. bf16 and
   /// fp16 of TrainingArguments and qlora.py are written here.
   std::string compute_dtype = "auto";
+  bool deterministic = true;  ///< (ours) GPU: no kernel is chosen by timing
   bool bf16 = false;
   bool fp16 = false;
   int64_t threads = 0;  ///< (ours) CPU threads; 0 = all

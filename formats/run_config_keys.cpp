@@ -187,6 +187,8 @@ constexpr Setting kSettings[] = {
     {"compute_dtype", &C::compute_dtype, kOurs,
      "what a GPU computes in; auto: bf16, on old GPUs fp16. The CPU computes in fp32",
      one_of("auto|fp32|bf16|fp16|float32|bfloat16|float16")},
+    {"deterministic", &C::deterministic, kOurs,
+     "GPU: the same bits in every run; false: matrix products' algorithms are chosen by timing"},
     {"bf16", &C::bf16, kMlm, "the same as compute_dtype: bf16"},
     {"fp16", &C::fp16, kMlm, "the same as compute_dtype: fp16 (with a dynamic loss scale)"},
     {"threads", &C::threads, kOurs, "CPU threads; 0: all. The results do not depend on it",

@@ -135,6 +135,7 @@ Context Trainer::make_context(bool planning) {
   const Device device = backend_.device();
   const DType compute = compute_type(config_.compute_dtype, device, backend_.limits());
   backend_.attach(ctx, compute);
+  backend_.set_deterministic(config_.deterministic);
   const std::string& asked = config_.compute_dtype;
   if (device.kind == DeviceKind::kCpu && asked != "auto" && asked != "fp32") {
     log_.info(cat(asked, " does nothing here: the CPU computes in fp32"));

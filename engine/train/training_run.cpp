@@ -98,6 +98,10 @@ void Trainer::resume(TrainingState& state) {
   state = read_checkpoint(folder, arguments(), *adapter_, *optimizer_);
   learning_rate_->restore(state.lr_schedule);
   adapter_->refresh(ctx_);
+  if (!state.choices.empty()) {
+    const std::string refused = backend_.adopt_choices(ctx_, state.choices);
+    if (!refused.empty()) log_.warn(cat("resume is not bit-exact here: ", refused));
+  }
   step_.values().loss_scale = state.loss_scale;
   step_.values().finite_updates = state.finite_updates;
   step_.upload_all(ctx_);
@@ -203,6 +207,7 @@ RunProgress Trainer::progress_of(const Run& run) const {
 }
 
 void Trainer::checkpoint_in(Run& run) {
+  if (!config_.deterministic) run.state.choices = backend_.choices();
   RunProgress progress = progress_of(run);
   if (run.state.best_step == run.state.step) {  // it is being written
     progress.best_checkpoint = checkpoint_folder(config_.output_dir, run.state.step);

@@ -108,6 +108,16 @@ void Backend::attach(Context& ctx, DType compute) const {
   ctx.stream = runtime_ ? runtime_->stream() : nullptr;
 }
 
+void Backend::set_deterministic(bool deterministic) const {
+  if (runtime_) runtime_->set_deterministic(deterministic);
+}
+
+std::string Backend::choices() const { return runtime_ ? runtime_->choices() : ""; }
+
+std::string Backend::adopt_choices(const Context& ctx, const std::string& text) const {
+  return runtime_ ? runtime_->adopt_choices(ctx, text) : "";
+}
+
 bool cuda_built_in() { return cuda::built_in(); }
 
 std::vector<std::string> cpu_backends() {

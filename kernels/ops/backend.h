@@ -48,6 +48,14 @@ class Backend {
   /// the device does not compute in that type.
   void attach(Context& ctx, DType compute) const;
 
+  /// A GPU's matrix products: their algorithms follow from shapes and library alone (the same bits
+  /// in every run), or (the default) are timed when a shape is first seen.
+  void set_deterministic(bool deterministic) const;
+  /// What was chosen so far, as text for another run of the same shapes; "" when there is nothing.
+  std::string choices() const;
+  /// Takes such choices over. Returns "" or why they cannot be used here.
+  std::string adopt_choices(const Context& ctx, const std::string& text) const;
+
  private:
   Device device_;
   DeviceLimits limits_;

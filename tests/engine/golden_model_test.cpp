@@ -165,7 +165,7 @@ DEVICE_TEST_CASE("golden BERT: every LoRA gradient of the first update") {
       for (const LoraPair& pair : model.adapter->pairs()) {
         CAPTURE(pair.module);
         const std::string prefix = "base_model.model." + pair.module;
-        const double allowed = test::tolerance(test::Result::kModel, 1e-4);
+        const double allowed = test::tolerance(test::Result::kModelGradients, 1e-4);
         CHECK(test::relative_error(model.host(pair.d_a),
                                    test::golden_tensor(golden, prefix + ".lora_A.weight")) <
               allowed);

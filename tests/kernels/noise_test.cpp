@@ -71,7 +71,7 @@ DEVICE_TEST_CASE("embedding_noise is uniform, and none at alpha 0") {
     squares += v * v;
     largest = std::max(largest, std::abs(v));
   }
-  CHECK(largest <= bound * (1 + 1e-6));
+  CHECK(largest <= bound * (1 + test::tolerance(test::Result::kElements, 1e-6)));
   CHECK(largest > 0.999 * bound);
   CHECK(std::abs(sum / 1e5) < 5 * bound / std::sqrt(3e5));
   CHECK(squares / 1e5 == doctest::Approx(bound * bound / 3).epsilon(0.02));

@@ -37,16 +37,20 @@ void finish_device();
 /// Kernels launched by this process.
 int64_t n_launches();
 
+/// Gives the device back, before the process's own end takes CUDA's libraries apart.
+void close_device();
+
 /// `value` rounded to compute_type().
 float rounded(float value);
 
 /// What a result is, for the largest error it may have.
 enum class Result {
-  kElements,   ///< elementwise ops, norms, and matrix products
-  kAttention,  ///< attention's output
-  kGradients,  ///< of attention, and of products of products
-  kLoss,       ///< fp32 sums of fp32 losses
-  kModel,      ///< logits and LoRA gradients of a small model whose weights were rounded, too
+  kElements,        ///< elementwise ops, norms, and matrix products
+  kAttention,       ///< attention's output
+  kGradients,       ///< of attention, and of products of products
+  kLoss,            ///< fp32 sums of fp32 losses
+  kModel,           ///< logits and losses of a small model whose weights were rounded, too
+  kModelGradients,  ///< its LoRA gradients
 };
 /// The largest ||found - expected|| / ||expected||: `on_cpu` on the CPU, else the table's.
 double tolerance(Result result, double on_cpu);

@@ -25,8 +25,9 @@ int main(int argc, char** argv) {
   const int status = context.run();
   if (type == nullptr || context.shouldExit()) return status;
   const int64_t n = qe::test::n_launches();
-  std::cout << n << " kernel launches on " << qe::backend_name(qe::test::device())
-            << ", computing in " << type << "\n";
+  const std::string name = qe::backend_name(qe::test::device());
+  qe::test::close_device();
+  std::cout << n << " kernel launches on " << name << ", computing in " << type << "\n";
   if (n > 0) return status;
   std::cout << "FAILED: no kernel ran on the GPU\n";
   return 1;
