@@ -26,8 +26,22 @@ Runtime::~Runtime() {
 }
 
 CublasLt& Runtime::cublaslt() {
-  if (!cublaslt_) cublaslt_ = std::make_shared<CublasLt>();
+  if (!cublaslt_) {
+    cublaslt_ = std::make_shared<CublasLt>();
+    cublaslt_->set_deterministic(deterministic_);
+  }
   return *cublaslt_;
+}
+
+void Runtime::set_deterministic(bool deterministic) {
+  deterministic_ = deterministic;
+  if (cublaslt_) cublaslt_->set_deterministic(deterministic);
+}
+
+std::string Runtime::choices() const { return cublaslt_ ? cublaslt_->choices() : ""; }
+
+std::string Runtime::adopt_choices(const Context& ctx, const std::string& text) {
+  return cublaslt().adopt(ctx, text);
 }
 
 void Runtime::launched(const char* kernel) {

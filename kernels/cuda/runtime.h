@@ -7,6 +7,11 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
+
+namespace qe {
+struct Context;
+}
 
 namespace qe::cuda {
 
@@ -30,6 +35,12 @@ class Runtime {
   static constexpr int64_t kCounters = 4096;
   uint32_t* counters() const { return counters_; }
 
+  /// Of matrix products' algorithms (kernels/cuda/cublaslt.h): no timing; what was chosen so far as
+  /// text, and the choices of another run taken over ("" or why not).
+  void set_deterministic(bool deterministic);
+  std::string choices() const;
+  std::string adopt_choices(const Context& ctx, const std::string& text);
+
   /// Kernels launched so far.
   int64_t n_launches() const { return n_launches_; }
   /// After every launch (kernels/cuda/check.cuh): throws Error naming the kernel when it failed.
@@ -38,6 +49,7 @@ class Runtime {
  private:
   int device_;
   void* stream_;
+  bool deterministic_ = false;
   bool synchronize_;  // QE_SYNC_LAUNCHES=1: find the kernel that fails
   int64_t n_launches_ = 0;
   std::shared_ptr<CublasLt> cublaslt_;

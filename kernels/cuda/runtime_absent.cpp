@@ -11,5 +11,8 @@ Runtime::Runtime(int) { fail(unavailable_reason()); }
 Runtime::~Runtime() = default;
 CublasLt& Runtime::cublaslt() { fail(unavailable_reason()); }
 void Runtime::launched(const char*) {}
+void Runtime::set_deterministic(bool) {}
+std::string Runtime::choices() const { return ""; }
+std::string Runtime::adopt_choices(const Context&, const std::string&) { return ""; }
 
 }  // namespace qe::cuda
