@@ -24,9 +24,16 @@ void fill_uniform(uint64_t stream, float limit, int64_t begin, int64_t end, floa
 
 }  // namespace
 
+std::string canonical_tensor_name(const Family& family, const std::string& stored) {
+  const std::optional<std::string_view> weight = quant4_weight_of(stored);
+  if (!weight) return family.canonical_name(stored);
+  const std::string canonical = family.canonical_name(std::string(*weight));
+  return canonical.empty() ? canonical : canonical + stored.substr(weight->size());
+}
+
 FolderTensors::FolderTensors(const std::string& folder, const Family& family) : files_(folder) {
   for (const auto& [name, tensor] : files_.tensors()) {
-    const std::string canonical = family.canonical_name(name);
+    const std::string canonical = canonical_tensor_name(family, name);
     if (!canonical.empty()) tensors_.emplace(canonical, tensor);
   }
 }
@@ -34,6 +41,15 @@ FolderTensors::FolderTensors(const std::string& folder, const Family& family) : 
 const StoredTensor* FolderTensors::find(const std::string& name, const std::vector<int64_t>&) {
   const auto found = tensors_.find(name);
   return found == tensors_.end() ? nullptr : found->second;
+}
+
+std::optional<StoredQuant4> FolderTensors::find_quantized(const std::string& name) const {
+  return find_quant4(
+      [this](const std::string& part) {
+        const auto found = tensors_.find(part);
+        return found == tensors_.end() ? nullptr : found->second;
+      },
+      name);
 }
 
 const StoredTensor* RandomTensors::find(const std::string& name,

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "formats/encoder_config.h"
+#include "formats/quant4_file.h"
 #include "formats/weight_files.h"
 #include "kernels/core/context.h"
 
@@ -23,7 +24,13 @@ class TensorSource {
   virtual bool has(const std::string& name) const = 0;
   /// The tensor, or null. Its bytes are valid until the next call.
   virtual const StoredTensor* find(const std::string& name, const std::vector<int64_t>& shape) = 0;
+  /// The weight of this name when it is stored in 4 bits, valid as long as the source is.
+  virtual std::optional<StoredQuant4> find_quantized(const std::string& name) const = 0;
 };
+
+/// The name that the engine looks a stored tensor up by ("" for one that it does not need): the
+/// family's name, also for what stands beside a 4-bit weight.
+std::string canonical_tensor_name(const Family& family, const std::string& stored);
 
 /// The mapped files of a folder, by the names that the family gives them.
 class FolderTensors : public TensorSource {
@@ -32,6 +39,7 @@ class FolderTensors : public TensorSource {
   const std::string& name() const override { return files_.folder(); }
   bool has(const std::string& name) const override { return tensors_.count(name) != 0; }
   const StoredTensor* find(const std::string& name, const std::vector<int64_t>& shape) override;
+  std::optional<StoredQuant4> find_quantized(const std::string& name) const override;
 
  private:
   WeightFiles files_;
@@ -48,6 +56,7 @@ class RandomTensors : public TensorSource {
   const std::string& name() const override { return name_; }
   bool has(const std::string&) const override { return true; }
   const StoredTensor* find(const std::string& name, const std::vector<int64_t>& shape) override;
+  std::optional<StoredQuant4> find_quantized(const std::string&) const override { return {}; }
 
  private:
   std::string name_;
