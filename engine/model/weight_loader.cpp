@@ -2,7 +2,9 @@
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #include "engine/model/weight_loader.h"
 
-#include "engine/memory/planning.h"
+#include <algorithm>
+#include <cstring>
+
 #include "engine/model/tensor_source.h"
 #include "kernels/ops/transfer.h"
 
@@ -11,6 +13,7 @@ namespace {
 
 constexpr int64_t kDecoderRows = kMlmDecoderRowMultiple;
 constexpr const char* kScalesRow = "base: block scales";
+constexpr const char* kDenseRow = "dense weights";
 
 std::string shape_text(const std::vector<int64_t>& shape) {
   std::string text = "(";
@@ -109,9 +112,12 @@ class Loader {
   // Writes `stored`, converted to `dtype`, to the device's memory.
   void put(const StoredTensor& stored, DType dtype, void* to) {
     if (memory_.planning()) return;
-    if (stored.dtype == dtype)
+    if (stored.dtype == dtype) {
       return copy_bytes(ctx_, to, stored.bytes.data(), stored.bytes.size());
-    const std::vector<float> values = stored.to_f32();
+    }
+    put(stored.to_f32(), dtype, to);
+  }
+  void put(const std::vector<float>& values, DType dtype, void* to) {
     if (dtype == DType::kF32) {
       return copy_bytes(ctx_, to, values.data(), values.size() * sizeof(float));
     }
@@ -154,56 +160,101 @@ class Loader {
                 .epsilon = config_.norm_epsilon};
   }
 
-  bool skips_quantization(const std::string& module) const {
-    for (const std::string& prefix : config_.quantize_skip) {
-      if (module.starts_with(prefix)) return true;
-    }
-    return false;
-  }
-
   Linear linear(const std::string& module, int64_t out, int64_t in) {
     Linear linear;
     linear.module = module;
     linear.id = next_id_++;
-    linear.weight = options_.bits == 4 && !skips_quantization(module)
-                        ? FrozenWeight(quantized(module + ".weight", out, in))
-                        : FrozenWeight(matrix("dense weights", module + ".weight", out, in));
+    linear.weight = weight(module, out, in);
     linear.bias = vector(module + ".bias", out, ctx_.compute);
     return linear;
   }
 
+  FrozenWeight weight(const std::string& module, int64_t n, int64_t k) {
+    const std::string name = module + ".weight";
+    if (const std::optional<StoredQuant4> stored = source_.find_quantized(name)) {
+      QE_CHECK(stored->n == n && stored->k == k, source_.name(), ": tensor \"", name,
+               "\": expected shape ", shape_text({n, k}), ", got ",
+               shape_text({stored->n, stored->k}));
+      return options_.bits == 4 ? FrozenWeight(stored_quantized(*stored))
+                                : FrozenWeight(dequantized(*stored));
+    }
+    return options_.bits == 4 && quantizes(config_, module)
+               ? FrozenWeight(quantized(name, n, k))
+               : FrozenWeight(matrix(kDenseRow, name, n, k));
+  }
+
   Quant4Matrix quantized(const std::string& name, int64_t n, int64_t k) {
     const StoredTensor& stored = require(name, {n, k});
-    Quant4Matrix q{.type = options_.quant_type,
+    Quant4Matrix q{.type = options_.quant.type,
                    .n = n,
                    .k = k,
-                   .block_size = options_.block_size,
+                   .block_size = options_.quant.block_size,
                    .dtype = ctx_.compute};
-    q.codes = memory_.allocate_array<uint8_t>("base: 4-bit weights", q.n_code_bytes());
-    if (options_.double_quant) {
-      q.absmax_codes = memory_.allocate_array<uint8_t>(kScalesRow, q.n_blocks());
-      q.nested_absmax = memory_.allocate_array<float>(kScalesRow, q.n_nested_blocks());
-      q.nested_map = dynamic_map();
-    } else {
-      q.absmax = memory_.allocate_array<float>(kScalesRow, q.n_blocks());
-    }
-    if (memory_.planning()) return q;
-    if (ctx_.device.kind == DeviceKind::kCpu) {
-      quantize(stored, q);
-    } else {
-      quantize_and_upload(stored, q);
-    }
+    allocate(q, options_.quant.double_quant);
+    if (q.nested()) q.nested_map = nested_map(dynamic_map_values());
+    if (!memory_.planning()) put(quantize_stored(stored, {n, k}, options_.quant, q.dtype), q);
     return q;
   }
 
-  // The 8-bit code that all double-quantized weights of this model share.
-  const float* dynamic_map() {
-    if (dynamic_map_) return dynamic_map_;
-    dynamic_map_ = memory_.allocate_array<float>(kScalesRow, 256);
-    if (memory_.planning()) return dynamic_map_;
-    const std::vector<float> values = dynamic_map_values();
-    copy_bytes(ctx_, dynamic_map_, values.data(), values.size() * sizeof(float));
-    return dynamic_map_;
+  // A weight that the file holds in 4 bits: the same bytes.
+  Quant4Matrix stored_quantized(const StoredQuant4& stored) {
+    Quant4Matrix q{.type = stored.type,
+                   .n = stored.n,
+                   .k = stored.k,
+                   .block_size = stored.block_size,
+                   .dtype = stored.dtype};
+    allocate(q, stored.nested());
+    if (q.nested()) {
+      std::vector<float> map(256);
+      std::memcpy(map.data(), stored.nested_map.data(), stored.nested_map.size());
+      q.nested_map = nested_map(std::move(map));
+    }
+    if (!memory_.planning()) put(HostQuant4(stored), q);
+    return q;
+  }
+
+  // A weight that the file holds in 4 bits, decoded.
+  Tensor dequantized(const StoredQuant4& stored) {
+    const DType dtype = held_type(stored.dtype);
+    void* data = memory_.allocate(cat("base: ", kDenseRow, " (", dtype_name(dtype), ")"),
+                                  static_cast<size_t>(stored.n * stored.k) * dtype_size(dtype));
+    if (!memory_.planning()) put(HostQuant4(stored).dequantized(*ctx_.threads), dtype, data);
+    return make_tensor(data, stored.n, stored.k, dtype, ctx_.device);
+  }
+
+  void allocate(Quant4Matrix& q, bool nested) {
+    q.codes = memory_.allocate_array<uint8_t>("base: 4-bit weights", q.n_code_bytes());
+    if (nested) {
+      q.absmax_codes = memory_.allocate_array<uint8_t>(kScalesRow, q.n_blocks());
+      q.nested_absmax = memory_.allocate_array<float>(kScalesRow, q.n_nested_blocks());
+    } else {
+      q.absmax = memory_.allocate_array<float>(kScalesRow, q.n_blocks());
+    }
+  }
+
+  void put(const HostQuant4& host, Quant4Matrix& q) {
+    const Quant4Matrix& from = host.matrix();
+    copy_bytes(ctx_, q.codes, from.codes, static_cast<size_t>(q.n_code_bytes()));
+    if (q.nested()) {
+      copy_bytes(ctx_, q.absmax_codes, from.absmax_codes, static_cast<size_t>(q.n_blocks()));
+      copy_bytes(ctx_, q.nested_absmax, from.nested_absmax,
+                 static_cast<size_t>(q.n_nested_blocks()) * sizeof(float));
+    } else {
+      copy_bytes(ctx_, q.absmax, from.absmax, static_cast<size_t>(q.n_blocks()) * sizeof(float));
+    }
+    q.nested_offset = from.nested_offset;
+  }
+
+  // What the 8-bit codes of block scales say. Weights that agree on it share it, as those of a
+  // model do.
+  const float* nested_map(std::vector<float> values) {
+    if (nested_map_ && values == nested_map_values_) return nested_map_;
+    nested_map_ = memory_.allocate_array<float>(kScalesRow, 256);
+    if (!memory_.planning()) {
+      copy_bytes(ctx_, nested_map_, values.data(), values.size() * sizeof(float));
+    }
+    nested_map_values_ = std::move(values);
+    return nested_map_;
   }
 
   static std::vector<float> dynamic_map_values() {
@@ -212,44 +263,20 @@ class Loader {
     return values;
   }
 
-  // Quantized on the CPU: the same bytes on every device.
-  void quantize_and_upload(const StoredTensor& stored, Quant4Matrix& q) {
-    std::vector<uint8_t> codes(static_cast<size_t>(q.n_code_bytes()));
-    std::vector<uint8_t> absmax_codes(q.nested() ? static_cast<size_t>(q.n_blocks()) : 0);
-    std::vector<float> absmax(static_cast<size_t>(q.nested() ? q.n_nested_blocks() : q.n_blocks()));
-    const std::vector<float> map = dynamic_map_values();
-    Quant4Matrix host = q;
-    host.codes = codes.data();
-    host.absmax = q.nested() ? nullptr : absmax.data();
-    host.absmax_codes = q.nested() ? absmax_codes.data() : nullptr;
-    host.nested_absmax = q.nested() ? absmax.data() : nullptr;
-    host.nested_map = q.nested() ? map.data() : nullptr;
-    quantize(stored, host);
-    q.nested_offset = host.nested_offset;
-    copy_bytes(ctx_, q.codes, codes.data(), codes.size());
-    copy_bytes(ctx_, q.nested() ? q.nested_absmax : q.absmax, absmax.data(),
-               absmax.size() * sizeof(float));
-    copy_bytes(ctx_, q.absmax_codes, absmax_codes.data(), absmax_codes.size());
-  }
-
-  void quantize(const StoredTensor& stored, Quant4Matrix& q) {
+  HostQuant4 quantize_stored(const StoredTensor& stored, std::pair<int64_t, int64_t> shape,
+                             const Quant4Options& quant, DType dtype) {
     // Read from the mapping where its alignment and type allow, else from one converted copy.
     std::vector<float> copy;
-    Tensor w = make_tensor(const_cast<std::byte*>(stored.bytes.data()), q.n, q.k, stored.dtype);
+    Tensor w = make_tensor(const_cast<std::byte*>(stored.bytes.data()), shape.first, shape.second,
+                           stored.dtype);
     const bool aligned =
         reinterpret_cast<uintptr_t>(stored.bytes.data()) % dtype_size(stored.dtype) == 0;
     if (!aligned || stored.dtype == DType::kF64) {
       copy = stored.to_f32();
-      w = make_tensor(copy.data(), q.n, q.k);
+      w = make_tensor(copy.data(), shape.first, shape.second);
     }
-    Context ctx{.threads = ctx_.threads};  // of the CPU
-    const size_t n_scratch =
-        planned_arena_bytes(ctx, [&](Context& plan) { quantize4(plan, w, q); });
-    Memory scratch(false);
-    Arena arena(scratch.allocate("scratch", n_scratch), n_scratch);
-    ctx.arena = &arena;
     try {
-      quantize4(ctx, w, q);
+      return HostQuant4(w, quant, dtype, *ctx_.threads);
     } catch (const Error& error) {
       fail(*stored.file, ": tensor \"", stored.name, "\": ", error.what());
     }
@@ -260,17 +287,24 @@ class Loader {
   BaseOptions options_;
   Context ctx_;
   Memory& memory_;
-  float* dynamic_map_ = nullptr;
+  float* nested_map_ = nullptr;
+  std::vector<float> nested_map_values_;
   int next_id_ = 0;
 };
 
 }  // namespace
 
 BaseOptions base_options(const RunConfig& config) {
-  return BaseOptions{.bits = config.bits,
-                     .quant_type = config.quant_type == "fp4" ? Quant4Type::kFp4 : Quant4Type::kNf4,
-                     .double_quant = config.double_quant,
-                     .block_size = config.quant_block_size};
+  return BaseOptions{
+      .bits = config.bits,
+      .quant = {.type = config.quant_type == "fp4" ? Quant4Type::kFp4 : Quant4Type::kNf4,
+                .double_quant = config.double_quant,
+                .block_size = config.quant_block_size}};
+}
+
+bool quantizes(const EncoderConfig& config, const std::string& module) {
+  return std::none_of(config.quantize_skip.begin(), config.quantize_skip.end(),
+                      [&](const std::string& prefix) { return module.starts_with(prefix); });
 }
 
 MaskedLm load_masked_lm(const std::string& folder, const BaseOptions& options, const Context& ctx,

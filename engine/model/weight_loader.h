@@ -8,6 +8,7 @@
 #include <string>
 
 #include "engine/memory/memory.h"
+#include "engine/model/host_quant4.h"
 #include "engine/model/masked_lm.h"
 #include "formats/run_config.h"
 
@@ -15,22 +16,23 @@ namespace qe {
 
 /// How the base's Linears are held.
 struct BaseOptions {
-  int64_t bits = 4;  ///< 4, or 16 / 32: dense in the stored type
-  Quant4Type quant_type = Quant4Type::kNf4;
-  bool double_quant = true;
-  int64_t block_size = 64;
+  int64_t bits = 4;     ///< 4, or 16 / 32: dense in the stored type
+  Quant4Options quant;  ///< of weights that the folder does not hold in 4 bits already
 };
 
 BaseOptions base_options(const RunConfig& config);
 
+/// Whether the loader quantizes this Linear of the family when bits is 4.
+bool quantizes(const EncoderConfig& config, const std::string& module);
+
 /// Loads `folder`. Quantizes the encoder's Linears (bits 4), skipping what the family skips (the
-/// head); embeddings, head and other matrices keep their stored type, biases and LayerNorms become
-/// fp32. At most one tensor beside the result is in anonymous memory at any time: files are mapped.
-/// While memory.planning(), only headers are read and nothing is computed. Errors name folder and
-/// tensor: missing, wrong shape, not a floating type, NaN or infinity in a quantized weight, no MLM
-/// head.
-/// ctx: device, compute type and threads; its arena is not used. On a GPU matrices, embeddings and
-/// biases of Linears are held in the compute type.
+/// head). Weights that bitsandbytes has quantized are taken as they are, whichever they are, and
+/// decoded when bits is 16 or 32; embeddings, head and other matrices keep their stored type,
+/// biases and LayerNorms become fp32. At most one tensor beside the result is in anonymous memory
+/// at any time: files are mapped. While memory.planning(), only headers are read and nothing is
+/// computed. Errors name folder and tensor: missing, wrong shape, not a floating type, NaN or
+/// infinity in a quantized weight, no MLM head. ctx: device, compute type and threads; its arena is
+/// not used. On a GPU matrices, embeddings and biases of Linears are held in the compute type.
 MaskedLm load_masked_lm(const std::string& folder, const BaseOptions& options, const Context& ctx,
                         Memory& memory);
 
