@@ -223,18 +223,22 @@ Quant4Tensors::Quant4Tensors(const std::string& weight, const Quant4ToWrite& q, 
                              {"dtype", known->first},
                              {"shape", Json::array({q.n, q.k})}});
   const bool nested = q.absmax_u8 != nullptr;
-  tensors_ = {{weight, storage, {n_bytes / size, 1}, q.codes},
-              {weight + ".quant_map", DType::kF32, {16}, code_values(q.type)}};
+  const auto add = [this](const std::string& name, DType dtype, std::vector<int64_t> shape,
+                          const void* data) {
+    tensors_.push_back({.name = name, .dtype = dtype, .shape = std::move(shape), .data = data});
+  };
+  add(weight, storage, {n_bytes / size, 1}, q.codes);
+  add(weight + ".quant_map", DType::kF32, {16}, code_values(q.type));
   if (nested) {
     state.set("nested_blocksize", kNestedBlock);
     state.set("nested_dtype", "float32");
     state.set("nested_offset", static_cast<double>(q.nested_offset));
     const int64_t n_nested = (n_blocks + kNestedBlock - 1) / kNestedBlock;
-    tensors_.push_back({weight + ".absmax", DType::kU8, {n_blocks}, q.absmax_u8});
-    tensors_.push_back({weight + ".nested_absmax", DType::kF32, {n_nested}, q.nested_absmax});
-    tensors_.push_back({weight + ".nested_quant_map", DType::kF32, {256}, q.nested_map});
+    add(weight + ".absmax", DType::kU8, {n_blocks}, q.absmax_u8);
+    add(weight + ".nested_absmax", DType::kF32, {n_nested}, q.nested_absmax);
+    add(weight + ".nested_quant_map", DType::kF32, {256}, q.nested_map);
   } else {
-    tensors_.push_back({weight + ".absmax", DType::kF32, {n_blocks}, q.absmax});
+    add(weight + ".absmax", DType::kF32, {n_blocks}, q.absmax);
   }
   state_ = state.dump();
   tensors_.push_back({cat(weight, kStatePart, type),

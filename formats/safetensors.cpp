@@ -150,7 +150,7 @@ std::string make_header(const std::string& path, std::vector<TensorToWrite>& ten
         std::any_of(tensor.shape.begin(), tensor.shape.end(), [](int64_t d) { return d < 0; });
     QE_CHECK(!negative && size_of(tensor.shape, tensor.dtype, &n_bytes), path, ": tensor ",
              quoted(tensor.name), ": impossible shape ", shape_text(tensor.shape));
-    QE_CHECK(n_bytes == 0 || tensor.data, path, ": tensor ", quoted(tensor.name), " has no data");
+    QE_CHECK(n_bytes == 0 || tensor.data || tensor.produce, path, ": tensor ", quoted(tensor.name), " has no data");
     const int64_t begin = offset;
     QE_CHECK(!__builtin_add_overflow(offset, n_bytes, &offset), path, ": sizes overflow");
     std::string shape;
@@ -216,7 +216,17 @@ void write_safetensors(const std::string& path, std::vector<TensorToWrite> tenso
     for (const TensorToWrite& tensor : tensors) {
       int64_t n_bytes = 0;
       size_of(tensor.shape, tensor.dtype, &n_bytes);
-      append({static_cast<const std::byte*>(tensor.data), static_cast<size_t>(n_bytes)});
+      if (!tensor.produce) {
+        append({static_cast<const std::byte*>(tensor.data), static_cast<size_t>(n_bytes)});
+        continue;
+      }
+      int64_t n_produced = 0;
+      tensor.produce([&](std::span<const std::byte> bytes) {
+        n_produced += static_cast<int64_t>(bytes.size());
+        append(bytes);
+      });
+      QE_CHECK(n_produced == n_bytes, path, ": tensor ", quoted(tensor.name), ": expected ",
+               n_bytes, " bytes, got ", n_produced);
     }
   });
 }

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "formats/atomic_write.h"
 #include "formats/mapped_file.h"
 #include "kernels/core/dtype.h"
 
@@ -47,12 +48,14 @@ class SafetensorsFile {
   std::map<std::string, std::string> metadata_;
 };
 
-/// A tensor to be written; `data` is host memory of the tensor's whole size.
+/// A tensor to be written: `data` is host memory of the tensor's whole size; or `produce` appends
+/// its bytes when the file is there, so that not all tensors need be in memory at once.
 struct TensorToWrite {
   std::string name;
   DType dtype = DType::kF32;
   std::vector<int64_t> shape;
   const void* data = nullptr;
+  std::function<void(const Append&)> produce = {};
 };
 
 /// Writes atomically and without a second copy of the data, byte for byte as the reference library

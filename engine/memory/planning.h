@@ -4,6 +4,7 @@
 
 // Planning: running code over a counting arena to learn how much memory it will need.
 
+#include "engine/memory/memory.h"
 #include "kernels/core/context.h"
 
 namespace qe {
@@ -18,6 +19,17 @@ size_t planned_arena_bytes(const Context& ctx, const Run& run) {
   planning.planning = true;
   run(planning);
   return counting.high_water();
+}
+
+/// Runs ops on the CPU over host memory, with scratch of their own.
+template <class Run>
+void run_on_host(ThreadPool& threads, const Run& run) {
+  Context ctx{.threads = &threads};
+  const size_t n_bytes = planned_arena_bytes(ctx, run);
+  Memory memory(false);
+  Arena arena(memory.allocate("scratch", n_bytes), n_bytes);
+  ctx.arena = &arena;
+  run(ctx);
 }
 
 }  // namespace qe

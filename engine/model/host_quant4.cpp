@@ -4,22 +4,10 @@
 
 #include <cstring>
 
-#include "engine/memory/memory.h"
 #include "engine/memory/planning.h"
 
 namespace qe {
 namespace {
-
-// Runs an op on the CPU with the scratch that it plans.
-template <class Run>
-void run_on_host(ThreadPool& threads, const Run& run) {
-  Context ctx{.threads = &threads};
-  const size_t n_bytes = planned_arena_bytes(ctx, run);
-  Memory memory(false);
-  Arena arena(memory.allocate("scratch", n_bytes), n_bytes);
-  ctx.arena = &arena;
-  run(ctx);
-}
 
 template <class T>
 void copy(std::span<const std::byte> from, std::vector<T>& to) {
@@ -76,6 +64,24 @@ std::vector<float> HostQuant4::dequantized(ThreadPool& threads) const {
   run_on_host(threads,
               [&](Context& ctx) { dequantize4(ctx, q_, make_tensor(values.data(), q_.n, q_.k)); });
   return values;
+}
+
+StoredQuant4 HostQuant4::stored() const {
+  StoredQuant4 stored{.type = q_.type,
+                      .n = q_.n,
+                      .k = q_.k,
+                      .block_size = q_.block_size,
+                      .dtype = q_.dtype,
+                      .codes = std::as_bytes(std::span(codes_)),
+                      .nested_offset = q_.nested_offset};
+  if (q_.nested()) {
+    stored.absmax_u8 = std::as_bytes(std::span(absmax_codes_));
+    stored.nested_absmax = std::as_bytes(std::span(absmax_));
+    stored.nested_map = std::as_bytes(std::span(map_));
+  } else {
+    stored.absmax = std::as_bytes(std::span(absmax_));
+  }
+  return stored;
 }
 
 Quant4ToWrite HostQuant4::to_write() const {

@@ -24,7 +24,7 @@ class TensorSource {
   virtual bool has(const std::string& name) const = 0;
   /// The tensor, or null. Its bytes are valid until the next call.
   virtual const StoredTensor* find(const std::string& name, const std::vector<int64_t>& shape) = 0;
-  /// The weight of this name when it is stored in 4 bits, valid as long as the source is.
+  /// The weight of this name when it is stored in 4 bits, valid until the next call.
   virtual std::optional<StoredQuant4> find_quantized(const std::string& name) const = 0;
 };
 

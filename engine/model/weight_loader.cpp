@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "engine/model/tensor_source.h"
 #include "kernels/ops/transfer.h"
 
 namespace qe {
@@ -311,13 +310,18 @@ MaskedLm load_masked_lm(const std::string& folder, const BaseOptions& options, c
                         Memory& memory) {
   const EncoderConfig config = read_encoder_config(folder);
   FolderTensors tensors(folder, family_of(config.model_type));
-  return Loader(tensors, config, options, ctx, memory).load();
+  return load_masked_lm(tensors, config, options, ctx, memory);
+}
+
+MaskedLm load_masked_lm(TensorSource& source, const EncoderConfig& config,
+                        const BaseOptions& options, const Context& ctx, Memory& memory) {
+  return Loader(source, config, options, ctx, memory).load();
 }
 
 MaskedLm random_masked_lm(const EncoderConfig& config, uint64_t seed, const BaseOptions& options,
                           const Context& ctx, Memory& memory) {
   RandomTensors tensors("random weights", seed, ctx, memory.planning());
-  return Loader(tensors, config, options, ctx, memory).load();
+  return load_masked_lm(tensors, config, options, ctx, memory);
 }
 
 }  // namespace qe

@@ -10,6 +10,7 @@
 #include "engine/memory/memory.h"
 #include "engine/model/host_quant4.h"
 #include "engine/model/masked_lm.h"
+#include "engine/model/tensor_source.h"
 #include "formats/run_config.h"
 
 namespace qe {
@@ -35,6 +36,10 @@ bool quantizes(const EncoderConfig& config, const std::string& module);
 /// not used. On a GPU matrices, embeddings and biases of Linears are held in the compute type.
 MaskedLm load_masked_lm(const std::string& folder, const BaseOptions& options, const Context& ctx,
                         Memory& memory);
+
+/// The same from any source of tensors.
+MaskedLm load_masked_lm(TensorSource& source, const EncoderConfig& config,
+                        const BaseOptions& options, const Context& ctx, Memory& memory);
 
 /// The same with random weights (tensor_source.h), for benchmarks: no folder is read.
 MaskedLm random_masked_lm(const EncoderConfig& config, uint64_t seed, const BaseOptions& options,

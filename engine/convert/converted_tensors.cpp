@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#include "engine/convert/converted_tensors.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "engine/memory/planning.h"
+#include "formats/atomic_write.h"
+#include "kernels/core/error.h"
+#include "kernels/ops/gemm.h"
+
+namespace qe {
+namespace {
+
+constexpr const char* kWeight = ".weight";
+
+const char* storage_name(DType storage) {
+  switch (storage) {
+    case DType::kI8:
+      return "int8";
+    case DType::kF16:
+      return "float16";
+    case DType::kBF16:
+      return "bfloat16";
+    case DType::kF32:
+      return "float32";
+    case DType::kF64:
+      return "float64";
+    default:
+      return "uint8";
+  }
+}
+
+// fp32 values as a type's bytes; not finite ones are an error.
+std::vector<std::byte> bytes_of(const std::vector<float>& values, DType dtype,
+                                const std::string& what) {
+  std::vector<std::byte> bytes(values.size() * dtype_size(dtype));
+  const auto check = [&](float stored, size_t i) {
+    QE_CHECK(std::isfinite(stored), what, ": element ", i, " is ", values[i],
+             ", which is no finite value in ", dtype_name(dtype));
+  };
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (dtype == DType::kF32) {
+      check(values[i], i);
+      std::memcpy(&bytes[i * 4], &values[i], 4);
+      continue;
+    }
+    const uint16_t half = dtype == DType::kBF16 ? to_bf16(values[i]) : to_f16(values[i]);
+    check(dtype == DType::kBF16 ? from_bf16(half) : from_f16(half), i);
+    std::memcpy(&bytes[i * 2], &half, 2);
+  }
+  return bytes;
+}
+
+}  // namespace
+
+ConvertedTensors::ConvertedTensors(const std::string& folder, const ConvertOptions& options,
+                                   ThreadPool& threads)
+    : folder_(folder),
+      options_(options),
+      threads_(threads),
+      config_(read_encoder_config(folder)),
+      files_(folder),
+      source_(folder, family_of(config_.model_type)) {
+  find_sites();
+  read_adapters();
+}
+
+void ConvertedTensors::find_sites() {
+  Memory planning(true);
+  Context ctx{.threads = &threads_};
+  ctx.planning = true;
+  const MaskedLm model = load_masked_lm(folder_, options_.trained, ctx, planning);
+  for (const LoraSite& linear : model.lora_sites()) {
+    const std::string weight = linear.module + kWeight;
+    Site site{.module = linear.module, .n = linear.out, .k = linear.in};
+    const std::optional<StoredQuant4> stored = source_.find_quantized(weight);
+    if (stored) {
+      QE_CHECK(options_.base == ConvertOptions::Base::kTrained, folder_, ": tensor \"", weight,
+               "\" is stored in 4 bits: there are no original floats here");
+      site.dtype = stored->dtype;
+    } else {
+      const DType dtype = source_.find(weight, {})->dtype;
+      site.dtype = dtype == DType::kF64 ? DType::kF32 : dtype;
+    }
+    const bool quantizable = stored || quantizes(config_, linear.module);
+    site.trained_quantized = options_.base == ConvertOptions::Base::kTrained && quantizable &&
+                             (stored || options_.trained.bits == 4);
+    site.written_quantized = options_.four_bit && (quantizable || options_.quantize_head);
+    sites_.emplace(weight, std::move(site));
+  }
+}
+
+void ConvertedTensors::read_adapters() {
+  for (const WeightedAdapter& adapter : options_.adapters) {
+    Adapter stored = read_adapter(adapter.folder);
+    const LoraTargets targets(stored.config);
+    for (AdapterPair& pair : stored.pairs) {
+      const auto found = sites_.find(pair.module + kWeight);
+      QE_CHECK(found != sites_.end(), adapter.folder, ": the adapter is for another base: ",
+               folder_, " has no linear \"", pair.module, "\"");
+      Site& site = found->second;
+      QE_CHECK(pair.in == site.k && pair.out == site.n, adapter.folder, ": ", pair.module,
+               ": the adapter is for another base: expected a ", site.n, " x ", site.k,
+               " linear, got ", pair.out, " x ", pair.in);
+      const double scale = adapter.weight * targets.scale(pair.module);
+      site.deltas.push_back({std::move(pair), static_cast<float>(scale)});
+    }
+  }
+}
+
+int64_t ConvertedTensors::n_quantized() const {
+  return std::count_if(sites_.begin(), sites_.end(),
+                       [](const auto& entry) { return entry.second.written_quantized; });
+}
+
+int64_t ConvertedTensors::n_merged() const {
+  return std::count_if(sites_.begin(), sites_.end(),
+                       [](const auto& entry) { return !entry.second.deltas.empty(); });
+}
+
+const ConvertedTensors::Site* ConvertedTensors::site(const std::string& weight_name) const {
+  const auto found = sites_.find(weight_name);
+  return found == sites_.end() ? nullptr : &found->second;
+}
+
+// The weight's new values, (N, K) fp32.
+std::vector<float> ConvertedTensors::values(const Site& site) const {
+  const std::string weight = site.module + kWeight;
+  std::vector<float> values;
+  if (const std::optional<StoredQuant4> stored = source_.find_quantized(weight)) {
+    values = HostQuant4(*stored).dequantized(threads_);
+  } else {
+    const StoredTensor& tensor = *source_.find(weight, {});
+    values = tensor.to_f32();
+    try {
+      if (site.trained_quantized) {
+        values = HostQuant4(make_tensor(values.data(), site.n, site.k), options_.trained.quant,
+                            DType::kF32, threads_)
+                     .dequantized(threads_);
+      }
+    } catch (const Error& error) {
+      fail(*tensor.file, ": tensor \"", tensor.name, "\": ", error.what());
+    }
+  }
+  for (const Delta& delta : site.deltas) {
+    const AdapterPair& pair = delta.pair;
+    run_on_host(threads_, [&](Context& ctx) {
+      gemm(ctx, Gemm{.a = make_tensor(const_cast<float*>(pair.b.data()), pair.out, pair.r),
+                     .b = make_tensor(const_cast<float*>(pair.a.data()), pair.r, pair.in),
+                     .b_transposed = false,
+                     .alpha = delta.scale,
+                     .c = make_tensor(values.data(), site.n, site.k),
+                     .mode = GradientMode::kAccumulate});
+    });
+  }
+  return values;
+}
+
+std::unique_ptr<HostQuant4> ConvertedTensors::quantized(const Site& site) const {
+  std::vector<float> values = this->values(site);
+  try {
+    return std::make_unique<HostQuant4>(make_tensor(values.data(), site.n, site.k),
+                                        options_.trained.quant, site.dtype, threads_);
+  } catch (const Error& error) {
+    fail(folder_, ": tensor \"", site.module, kWeight, "\": ", error.what());
+  }
+}
+
+std::vector<std::byte> ConvertedTensors::floats(const Site& site) const {
+  return bytes_of(values(site), options_.dtype.value_or(site.dtype),
+                  cat(folder_, ": tensor \"", site.module, kWeight, "\""));
+}
+
+const StoredTensor* ConvertedTensors::find(const std::string& name,
+                                           const std::vector<int64_t>& shape) {
+  const Site* site = this->site(name);
+  if (!site || !site->changes()) return source_.find(name, shape);
+  held_bytes_ = floats(*site);
+  held_ = StoredTensor{.name = name,
+                       .dtype = options_.dtype.value_or(site->dtype),
+                       .shape = {site->n, site->k},
+                       .bytes = held_bytes_,
+                       .file = &folder_};
+  return &held_;
+}
+
+std::optional<StoredQuant4> ConvertedTensors::find_quantized(const std::string& name) const {
+  const Site* site = this->site(name);
+  if (!site || !site->written_quantized) return {};
+  held_quantized_ = quantized(*site);
+  return held_quantized_->stored();
+}
+
+Json ConvertedTensors::written_config() const {
+  const Json config = Json::parse_file(folder_ + "/config.json");
+  Json written = Json::object();
+  for (const auto& [key, value] : config.members()) {
+    if (key != "quantization_config") written.set(key, value);
+  }
+  if (!options_.four_bit) return written;
+  // What must stay in floats, by names that every release of transformers understands.
+  Json skip = Json::array();
+  if (options_.quantize_head) {
+    skip.push_back(config_.names.decoder);
+  } else {
+    for (const std::string& prefix : config_.quantize_skip) skip.push_back(prefix);
+  }
+  const Quant4Options& quant = options_.trained.quant;
+  written.set(
+      "quantization_config",
+      Json::object({{"_load_in_4bit", true},
+                    {"_load_in_8bit", false},
+                    {"bnb_4bit_compute_dtype", "float32"},
+                    {"bnb_4bit_quant_storage", storage_name(options_.storage)},
+                    {"bnb_4bit_quant_type", quant.type == Quant4Type::kNf4 ? "nf4" : "fp4"},
+                    {"bnb_4bit_use_double_quant", quant.double_quant},
+                    {"llm_int8_enable_fp32_cpu_offload", false},
+                    {"llm_int8_has_fp16_weight", false},
+                    {"llm_int8_skip_modules", skip},
+                    {"llm_int8_threshold", 6.0},
+                    {"load_in_4bit", true},
+                    {"load_in_8bit", false},
+                    {"quant_method", "bitsandbytes"}}));
+  return written;
+}
+
+void ConvertedTensors::write(const std::string& folder) const {
+  const Family& family = family_of(config_.model_type);
+  std::vector<TensorToWrite> tensors;
+  std::vector<std::unique_ptr<HostQuant4>> quantized;
+  std::vector<std::unique_ptr<Quant4Tensors>> parts;
+  for (const auto& [name, stored] : files_.tensors()) {
+    if (quant4_weight_of(name)) continue;  // stands with its weight
+    const Site* site = this->site(family.canonical_name(name));
+    if (site && site->written_quantized) {
+      quantized.push_back(this->quantized(*site));
+      parts.push_back(std::make_unique<Quant4Tensors>(name, quantized.back()->to_write(),
+                                                      options_.storage));
+      const std::vector<TensorToWrite>& of_weight = parts.back()->tensors();
+      tensors.insert(tensors.end(), of_weight.begin(), of_weight.end());
+    } else if (site && site->changes()) {
+      tensors.push_back({.name = name,
+                         .dtype = options_.dtype.value_or(site->dtype),
+                         .shape = {site->n, site->k},
+                         .produce = [this, site](const Append& append) { append(floats(*site)); }});
+    } else {
+      tensors.push_back({name, stored->dtype, stored->shape, stored->bytes.data(), {}});
+    }
+  }
+  write_safetensors(folder + "/model.safetensors", std::move(tensors));
+  write_file_atomically(folder + "/config.json", written_config().dump(2, true) + "\n");
+}
+
+}  // namespace qe
