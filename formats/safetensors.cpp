@@ -150,7 +150,8 @@ std::string make_header(const std::string& path, std::vector<TensorToWrite>& ten
         std::any_of(tensor.shape.begin(), tensor.shape.end(), [](int64_t d) { return d < 0; });
     QE_CHECK(!negative && size_of(tensor.shape, tensor.dtype, &n_bytes), path, ": tensor ",
              quoted(tensor.name), ": impossible shape ", shape_text(tensor.shape));
-    QE_CHECK(n_bytes == 0 || tensor.data || tensor.produce, path, ": tensor ", quoted(tensor.name), " has no data");
+    QE_CHECK(n_bytes == 0 || tensor.data || tensor.produce, path, ": tensor ", quoted(tensor.name),
+             " has no data");
     const int64_t begin = offset;
     QE_CHECK(!__builtin_add_overflow(offset, n_bytes, &offset), path, ": sizes overflow");
     std::string shape;

@@ -99,8 +99,9 @@ void ConvertedTensors::read_adapters() {
     const LoraTargets targets(stored.config);
     for (AdapterPair& pair : stored.pairs) {
       const auto found = sites_.find(pair.module + kWeight);
-      QE_CHECK(found != sites_.end(), adapter.folder, ": the adapter is for another base: ",
-               folder_, " has no linear \"", pair.module, "\"");
+      QE_CHECK(found != sites_.end(), adapter.folder,
+               ": the adapter is for another base: ", folder_, " has no linear \"", pair.module,
+               "\"");
       Site& site = found->second;
       QE_CHECK(pair.in == site.k && pair.out == site.n, adapter.folder, ": ", pair.module,
                ": the adapter is for another base: expected a ", site.n, " x ", site.k,
@@ -209,21 +210,20 @@ Json ConvertedTensors::written_config() const {
     for (const std::string& prefix : config_.quantize_skip) skip.push_back(prefix);
   }
   const Quant4Options& quant = options_.trained.quant;
-  written.set(
-      "quantization_config",
-      Json::object({{"_load_in_4bit", true},
-                    {"_load_in_8bit", false},
-                    {"bnb_4bit_compute_dtype", "float32"},
-                    {"bnb_4bit_quant_storage", storage_name(options_.storage)},
-                    {"bnb_4bit_quant_type", quant.type == Quant4Type::kNf4 ? "nf4" : "fp4"},
-                    {"bnb_4bit_use_double_quant", quant.double_quant},
-                    {"llm_int8_enable_fp32_cpu_offload", false},
-                    {"llm_int8_has_fp16_weight", false},
-                    {"llm_int8_skip_modules", skip},
-                    {"llm_int8_threshold", 6.0},
-                    {"load_in_4bit", true},
-                    {"load_in_8bit", false},
-                    {"quant_method", "bitsandbytes"}}));
+  written.set("quantization_config",
+              Json::object({{"_load_in_4bit", true},
+                            {"_load_in_8bit", false},
+                            {"bnb_4bit_compute_dtype", "float32"},
+                            {"bnb_4bit_quant_storage", storage_name(options_.storage)},
+                            {"bnb_4bit_quant_type", quant.type == Quant4Type::kNf4 ? "nf4" : "fp4"},
+                            {"bnb_4bit_use_double_quant", quant.double_quant},
+                            {"llm_int8_enable_fp32_cpu_offload", false},
+                            {"llm_int8_has_fp16_weight", false},
+                            {"llm_int8_skip_modules", skip},
+                            {"llm_int8_threshold", 6.0},
+                            {"load_in_4bit", true},
+                            {"load_in_8bit", false},
+                            {"quant_method", "bitsandbytes"}}));
   return written;
 }
 
@@ -237,8 +237,8 @@ void ConvertedTensors::write(const std::string& folder) const {
     const Site* site = this->site(family.canonical_name(name));
     if (site && site->written_quantized) {
       quantized.push_back(this->quantized(*site));
-      parts.push_back(std::make_unique<Quant4Tensors>(name, quantized.back()->to_write(),
-                                                      options_.storage));
+      parts.push_back(
+          std::make_unique<Quant4Tensors>(name, quantized.back()->to_write(), options_.storage));
       const std::vector<TensorToWrite>& of_weight = parts.back()->tensors();
       tensors.insert(tensors.end(), of_weight.begin(), of_weight.end());
     } else if (site && site->changes()) {

@@ -28,11 +28,11 @@ struct ConvertOptions {
     kStored,   ///< the folder's own
   };
   Base base = Base::kTrained;
-  bool four_bit = false;        ///< write quantized weights, else floats
-  BaseOptions trained;          ///< how kTrained quantizes, and how four_bit does
-  bool quantize_head = false;   ///< four_bit: the MLM head's dense too, as transformers 5 does
-  DType storage = DType::kU8;   ///< four_bit: bnb_4bit_quant_storage
-  std::optional<DType> dtype;   ///< of float weights that change; empty: as stored
+  bool four_bit = false;       ///< write quantized weights, else floats
+  BaseOptions trained;         ///< how kTrained quantizes, and how four_bit does
+  bool quantize_head = false;  ///< four_bit: the MLM head's dense too, as transformers 5 does
+  DType storage = DType::kU8;  ///< four_bit: bnb_4bit_quant_storage
+  std::optional<DType> dtype;  ///< of float weights that change; empty: as stored
   std::vector<WeightedAdapter> adapters;
 };
 
