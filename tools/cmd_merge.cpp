@@ -102,8 +102,8 @@ std::string drift_text(const Arguments& arguments, const ConvertOptions& chosen,
     std::vector<std::string> row = {target.name, "", "", "", target.what};
     try {
       ConvertedTensors model(folder, options, threads);
-      const LogitDrift d = drift(all_logits(model, ids, threads), reference,
-                                 model.config().vocab_size);
+      const LogitDrift d =
+          drift(all_logits(model, ids, threads), reference, model.config().vocab_size);
       row[1] = fixed(d.max, 5);
       row[2] = fixed(d.mean, 5);
       row[3] = fixed(100 * d.same_best, 1) + " %";
@@ -158,14 +158,16 @@ Command merge_command() {
           .options = {{"model", "DIR", "the base model's folder", true},
                       {"output", "DIR", "the new folder", true},
                       {"onto", "WHAT", "trained (default), original or 4bit"},
-                      {"dtype", "TYPE", "of merged float weights: float32, float16 or\n"
-                                        "bfloat16; default: as stored"},
+                      {"dtype", "TYPE",
+                       "of merged float weights: float32, float16 or\n"
+                       "bfloat16; default: as stored"},
                       {"bits", "4|16|32", "of the base in training (4)"},
                       {"quant_type", "nf4|fp4", "code of the weights (nf4)"},
                       {"double_quant", "true|false", "quantize the block scales too (true)"},
                       {"quant_block_size", "N", "weights that share a scale (64)"},
-                      {"texts", "FILE", "measure on the first 32 lines of a file, 64 tokens\n"
-                                        "of each; default: four English sentences"},
+                      {"texts", "FILE",
+                       "measure on the first 32 lines of a file, 64 tokens\n"
+                       "of each; default: four English sentences"},
                       {"no_drift", nullptr, "do not measure"},
                       {"threads", "N", "CPU threads; 0: all"}},
           .example = "qlora-engine merge --model examples/tiny-mlm --output merged demo",

@@ -18,8 +18,10 @@ DType storage_of(const Arguments& arguments) {
         std::pair{"float32", DType::kF32}, std::pair{"float64", DType::kF64}}) {
     if (name == text) return dtype;
   }
-  throw UsageError(cat("--storage: expected uint8, int8, float16, bfloat16, float32 or float64, "
-                       "got \"", name, "\""));
+  throw UsageError(
+      cat("--storage: expected uint8, int8, float16, bfloat16, float32 or float64, "
+          "got \"",
+          name, "\""));
 }
 
 int run_quantize(const Arguments& arguments) {
@@ -56,10 +58,12 @@ Command quantize_command() {
                       {"quant_type", "nf4|fp4", "code of the weights (nf4)"},
                       {"double_quant", "true|false", "quantize the block scales too (true)"},
                       {"quant_block_size", "N", "weights that share a scale (64)"},
-                      {"storage", "TYPE", "type that holds the codes: uint8 (default), int8,\n"
-                                          "float16, bfloat16, float32, float64"},
-                      {"quantize_head", nullptr, "the dense layer of the MLM head as well, as\n"
-                                                 "transformers 5 does when nothing is said"},
+                      {"storage", "TYPE",
+                       "type that holds the codes: uint8 (default), int8,\n"
+                       "float16, bfloat16, float32, float64"},
+                      {"quantize_head", nullptr,
+                       "the dense layer of the MLM head as well, as\n"
+                       "transformers 5 does when nothing is said"},
                       {"threads", "N", "CPU threads; 0: all"}},
           .example = "qlora-engine quantize --model bert-base-uncased --output bert-base-nf4",
           .run = run_quantize};

@@ -13,6 +13,9 @@ Command eval_command();
 Command fill_mask_command();
 Command plan_command();
 Command tokenize_command();
+Command inspect_command();
+Command merge_command();
+Command quantize_command();
 Command bench_command();
 Command doctor_command();
 

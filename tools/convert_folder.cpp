@@ -25,16 +25,15 @@ std::optional<DType> float_option(const Arguments& arguments, const char* name) 
   if (text == "float32") return DType::kF32;
   if (text == "float16") return DType::kF16;
   if (text == "bfloat16") return DType::kBF16;
-  throw UsageError(
-      cat("--", name, ": expected float32, float16 or bfloat16, got \"", text, "\""));
+  throw UsageError(cat("--", name, ": expected float32, float16 or bfloat16, got \"", text, "\""));
 }
 
 void check_output(const Arguments& arguments) {
   namespace fs = std::filesystem;
   const std::string output = arguments.text("output");
   std::error_code error;
-  QE_CHECK(!fs::exists(output, error) || (fs::is_directory(output, error) &&
-                                          fs::is_empty(output, error)),
+  QE_CHECK(!fs::exists(output, error) ||
+               (fs::is_directory(output, error) && fs::is_empty(output, error)),
            output, ": is there already and not an empty folder; it would be replaced");
 }
 

@@ -20,7 +20,8 @@ constexpr int kError = 1, kWrongUsage = 2;
 
 int run(const std::vector<std::string>& words) {
   const std::vector<Command> commands = {train_command(), eval_command(),     fill_mask_command(),
-                                         plan_command(),  tokenize_command(), bench_command(),
+                                         plan_command(),  tokenize_command(), inspect_command(),
+                                         merge_command(), quantize_command(), bench_command(),
                                          doctor_command()};
   if (words.empty()) {
     std::cerr << program_help(commands);
