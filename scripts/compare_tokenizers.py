@@ -87,7 +87,7 @@ def requests(lines, added, n_generated, code_points):
         if kind < 0.3:
             request["pair"] = rng.choice(texts)
         if kind < 0.15 or kind > 0.85:
-            request["max_length"] = rng.randint(3, 40)
+            request["max_length"] = rng.randint(5, 40)
         if rng.random() < 0.15:
             request["add_special_tokens"] = False
         yield request

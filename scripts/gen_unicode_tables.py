@@ -17,7 +17,7 @@ import pathlib
 import sys
 
 import tokenizers
-from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
+from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
 
 OUT = pathlib.Path(__file__).resolve().parent.parent / "formats/tokenizer/unicode_tables.cpp"
 SCALARS = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
@@ -34,7 +34,14 @@ CLASS_MARKS = {
     240: 0x345,
 }  # fmt: skip
 FLAGS = ["Whitespace", "Control", "Punctuation", "NonspacingMark", "Word", "HasLower",
-         "Decomposes", "Combining"]  # fmt: skip
+         "Decomposes", "Combining", "Mark", "Numeric", "DecomposesCompat",
+         "PatternWord"]  # fmt: skip
+CATEGORIES = ["Cn", "Cc", "Cf", "Co", "Ll", "Lm", "Lo", "Lt", "Lu", "Mc", "Me", "Mn", "Nd", "Nl",
+              "No", "Pc", "Pd", "Pe", "Pf", "Pi", "Po", "Ps", "Sc", "Sk", "Sm", "So", "Zl", "Zp",
+              "Zs"]  # fmt: skip
+# Classes of grapheme clusters, and bits beside them; see unicode.h.
+OTHER, CONTROL, EXTEND, ZWJ, SPACING, PREPEND, LEAD, VOWEL, TRAIL = range(9)
+PICTOGRAPH, CONSONANT, LINKER, CONJUNCT_EXTEND = 16, 32, 64, 128
 
 
 def bert(**on):
@@ -82,16 +89,106 @@ def combining_class(nfd, c):
     return classes[at]
 
 
+def matched(pattern, text):
+    """The code points of the text (no two equal) that a class of the pattern library has."""
+    split = pre_tokenizers.Split(Regex(f"{pattern}+"), "removed", invert=True)
+    return {ord(c) for piece, _ in split.pre_tokenize_str(text) for c in piece}
+
+
+def observe_categories():
+    """{code point: index into CATEGORIES} as the pattern library has it; \\s and \\d follow."""
+    text = "".join(map(chr, SCALARS))
+    found = {}
+    for k, name in enumerate(CATEGORIES[1:], 1):
+        found.update(dict.fromkeys(matched(f"\\p{{{name}}}", text), k))
+    assert matched("\\d", text) == {c for c, k in found.items() if CATEGORIES[k] == "Nd"}
+    return found, matched("\\s", text), matched("\\w", text)
+
+
+def single_entry_charsmap(key):
+    """A precompiled charsmap that maps the key to "X" and nothing else."""
+    units = [0] * (256 * (len(key) + 2))
+    at, base = 0, 256
+    for depth, byte in enumerate(key):
+        units[at] |= (at ^ base) << 10
+        at = base ^ byte
+        units[at] = byte
+        base += 256
+    units[at] |= (at ^ base) << 10 | 256
+    units[base] = 1 << 31
+    trie = b"".join(u.to_bytes(4, "little") for u in units)
+    return normalizers.Precompiled(len(trie).to_bytes(4, "little") + trie + b"X\0")
+
+
+def observe_graphemes():
+    """{code point: class and bits}: what joins a cluster, which is replaced as a whole or not."""
+    accent = "\u0301"
+    maps = {c: single_entry_charsmap(c.encode()).normalize_str for c in "a©\u0301\u0600\u0958\u1100\u1161\u11a8"}
+    joined = lambda before, key: maps[key](before + key + accent).endswith("X" + accent)
+    found = {}
+    for c in SCALARS:
+        s = chr(c)
+        value = OTHER
+        if c == 0x200D:
+            value = ZWJ
+        elif c not in (0xD, 0xA) and maps["a"]("a" + s) == "X":
+            value = EXTEND if joined("☃" + s + "\u200d", "©") else SPACING
+        elif c < 0x10000 and joined(s, "a"):
+            value = PREPEND
+        elif 0x10FFFF > c >= 0x10000 and maps["a"](s + "a" + accent) != s + "X":
+            value = PREPEND
+        elif 0x1100 <= c < 0xD7FC and c not in HANGUL:
+            if joined(s, "\u1100"):
+                value = LEAD
+            elif joined(s, "\u1161"):
+                value = VOWEL
+            elif joined(s, "\u11a8"):
+                value = TRAIL
+        if value == OTHER and maps[accent](s + accent + "\u0302") == s + "X":
+            value = CONTROL  # the marks after it are a cluster
+        if value == OTHER and joined(s + "\u200d", "©"):
+            value |= PICTOGRAPH
+        if value == PREPEND:
+            pass  # joins whatever follows
+        elif joined(s + "\u094d", "\u0958"):
+            value |= CONSONANT
+        elif joined("क" + s, "\u0958"):
+            value |= LINKER
+        elif joined("क\u094d" + s, "\u0958"):
+            value |= CONJUNCT_EXTEND
+        if value:
+            found[c] = value
+    return found
+
+
+def observe_scripts():
+    """{code point: script}, scripts being numbered as they are met; 0: any script."""
+    pieces = lambda text: len(pre_tokenizers.UnicodeScripts().pre_tokenize_str(text))
+    scripts = ["a", "中"]  # one character of each script, by number less one
+    found, value = {}, 0
+    for c in SCALARS:
+        s = chr(c)
+        with_latin, with_han = pieces("a" + s) == 1, pieces("中" + s) == 1
+        if with_latin and with_han:
+            value = 0
+            continue
+        if not (value and pieces(scripts[value - 1] + s) == 1):  # neighbours mostly share one
+            value = next((k for k, r in enumerate(scripts, 1) if pieces(r + s) == 1), None)
+            if value is None:
+                scripts.append(s)
+                value = len(scripts)
+        found[c] = value
+    return found
+
+
 def observe():
-    """(flags, lower case, decompositions, combining classes), each by code point."""
+    """Everything, each property by code point."""
     clean, accents = bert(clean_text=True), bert(strip_accents=True)
-    nfd, lower, words = (
-        normalizers.NFD(),
-        normalizers.Lowercase(),
-        pre_tokenizers.BertPreTokenizer(),
-    )
+    nfd, nfkd, nfc = normalizers.NFD(), normalizers.NFKD(), normalizers.NFC()
+    lower, marks = normalizers.Lowercase(), normalizers.StripAccents()
+    words, digits = pre_tokenizers.BertPreTokenizer(), pre_tokenizers.Digits(True)
     flags = {name: set() for name in FLAGS}
-    lowered, decomposed, classes = {}, {}, {}
+    lowered, decomposed, compatible, composed, classes = {}, {}, {}, {}, {}
     for c in SCALARS:
         s = chr(c)
         if clean.normalize_str(s) == "":
@@ -101,9 +198,20 @@ def observe():
             flags["Whitespace" if n_words == 2 else "Punctuation"].add(c)
         if (low := lower.normalize_str(s)) != s:
             lowered[c] = low
+        if marks.normalize_str(s) == "":
+            flags["Mark"].add(c)
+        if len(digits.pre_tokenize_str(f"a{s}b")) == 3:
+            flags["Numeric"].add(c)
+        if c not in HANGUL and (parts := nfkd.normalize_str(s)) != nfd.normalize_str(s):
+            compatible[c] = parts
         if (parts := nfd.normalize_str(s)) != s:
             if c not in HANGUL:  # computed, not stored
                 decomposed[c] = parts
+                first = nfc.normalize_str(parts[:-1])
+                if len(first) == 1 and nfc.normalize_str(first + parts[-1]) == s:
+                    composed[c] = first + parts[-1]
+                else:
+                    assert nfc.normalize_str(s) != s
             continue
         if accents.normalize_str(s) == "":
             flags["NonspacingMark"].add(c)
@@ -118,8 +226,14 @@ def observe():
     for c in flags["Whitespace"] - flags["Control"]:
         assert clean.normalize_str(chr(c)) == " "
     flags["HasLower"], flags["Decomposes"] = set(lowered), set(decomposed)
-    flags["Combining"] = set(classes)
-    return flags, lowered, decomposed, classes
+    flags["Combining"], flags["DecomposesCompat"] = set(classes), set(compatible)
+    categories, spaces, flags["PatternWord"] = observe_categories()
+    assert spaces == flags["Whitespace"], spaces ^ flags["Whitespace"]
+    return {
+        "flags": flags, "lower": lowered, "canonical": decomposed, "compatible": compatible,
+        "composed": composed, "classes": classes, "categories": categories,
+        "graphemes": observe_graphemes(), "scripts": observe_scripts(),
+    }  # fmt: skip
 
 
 def runs_of(value_of):
@@ -159,21 +273,39 @@ def rows(items):
     return "\n".join(lines + [line])
 
 
-def render(flags, lowered, decomposed, classes):
-    bit = {name: 1 << k for k, name in enumerate(FLAGS)}
-    packed = {}
-    for name, members in flags.items():
-        for c in members:
-            packed[c] = packed.get(c, 0) | bit[name]
-    flag_runs = runs_of(lambda c: packed.get(c, 0))
-    class_runs = runs_of(lambda c: classes.get(c, 0))
-    long_lower = {c: low for c, low in lowered.items() if len(low) > 1}
-    assert list(long_lower) == [0x130] and long_lower[0x130] == "i\u0307", long_lower
+def run_table(name, values):
+    runs = runs_of(lambda c: values.get(c, 0))
+    return f"""extern const Run k{name}Runs[] = {{
+{rows(f"{{0x{c:X},{v}}}" for c, v in runs)}
+}};
+extern const size_t k{name}RunCount = {len(runs)};
+"""
+
+
+def decomposition_table(name, decomposed):
     parts = [
         item
         for c, text in sorted(decomposed.items())
         for item in [f"0x{c | len(text) << 24:X}"] + [f"0x{ord(p):X}" for p in text]
     ]
+    return f"""extern const uint32_t k{name}[] = {{
+{rows(parts)}
+}};
+extern const size_t k{name}Size = {len(parts)};
+"""
+
+
+def render(tables):
+    packed = {}
+    for k, name in enumerate(FLAGS):
+        for c in tables["flags"][name]:
+            packed[c] = packed.get(c, 0) | 1 << k
+    long_lower = {c: low for c, low in tables["lower"].items() if len(low) > 1}
+    assert list(long_lower) == [0x130] and long_lower[0x130] == "i\u0307", long_lower
+    assert max(map(len, tables["canonical"].values())) <= 4
+    assert max(map(len, tables["compatible"].values())) <= 18
+    lower = lower_ranges(tables["lower"])
+    composed = sorted((ord(p[0]), ord(p[1]), c) for c, p in tables["composed"].items())
     return f"""// SPDX-License-Identifier: MIT
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 
@@ -191,28 +323,28 @@ extern const char kTablesVersions[] = "normalization 9.0, case mapping 17.0";
 
 // Sums of
 // {", ".join(f"{1 << k} {name}" for k, name in enumerate(FLAGS[:4]))},
-// {", ".join(f"{1 << k + 4} {name}" for k, name in enumerate(FLAGS[4:]))}.
-extern const Run kFlagRuns[] = {{
-{rows(f"{{0x{c:X},{v}}}" for c, v in flag_runs)}
-}};
-extern const size_t kFlagRunCount = {len(flag_runs)};
-
-extern const Run kCombiningClassRuns[] = {{
-{rows(f"{{0x{c:X},{v}}}" for c, v in class_runs)}
-}};
-extern const size_t kCombiningClassRunCount = {len(class_runs)};
-
+// {", ".join(f"{1 << k + 4} {name}" for k, name in enumerate(FLAGS[4:8]))},
+// {", ".join(f"{1 << k + 8} {name}" for k, name in enumerate(FLAGS[8:]))}.
+{run_table("Flag", packed)}
+{run_table("CombiningClass", tables["classes"])}
 extern const LowerRange kLowerRanges[] = {{
-{rows(f"{{0x{a:X},0x{b:X},{s},{d}}}" for a, b, s, d in lower_ranges(lowered))}
+{rows(f"{{0x{a:X},0x{b:X},{s},{d}}}" for a, b, s, d in lower)}
 }};
-extern const size_t kLowerRangeCount = {len(lower_ranges(lowered))};
+extern const size_t kLowerRangeCount = {len(lower)};
 
-// (length << 24 | code point), then its full canonical decomposition.
-extern const uint32_t kDecompositions[] = {{
-{rows(parts)}
+// (length << 24 | code point), then its full decomposition.
+{decomposition_table("Decompositions", tables["canonical"])}
+// Where they differ from the canonical ones.
+{decomposition_table("CompatDecompositions", tables["compatible"])}
+extern const Composition kCompositions[] = {{
+{rows(f"{{0x{a:X},0x{b:X},0x{c:X}}}" for a, b, c in composed)}
 }};
-extern const size_t kDecompositionsSize = {len(parts)};
+extern const size_t kCompositionCount = {len(composed)};
 
+// {" ".join(CATEGORIES)}
+{run_table("Category", tables["categories"])}
+{run_table("Grapheme", tables["graphemes"])}
+{run_table("Script", tables["scripts"])}
 }}  // namespace qe::unicode
 // clang-format on
 """
@@ -222,7 +354,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--check", action="store_true", help="compare, write nothing")
     check = parser.parse_args().check
-    text = render(*observe())
+    text = render(observe())
     if not check:
         OUT.write_text(text)
     elif OUT.read_text() != text:

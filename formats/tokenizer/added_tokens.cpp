@@ -32,45 +32,35 @@ AddedToken added_token_from_json(const Json& json, bool special) {
 }
 
 void AddedTokenMatcher::add(std::string_view pattern, int32_t id, const AddedToken& token) {
-  if (pattern.empty() || patterns_.find(pattern) != StringTable::kNotFound) return;
+  bool known = pattern.empty();
+  patterns_.prefixes(pattern, [&](size_t length, int32_t) { known |= length == pattern.size(); });
+  if (known) return;
   patterns_.insert(pattern, static_cast<int32_t>(entries_.size()));
   entries_.push_back({id, token.single_word, token.lstrip, token.rstrip});
-  lengths_.resize(256);
-  std::vector<uint32_t>& lengths = lengths_[static_cast<unsigned char>(pattern[0])];
-  const auto length = static_cast<uint32_t>(pattern.size());
-  const auto at = std::lower_bound(lengths.begin(), lengths.end(), length, std::greater<>());
-  if (at == lengths.end() || *at != length) lengths.insert(at, length);
-}
-
-std::optional<AddedTokenMatcher::Match> AddedTokenMatcher::match_at(std::string_view text,
-                                                                    size_t begin) const {
-  for (const uint32_t length : lengths_[static_cast<unsigned char>(text[begin])]) {
-    if (length > text.size() - begin) continue;
-    const int32_t entry = patterns_.find(text.substr(begin, length));
-    if (entry != StringTable::kNotFound) return Match{begin + length, static_cast<size_t>(entry)};
-  }
-  return std::nullopt;
 }
 
 void AddedTokenMatcher::split(std::string_view text, std::vector<Piece>& pieces) const {
   pieces.clear();
   const unicode::CharTable& table = unicode::CharTable::get();
-  const auto is = [&](uint8_t flag, char32_t c) { return (table.flags(c) & flag) != 0; };
+  const auto is = [&](uint16_t flag, char32_t c) { return (table.flags(c) & flag) != 0; };
   size_t covered = 0;
   for (size_t i = 0; !entries_.empty() && i < text.size();) {
-    if (lengths_[static_cast<unsigned char>(text[i])].empty()) {
+    if (!patterns_.has_key_from(text[i])) {
       ++i;
       continue;
     }
-    const std::optional<Match> match = match_at(text, i);
-    if (!match) {
+    size_t begin = i, end = i, found = 0;
+    patterns_.prefixes(text.substr(i), [&](size_t length, int32_t entry) {
+      end = begin + length;
+      found = static_cast<size_t>(entry);
+    });
+    if (end == begin) {
       ++i;
       continue;
     }
     // A match refused here still uses up its text: no shorter token is tried inside it.
-    size_t begin = i, end = match->end;
-    i = match->end;
-    const Entry& entry = entries_[match->entry];
+    i = end;
+    const Entry& entry = entries_[found];
     if (entry.single_word) {
       size_t left = begin, right = end;
       if (left > 0 && is(unicode::kWord, previous_code_point(text, left))) continue;
@@ -113,6 +103,7 @@ int32_t AddedVocab::add(const AddedToken& token, const Vocab& vocab) {
     ++n_new_;
   }
   ids_.insert(token.content, new_id);
+  if (token.special) special_contents_.insert(token.content, new_id);
   by_id_[new_id] = token;
   return new_id;
 }

@@ -13,7 +13,9 @@
 #include <vector>
 
 #include "formats/json.h"
+#include "formats/tokenizer/byte_trie.h"
 #include "formats/tokenizer/normalizer.h"
+#include "formats/tokenizer/string_table.h"
 #include "formats/tokenizer/vocab.h"
 
 namespace qe {
@@ -48,19 +50,12 @@ class AddedTokenMatcher {
   void split(std::string_view text, std::vector<Piece>& pieces) const;
 
  private:
-  struct Match {
-    size_t end;
-    size_t entry;
-  };
   struct Entry {
     int32_t id;
     bool single_word, lstrip, rstrip;
   };
-  std::optional<Match> match_at(std::string_view text, size_t begin) const;
-
   std::vector<Entry> entries_;
-  StringTable patterns_;                        // -> index into entries_
-  std::vector<std::vector<uint32_t>> lengths_;  // by first byte, longest first; empty: no tokens
+  ByteTrie patterns_;  // -> index into entries_
 };
 
 /// All added tokens of a tokenizer. Filled by the loader, constant afterwards.
@@ -78,6 +73,10 @@ class AddedVocab {
   std::optional<int32_t> id(std::string_view content) const;
   /// What decoding shows for the token: normalized tokens appear as they are matched.
   const std::string* decoded(int32_t id) const;
+  /// Whether decode(skip_special_tokens) leaves out what decodes to this text.
+  bool is_special(std::string_view decoded) const {
+    return special_contents_.find(decoded) != StringTable::kNotFound;
+  }
   int64_t size() const { return static_cast<int64_t>(by_id_.size()); }
   /// Tokens whose content the model does not know.
   int64_t n_new() const { return n_new_; }
@@ -87,6 +86,7 @@ class AddedVocab {
   std::map<int32_t, AddedToken> by_id_;
   std::map<int32_t, std::string> patterns_;  // normalized content, where it differs
   StringTable ids_;
+  StringTable special_contents_;
   AddedTokenMatcher raw_, normalized_;
   int64_t n_new_ = 0;
 };

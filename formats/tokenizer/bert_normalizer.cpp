@@ -38,11 +38,11 @@ class Decomposer {
 
   /// Appends c's decomposition.
   void push(char32_t c) {
-    const uint8_t flags = table_.flags(c);
+    const uint16_t flags = table_.flags(c);
     char32_t parts[4];
     const int n = unicode::decompose_canonical(c, flags, parts);
     for (int k = 0; k < n; ++k) {
-      const uint8_t part_flags = parts[k] == c ? flags : table_.flags(parts[k]);
+      const uint16_t part_flags = parts[k] == c ? flags : table_.flags(parts[k]);
       const bool combining = part_flags & unicode::kCombining;
       if (!combining) sort_marks();
       parts_.push_back({parts[k], combining ? unicode::combining_class(parts[k]) : uint8_t{0},
@@ -116,7 +116,7 @@ void BertNormalizer::clean(std::vector<Char>& chars) const {
   const CharTable& table = CharTable::get();
   size_t n = 0;
   for (const Char& item : chars) {
-    const uint8_t flags = table.flags(item.c);
+    const uint16_t flags = table.flags(item.c);
     if (flags & unicode::kControl) continue;
     chars[n++] = {flags & unicode::kWhitespace ? U' ' : item.c, item.span};
   }

@@ -2,7 +2,8 @@
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #pragma once
 
-// From tokens back to text.
+// From tokens back to text. Decoders rewrite the list of tokens one after the other; what is left
+// is joined.
 
 #include <memory>
 #include <string>
@@ -16,11 +17,11 @@ namespace qe {
 class Decoder {
  public:
   virtual ~Decoder() = default;
-  virtual std::string decode(const std::vector<std::string_view>& tokens) const = 0;
+  virtual void apply(std::vector<std::string>& tokens) const = 0;
+  std::string decode(const std::vector<std::string_view>& tokens) const;
 };
 
-/// From tokenizer.json's "decoder" (null: tokens joined by spaces). Error when the type is not
-/// supported.
+/// From tokenizer.json's "decoder" (null: tokens joined by spaces). Error on unknown types.
 std::unique_ptr<Decoder> make_decoder(const Json& json);
 
 /// Joins continuations to what is before them, puts a space before all other tokens but the first,
@@ -29,7 +30,7 @@ class WordPieceDecoder final : public Decoder {
  public:
   WordPieceDecoder(std::string prefix, bool cleanup)
       : prefix_(std::move(prefix)), cleanup_(cleanup) {}
-  std::string decode(const std::vector<std::string_view>& tokens) const override;
+  void apply(std::vector<std::string>& tokens) const override;
 
  private:
   std::string prefix_;

@@ -17,8 +17,8 @@ namespace qe {
 /// A token of a word: bytes [begin, end) of it.
 struct WordToken {
   int32_t id;
-  size_t begin;
-  size_t end;
+  uint32_t begin;
+  uint32_t end;
 };
 
 class Model {
@@ -29,10 +29,13 @@ class Model {
   virtual const Vocab& vocab() const = 0;
   /// The token for what the vocabulary cannot spell; "" when the model has none.
   virtual std::string_view unk_token() const = 0;
+  /// Whether an unknown token stands for its text where the white space of tokens matters
+  /// (trim_offsets), and not for the name of the unknown token.
+  virtual bool tokens_are_text() const { return false; }
 };
 
 /// From tokenizer.json's "model". Old files have no "type": it follows from the other members.
-/// Error when the type is not supported.
+/// Error on unknown types.
 std::unique_ptr<Model> make_model(const Json& json);
 
 }  // namespace qe

@@ -4,6 +4,7 @@
 
 // Text on its way through normalization, with the place in the original text of every byte.
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -17,15 +18,38 @@ struct Span {
   int32_t end;
 };
 
+/// A character of a rewritten text: how it came from those before. 0: it replaces the next one;
+/// -n: so, and the n after that are gone; 1: it is new and belongs to the one before.
+struct CharChange {
+  char32_t c;
+  int32_t change;
+};
+
 /// A piece of text and, for each of its bytes, the original code points it stands for. The bytes
-/// of one character share one span; spans never step back.
+/// of one character share one span.
 struct NormalizedText {
   std::string text;
   std::vector<Span> spans;
+  int32_t origin = 0;  ///< the original code point where the piece begins
 
   /// Starts over with a piece of the original (valid UTF-8) whose first code point is number
   /// `first`. Keeps its memory.
   void assign(std::string_view piece, int32_t first);
+  /// Becomes a part of another text.
+  void assign(const NormalizedText& other, size_t begin, size_t end);
+  /// Starts over, empty.
+  void clear();
+  /// Appends a character's bytes, all of the same span.
+  void append(std::string_view bytes, Span span) {
+    text.append(bytes);
+    spans.insert(spans.end(), bytes.size(), span);
+  }
+  void append(char32_t c, Span span);
+  /// Appends bytes [begin, end) of another text.
+  void append(const NormalizedText& other, size_t begin, size_t end);
+
+  /// Rewrites the text as the changes say. What they do not account for is gone.
+  void apply(const std::vector<CharChange>& changes);
 
   /// The span of bytes [begin, end), which must not be empty.
   Span span_of(size_t begin, size_t end) const { return {spans[begin].begin, spans[end - 1].end}; }

@@ -18,8 +18,21 @@ class Normalizer {
   virtual void normalize(NormalizedText& text) const = 0;
 };
 
-/// From tokenizer.json's "normalizer" (null: no normalizer, a null pointer). Error when the type
-/// is not supported.
+/// Normalizers one after the other.
+class NormalizerSequence final : public Normalizer {
+ public:
+  explicit NormalizerSequence(std::vector<std::unique_ptr<Normalizer>> parts)
+      : parts_(std::move(parts)) {}
+  void normalize(NormalizedText& text) const override {
+    for (const auto& part : parts_) part->normalize(text);
+  }
+
+ private:
+  std::vector<std::unique_ptr<Normalizer>> parts_;
+};
+
+/// From tokenizer.json's "normalizer" (null: no normalizer, a null pointer). Error on unknown
+/// types.
 std::unique_ptr<Normalizer> make_normalizer(const Json& json);
 
 }  // namespace qe

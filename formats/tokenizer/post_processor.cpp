@@ -14,7 +14,7 @@ namespace qe {
 namespace {
 
 using Item = PostProcessor::Item;
-using IsToken = std::function<bool(int32_t)>;
+using IsToken = PostProcessor::IsToken;
 
 Item first_text(int32_t type_id) { return {Item::Kind::kFirst, {}, type_id}; }
 Item second_text(int32_t type_id) { return {Item::Kind::kSecond, {}, type_id}; }
@@ -84,11 +84,39 @@ void append(Encoding& out, const std::vector<int32_t>& specials, int32_t type_id
 
 }  // namespace
 
-void TokenSequence::truncate(size_t n) {
-  if (n >= ids.size()) return;
-  ids.resize(n);
-  offsets.resize(n);
-  word_ids.resize(n);
+Blanks blanks_of(std::string_view token) {
+  constexpr char32_t kByteLevelSpace = 0x120;
+  const auto is_space = [](char32_t c) {
+    if (c < 0x80) return c == ' ' || (c >= 9 && c <= 13);
+    return c == kByteLevelSpace || (unicode::CharTable::get().flags(c) & unicode::kWhitespace) != 0;
+  };
+  Blanks blanks;
+  for (size_t at = 0; at < token.size() && is_space(next_code_point(token, at));) {
+    ++blanks.leading;
+  }
+  for (size_t at = token.size(); at > 0 && is_space(previous_code_point(token, at));) {
+    ++blanks.trailing;
+  }
+  return blanks;
+}
+
+void TokenSequence::clear() {
+  ids.clear();
+  offsets.clear();
+  word_ids.clear();
+  blanks.clear();
+}
+
+void TokenSequence::keep(size_t begin, size_t end) {
+  const auto cut = [&](auto& values) {
+    if (values.empty()) return;
+    values.resize(end);
+    values.erase(values.begin(), values.begin() + static_cast<ptrdiff_t>(begin));
+  };
+  cut(ids);
+  cut(offsets);
+  cut(word_ids);
+  cut(blanks);
 }
 
 PostProcessor::PostProcessor() : PostProcessor({first_text(0)}, {first_text(0), second_text(1)}) {}
@@ -106,48 +134,70 @@ PostProcessor PostProcessor::roberta(int32_t cls, int32_t sep, bool trim_offsets
   PostProcessor processor({special(cls, 0), first_text(0), special(sep, 0)},
                           {special(cls, 0), first_text(0), special(sep, 0), special(sep, 0),
                            second_text(0), special(sep, 0)});
-  processor.trim_offsets_ = trim_offsets;
-  processor.add_prefix_space_ = add_prefix_space;
+  if (trim_offsets) processor.trims_.push_back({add_prefix_space});
   return processor;
 }
 
-Span PostProcessor::trimmed(Span span, std::string_view value, bool is_first) const {
-  if (!trim_offsets_) return span;
-  const unicode::CharTable& table = unicode::CharTable::get();
-  const auto is_space = [&](char32_t c) { return (table.flags(c) & unicode::kWhitespace) != 0; };
-  int32_t n_leading = 0, n_trailing = 0;
-  for (size_t at = 0; at < value.size() && is_space(next_code_point(value, at));) ++n_leading;
-  for (size_t at = value.size(); at > 0 && is_space(previous_code_point(value, at));) ++n_trailing;
-  if (n_leading > 0 && add_prefix_space_ && (is_first || span.begin == 0)) --n_leading;
-  span.begin = std::min(span.begin + n_leading, span.end);
-  span.end = std::max(span.end - n_trailing, span.begin);
-  return span;
+void PostProcessor::trim(TokenSequence& tokens) const {
+  for (const Trim& trim : trims_) {
+    for (size_t k = 0; k < tokens.size(); ++k) {
+      auto [leading, trailing] = tokens.blanks[k];
+      Span& span = tokens.offsets[k];
+      // Several spaces were in the text; one may have been added.
+      if (leading == 1 && trim.add_prefix_space && (k == 0 || span.begin == 0)) leading = 0;
+      if (leading > 0) span.begin = std::min(span.begin + leading, span.end);
+      if (trailing > 0 && span.end >= trailing) {
+        span.end = std::max(span.end - trailing, span.begin);
+      }
+    }
+  }
 }
 
 PostProcessor PostProcessor::from_json(const Json& json, const IsToken& is_token) {
-  if (json.is_null()) return {};
+  PostProcessor processor;
+  if (!json.is_null()) processor.add(json, is_token);
+  return processor;
+}
+
+void PostProcessor::add(const Json& json, const IsToken& is_token) {
   const Json& type = json.at("type");
-  if (type.as_string() == "BertProcessing") {
-    return bert(token_and_id(json.at("cls"), is_token), token_and_id(json.at("sep"), is_token));
+  const std::string& name = type.as_string();
+  const auto flag = [&](const char* key) {
+    const Json* member = json.find(key);
+    return member == nullptr || member->as_bool();
+  };
+  if (name == "Sequence") {
+    for (const Json& part : json.at("processors").items()) add(part, is_token);
+    return;
   }
-  if (type.as_string() == "RobertaProcessing") {
-    const Json* trim = json.find("trim_offsets");
-    const Json* prefix = json.find("add_prefix_space");
-    return roberta(token_and_id(json.at("cls"), is_token), token_and_id(json.at("sep"), is_token),
-                   trim == nullptr || trim->as_bool(), prefix == nullptr || prefix->as_bool());
+  if (name == "ByteLevel") {
+    if (flag("trim_offsets")) trims_.push_back({flag("add_prefix_space")});
+    return;
   }
-  if (type.as_string() == "TemplateProcessing") {
+  PostProcessor added;
+  if (name == "BertProcessing") {
+    added = bert(token_and_id(json.at("cls"), is_token), token_and_id(json.at("sep"), is_token));
+  } else if (name == "RobertaProcessing") {
+    added = roberta(token_and_id(json.at("cls"), is_token), token_and_id(json.at("sep"), is_token),
+                    flag("trim_offsets"), flag("add_prefix_space"));
+  } else if (name == "TemplateProcessing") {
     const Json& specials = json.at("special_tokens");
-    std::vector<Item> single = template_items(json.at("single"), specials, is_token);
-    for (const Item& item : single) {
+    added.single_ = template_items(json.at("single"), specials, is_token);
+    for (const Item& item : added.single_) {
       QE_CHECK(item.kind != Item::Kind::kSecond, json.at("single").where(),
                ": a template for one text names sequence \"B\"");
     }
-    return {std::move(single), template_items(json.at("pair"), specials, is_token)};
+    added.pair_ = template_items(json.at("pair"), specials, is_token);
+  } else {
+    fail(type.where(), ": post-processor type \"", name,
+         "\" is not supported (expected TemplateProcessing, BertProcessing, RobertaProcessing, "
+         "ByteLevel, Sequence or null)");
   }
-  fail(type.where(), ": post-processor type \"", type.as_string(),
-       "\" is not supported (expected TemplateProcessing, BertProcessing, RobertaProcessing or "
-       "null)");
+  QE_CHECK(!adds_tokens_, json.where(), ": a second processor that adds special tokens");
+  adds_tokens_ = true;
+  single_ = std::move(added.single_);
+  pair_ = std::move(added.pair_);
+  trims_.insert(trims_.end(), added.trims_.begin(), added.trims_.end());
 }
 
 int64_t PostProcessor::n_added(bool pair) const {
@@ -156,9 +206,11 @@ int64_t PostProcessor::n_added(bool pair) const {
   return n;
 }
 
-Encoding PostProcessor::process(const TokenSequence& first, const TokenSequence* second,
+Encoding PostProcessor::process(TokenSequence& first, TokenSequence* second,
                                 bool add_special_tokens) const {
   const bool pair = second != nullptr;
+  trim(first);
+  if (pair) trim(*second);
   const size_t n = first.size() + (pair ? second->size() : 0) + static_cast<size_t>(n_added(pair));
   Encoding out;
   out.ids.reserve(n);
@@ -176,10 +228,36 @@ Encoding PostProcessor::process(const TokenSequence& first, const TokenSequence*
   return out;
 }
 
-void truncate_longest_first(TokenSequence& first, TokenSequence* second, int64_t max_length) {
+namespace {
+
+void cut(TokenSequence& tokens, size_t n, TruncationSide side) {
+  const size_t size = tokens.size();
+  if (n >= size) return;
+  if (side == TruncationSide::kRight) {
+    tokens.keep(0, n);
+  } else {
+    tokens.keep(size - n, size);
+  }
+}
+
+}  // namespace
+
+void truncate(TokenSequence& first, TokenSequence* second, int64_t max_length,
+              TruncationStrategy strategy, TruncationSide side) {
   const auto limit = static_cast<size_t>(max_length);
-  if (second == nullptr) return first.truncate(limit);
-  if (first.size() + second->size() <= limit) return;
+  const size_t total = first.size() + (second != nullptr ? second->size() : 0);
+  if (total <= limit) return;
+  if (strategy != TruncationStrategy::kLongestFirst && limit > 0) {
+    TokenSequence* const target = strategy == TruncationStrategy::kOnlyFirst ? &first : second;
+    QE_CHECK(target != nullptr, "truncation: only_second needs a pair");
+    const size_t excess = total - limit;
+    QE_CHECK(target->size() > excess, "truncation: ", excess,
+             " tokens too many, but the text to "
+             "be cut has only ",
+             target->size());
+    return cut(*target, target->size() - excess, side);
+  }
+  if (second == nullptr) return cut(first, limit, side);
   const bool swapped = first.size() > second->size();
   TokenSequence& shorter = swapped ? *second : first;
   TokenSequence& longer = swapped ? first : *second;
@@ -189,8 +267,8 @@ void truncate_longest_first(TokenSequence& first, TokenSequence* second, int64_t
     n_short = limit / 2;
     n_long = n_short + limit % 2;
   }
-  shorter.truncate(n_short);
-  longer.truncate(n_long);
+  cut(shorter, n_short, side);
+  cut(longer, n_long, side);
 }
 
 }  // namespace qe

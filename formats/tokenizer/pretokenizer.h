@@ -21,8 +21,20 @@ class PreTokenizer {
   virtual void split(NormalizedText& text, std::vector<ByteRange>& words) const = 0;
 };
 
-/// From tokenizer.json's "pre_tokenizer" (null: none, a null pointer). Error when the type is not
-/// supported.
+/// Pre-tokenizers one after the other, each in the words of the one before.
+class PreTokenizerSequence final : public PreTokenizer {
+ public:
+  explicit PreTokenizerSequence(std::vector<std::unique_ptr<PreTokenizer>> parts)
+      : parts_(std::move(parts)) {}
+  void split(NormalizedText& text, std::vector<ByteRange>& words) const override {
+    for (const auto& part : parts_) part->split(text, words);
+  }
+
+ private:
+  std::vector<std::unique_ptr<PreTokenizer>> parts_;
+};
+
+/// From tokenizer.json's "pre_tokenizer" (null: none, a null pointer). Error on unknown types.
 std::unique_ptr<PreTokenizer> make_pretokenizer(const Json& json);
 
 /// BERT: white space separates words and is dropped, each punctuation character stands alone.

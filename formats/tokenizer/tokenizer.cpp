@@ -3,9 +3,12 @@
 #include "formats/tokenizer/tokenizer.h"
 
 #include <algorithm>
+#include <atomic>
+#include <span>
 
 #include "formats/tokenizer/tokenizer_files.h"
 #include "formats/tokenizer/utf8.h"
+#include "formats/tokenizer/word_cache.h"
 #include "kernels/core/error.h"
 
 namespace qe {
@@ -14,6 +17,12 @@ struct Tokenizer::Impl {
   explicit Impl(TokenizerParts loaded) : parts(std::move(loaded)) {}
   TokenizerParts parts;
   std::string mask;
+  const uint64_t number = next_number();  // of no other tokenizer of the process
+
+  static uint64_t next_number() {
+    static std::atomic<uint64_t> last{0};
+    return ++last;
+  }
 
   const std::string* find_token(int32_t id) const {
     const AddedToken* added = parts.added.find(id);
@@ -26,112 +35,147 @@ struct Tokenizer::Impl {
 
 namespace {
 
-/// Encodes one text up to post-processing. Holds the buffers of a call.
+constexpr size_t kMaxTextBytes = size_t{1} << 28;
+
+/// Encodes texts up to post-processing. Belongs to a thread and keeps its buffers.
 class SequenceEncoder {
  public:
   /// No further words are encoded once there are `limit` tokens (0: no limit).
-  SequenceEncoder(const TokenizerParts& parts, size_t limit) : parts_(parts), limit_(limit) {}
-
-  TokenSequence encode(std::string_view text, int64_t& n_replaced) {
-    std::string repaired;
+  void encode(const TokenizerParts& parts, uint64_t owner, std::string_view text, size_t limit,
+              TokenSequence& out, int64_t& n_replaced) {
+    parts_ = &parts;
+    limit_ = limit;
+    full_ = false;
+    n_words_ = 0;
+    out_ = &out;
+    out.clear();
+    cache_.own(owner);
     if (!is_ascii(text) && valid_utf8_prefix_length(text) != text.size()) {
-      repaired = replace_invalid_utf8(text, n_replaced);
-      text = repaired;
+      repaired_ = replace_invalid_utf8(text, n_replaced);
+      text = repaired_;
     }
-    QE_CHECK(text.size() <= INT32_MAX, "text of ", text.size(), " bytes: expected at most ",
-             INT32_MAX);
-    std::vector<AddedTokenMatcher::Piece> pieces;
-    parts_.added.raw().split(text, pieces);
+    QE_CHECK(text.size() <= kMaxTextBytes, "text of ", text.size(), " bytes: expected at most ",
+             kMaxTextBytes);
+    encode_text(text);
+  }
+
+ private:
+  void encode_text(std::string_view text) {
+    parts_->added.raw().split(text, raw_pieces_);
     int32_t begin = 0;  // code points before the piece
-    for (const AddedTokenMatcher::Piece& piece : pieces) {
+    for (const AddedTokenMatcher::Piece& piece : raw_pieces_) {
       const std::string_view content = text.substr(piece.begin, piece.end - piece.begin);
-      const auto end = begin + static_cast<int32_t>(count_code_points(content));
+      const bool last = piece.end == text.size() && piece.id < 0;
+      const auto end = last ? begin : begin + static_cast<int32_t>(count_code_points(content));
       if (piece.id >= 0) {
         add_token(piece.id, {begin, end}, content);
-      } else if (!full_) {
+      } else {
         encode_piece(content, begin);
       }
       if (full_) break;
       begin = end;
     }
-    return std::move(out_);
   }
 
- private:
-  void push(int32_t id, Span span, std::string_view value) {
-    out_.offsets.push_back(parts_.post_processor.trimmed(span, value, out_.ids.empty()));
-    out_.ids.push_back(id);
-    out_.word_ids.push_back(n_words_);
+  void push(int32_t id, Span span) {
+    out_->offsets.push_back(span);
+    out_->ids.push_back(id);
+    out_->word_ids.push_back(n_words_);
   }
 
   void add_token(int32_t id, Span span, std::string_view value) {
-    push(id, span, value);
+    push(id, span);
+    if (parts_->post_processor.trims()) out_->blanks.push_back(blanks_of(value));
     ++n_words_;
   }
 
   void encode_piece(std::string_view piece, int32_t first) {
     text_.assign(piece, first);
-    if (parts_.normalizer) parts_.normalizer->normalize(text_);
-    std::vector<AddedTokenMatcher::Piece> pieces;
-    parts_.added.normalized().split(text_.text, pieces);
-    if (pieces.size() == 1 && pieces[0].id < 0) return encode_words(text_);
-    for (const AddedTokenMatcher::Piece& part : pieces) {
+    if (parts_->normalizer) parts_->normalizer->normalize(text_);
+    parts_->added.normalized().split(text_.text, pieces_);
+    if (pieces_.size() == 1 && pieces_[0].id < 0) return encode_words(text_);
+    for (const AddedTokenMatcher::Piece& part : pieces_) {
       if (full_) return;
       if (part.id >= 0) {
         add_token(part.id, text_.span_of(part.begin, part.end),
                   std::string_view(text_.text).substr(part.begin, part.end - part.begin));
         continue;
       }
-      NormalizedText between;
-      between.text = text_.text.substr(part.begin, part.end - part.begin);
-      between.spans.assign(text_.spans.begin() + static_cast<ptrdiff_t>(part.begin),
-                           text_.spans.begin() + static_cast<ptrdiff_t>(part.end));
-      encode_words(between);
+      between_.assign(text_, part.begin, part.end);
+      encode_words(between_);
     }
   }
 
   void encode_words(NormalizedText& text) {
     words_.assign(1, {0, text.text.size()});
-    if (parts_.pretokenizer) parts_.pretokenizer->split(text, words_);
-    const std::string_view view = text.text;
+    if (parts_->pretokenizer) parts_->pretokenizer->split(text, words_);
+    const bool trims = parts_->post_processor.trims();
     for (const ByteRange word : words_) {
-      tokens_.clear();
-      parts_.model->tokenize(view.substr(word.begin, word.end - word.begin), tokens_);
-      for (const WordToken& token : tokens_) {
-        const size_t begin = word.begin + token.begin, end = word.begin + token.end;
-        push(token.id, text.span_of(begin, end), view.substr(begin, end - begin));
+      const std::string_view value =
+          std::string_view(text.text).substr(word.begin, word.end - word.begin);
+      const std::span<const WordToken> tokens = tokens_of(value);
+      for (const WordToken& token : tokens) {
+        // A fallback to bytes may count bytes that the word does not have.
+        const size_t end = word.begin + std::min<size_t>(token.end, value.size());
+        const size_t begin = std::min<size_t>(word.begin + token.begin, end - 1);
+        push(token.id, text.span_of(begin, end));
+        if (trims) out_->blanks.push_back(blanks_of(shown(token, value)));
       }
       ++n_words_;
-      full_ = limit_ > 0 && out_.size() >= limit_;
+      full_ = limit_ > 0 && out_->size() >= limit_;
       if (full_) return;
     }
   }
 
-  const TokenizerParts& parts_;
-  size_t limit_;
+  /// The token as the reference's offset trimming sees it.
+  std::string_view shown(const WordToken& token, std::string_view word) const {
+    if (parts_->model->tokens_are_text()) return word.substr(token.begin, token.end - token.begin);
+    return *parts_->model->vocab().token(token.id);
+  }
+
+  std::span<const WordToken> tokens_of(std::string_view word) {
+    const uint64_t hash = WordCache::hash(word);
+    size_t n_tokens = 0;
+    if (const WordToken* found = cache_.find(word, hash, n_tokens)) return {found, n_tokens};
+    tokens_.clear();
+    parts_->model->tokenize(word, tokens_);
+    cache_.insert(word, hash, tokens_);
+    return tokens_;
+  }
+
+  const TokenizerParts* parts_ = nullptr;
+  TokenSequence* out_ = nullptr;
+  size_t limit_ = 0;
   bool full_ = false;
   int32_t n_words_ = 0;
-  TokenSequence out_;
-  NormalizedText text_;
+  std::string repaired_;
+  NormalizedText text_, between_;
+  std::vector<AddedTokenMatcher::Piece> raw_pieces_, pieces_;
   std::vector<ByteRange> words_;
   std::vector<WordToken> tokens_;
+  WordCache cache_;
 };
 
-Encoding encode_texts(const TokenizerParts& parts, std::string_view text,
+Encoding encode_texts(const TokenizerParts& parts, uint64_t owner, std::string_view text,
                       const std::string_view* pair, const Tokenizer::EncodeOptions& options) {
+  static thread_local SequenceEncoder encoder;
+  static thread_local TokenSequence first, second;
   const int64_t n_added =
       options.add_special_tokens ? parts.post_processor.n_added(pair != nullptr) : 0;
   QE_CHECK(options.max_length >= 0, "max_length: expected at least 0, got ", options.max_length);
   QE_CHECK(options.max_length == 0 || options.max_length >= n_added, "max_length ",
            options.max_length, " leaves no room for the ", n_added, " special tokens");
-  // Of a pair both lengths must be known before cutting.
-  const auto limit = pair == nullptr ? static_cast<size_t>(options.max_length) : size_t{0};
+  // To cut pairs or the left side, the lengths must be known.
+  const TruncationSide side = options.truncation_side;
+  const bool may_stop = pair == nullptr && side == TruncationSide::kRight;
   int64_t n_replaced = 0;
-  TokenSequence first = SequenceEncoder(parts, limit).encode(text, n_replaced);
-  TokenSequence second;
-  if (pair != nullptr) second = SequenceEncoder(parts, 0).encode(*pair, n_replaced);
+  encoder.encode(parts, owner, text, may_stop ? static_cast<size_t>(options.max_length) : 0, first,
+                 n_replaced);
+  if (pair != nullptr) encoder.encode(parts, owner, *pair, 0, second, n_replaced);
   TokenSequence* const other = pair != nullptr ? &second : nullptr;
-  if (options.max_length > 0) truncate_longest_first(first, other, options.max_length - n_added);
+  if (options.max_length > 0) {
+    truncate(first, other, options.max_length - n_added, options.truncation, side);
+  }
   Encoding out = parts.post_processor.process(first, other, options.add_special_tokens);
   out.n_replaced_bytes = n_replaced;
   return out;
@@ -151,12 +195,12 @@ Tokenizer Tokenizer::load(const std::string& folder) {
 }
 
 Encoding Tokenizer::encode(std::string_view text, const EncodeOptions& options) const {
-  return encode_texts(impl_->parts, text, nullptr, options);
+  return encode_texts(impl_->parts, impl_->number, text, nullptr, options);
 }
 
 Encoding Tokenizer::encode_pair(std::string_view text, std::string_view pair,
                                 const EncodeOptions& options) const {
-  return encode_texts(impl_->parts, text, &pair, options);
+  return encode_texts(impl_->parts, impl_->number, text, &pair, options);
 }
 
 std::string Tokenizer::decode(const std::vector<int32_t>& ids, bool skip_special_tokens) const {
@@ -164,11 +208,10 @@ std::string Tokenizer::decode(const std::vector<int32_t>& ids, bool skip_special
   std::vector<std::string_view> tokens;
   tokens.reserve(ids.size());
   for (const int32_t id : ids) {
-    const AddedToken* added = parts.added.find(id);
-    if (added != nullptr && added->special && skip_special_tokens) continue;
     const std::string* token =
-        added != nullptr ? parts.added.decoded(id) : parts.model->vocab().token(id);
-    if (token != nullptr) tokens.push_back(*token);
+        parts.added.find(id) != nullptr ? parts.added.decoded(id) : parts.model->vocab().token(id);
+    if (token == nullptr || (skip_special_tokens && parts.added.is_special(*token))) continue;
+    tokens.push_back(*token);
   }
   std::string text = parts.decoder->decode(tokens);
   return parts.clean_up_tokenization_spaces ? clean_up_tokenization(std::move(text)) : text;

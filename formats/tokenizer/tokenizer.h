@@ -12,6 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include "formats/tokenizer/truncation.h"
+
 namespace qe {
 
 /// One encoded text (or pair). All vectors have one entry per token.
@@ -29,7 +31,8 @@ struct Encoding {
 class Tokenizer {
  public:
   /// Loads `folder`/tokenizer.json, else vocab.txt, with tokenizer_config.json and
-  /// special_tokens_map.json where they matter. Throws Error naming file and place.
+  /// special_tokens_map.json where they matter. Throws Error
+  /// naming file and place.
   static Tokenizer load(const std::string& folder);
   Tokenizer(Tokenizer&&) noexcept;
   Tokenizer& operator=(Tokenizer&&) noexcept;
@@ -38,6 +41,8 @@ class Tokenizer {
   struct EncodeOptions {
     bool add_special_tokens = true;
     int64_t max_length = 0;  ///< truncate to this many tokens, special tokens included; 0: no limit
+    TruncationStrategy truncation = TruncationStrategy::kLongestFirst;  ///< of pairs
+    TruncationSide truncation_side = TruncationSide::kRight;
   };
   Encoding encode(std::string_view text, const EncodeOptions& options) const;
   Encoding encode_pair(std::string_view text, std::string_view pair,

@@ -34,6 +34,7 @@ Vocab Vocab::from_json(const Json& json) {
     vocab.present_[at] = true;
     vocab.table_.insert(token, id);
   }
+  vocab.n_tokens_ = static_cast<int64_t>(vocab.table_.size());
   return vocab;
 }
 
@@ -59,6 +60,22 @@ Vocab Vocab::from_lines(const std::string& path) {
     }
     i = end + (text.substr(end, 2) == "\r\n" ? 2 : 1);
   }
+  vocab.n_tokens_ = static_cast<int64_t>(vocab.table_.size());
+  return vocab;
+}
+
+Vocab Vocab::from_pieces(const std::vector<std::pair<std::string, double>>& pieces,
+                         const std::string& where) {
+  QE_CHECK(static_cast<int64_t>(pieces.size()) <= kMaxIds, where, ": more than ", kMaxIds,
+           " pieces");
+  Vocab vocab;
+  vocab.table_.reserve(pieces.size());
+  for (const auto& [piece, score] : pieces) {
+    vocab.table_.insert(piece, static_cast<int32_t>(vocab.tokens_.size()));
+    vocab.tokens_.push_back(piece);
+  }
+  vocab.present_.assign(pieces.size(), true);
+  vocab.n_tokens_ = static_cast<int64_t>(pieces.size());
   return vocab;
 }
 

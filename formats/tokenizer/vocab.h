@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "formats/json.h"
@@ -30,10 +31,14 @@ class Vocab {
   /// UTF-8.
   static Vocab from_lines(const std::string& path);
 
+  /// From pieces by id; all keep their ids, but the text of equal pieces means the last one.
+  static Vocab from_pieces(const std::vector<std::pair<std::string, double>>& pieces,
+                           const std::string& where);
+
   std::optional<int32_t> id(std::string_view token) const;
   /// The token's text, or null pointer.
   const std::string* token(int32_t id) const;
-  int64_t size() const { return static_cast<int64_t>(table_.size()); }     ///< tokens
+  int64_t size() const { return n_tokens_; }
   int64_t id_end() const { return static_cast<int64_t>(tokens_.size()); }  ///< highest id + 1
   const StringTable& table() const { return table_; }
 
@@ -41,6 +46,7 @@ class Vocab {
   std::vector<std::string> tokens_;  // by id
   std::vector<bool> present_;        // by id
   StringTable table_;
+  int64_t n_tokens_ = 0;
 };
 
 /// An id read from a file. Error unless it is an integer in [0, Vocab::kMaxIds).

@@ -44,7 +44,7 @@ WordPiece::WordPiece(Vocab vocab, Options options, const std::string& where)
   }
 }
 
-WordToken WordPiece::longest_match(std::string_view word, size_t begin) const {
+WordToken WordPiece::longest_match(std::string_view word, uint32_t begin) const {
   constexpr size_t kHashes = 128;  // longer candidates are hashed one by one
   const StringTable& table = begin == 0 ? vocab_.table() : continuations_;
   const std::string_view rest = word.substr(begin, table.longest());
@@ -52,7 +52,7 @@ WordToken WordPiece::longest_match(std::string_view word, size_t begin) const {
   for (; length > kHashes; --length) {
     const std::string_view candidate = rest.substr(0, length);
     const int32_t id = table.find(candidate);
-    if (id != StringTable::kNotFound) return {id, begin, begin + length};
+    if (id != StringTable::kNotFound) return {id, begin, begin + static_cast<uint32_t>(length)};
   }
   std::array<uint32_t, kHashes> hashes;  // of the prefixes of 1, 2, ... bytes
   uint64_t state = StringTable::kHashSeed;
@@ -62,7 +62,7 @@ WordToken WordPiece::longest_match(std::string_view word, size_t begin) const {
   }
   for (; length > 0; --length) {
     const int32_t id = table.find(rest.substr(0, length), hashes[length - 1]);
-    if (id != StringTable::kNotFound) return {id, begin, begin + length};
+    if (id != StringTable::kNotFound) return {id, begin, begin + static_cast<uint32_t>(length)};
   }
   return {StringTable::kNotFound, begin, begin};
 }
@@ -71,7 +71,7 @@ void WordPiece::tokenize(std::string_view word, std::vector<WordToken>& out) con
   const size_t n_before = out.size();
   const auto limit = static_cast<size_t>(options_.max_input_chars_per_word);
   bool known = word.size() <= limit || count_code_points(word) <= options_.max_input_chars_per_word;
-  for (size_t begin = 0; known && begin < word.size();) {
+  for (uint32_t begin = 0; known && begin < word.size();) {
     const WordToken match = longest_match(word, begin);
     known = match.id != StringTable::kNotFound;
     if (known) out.push_back(match);
@@ -79,7 +79,7 @@ void WordPiece::tokenize(std::string_view word, std::vector<WordToken>& out) con
   }
   if (known) return;
   out.resize(n_before);
-  out.push_back({unk_id_, 0, word.size()});
+  out.push_back({unk_id_, 0, static_cast<uint32_t>(word.size())});
 }
 
 }  // namespace qe

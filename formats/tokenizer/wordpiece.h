@@ -29,7 +29,7 @@ class WordPiece final : public Model {
   std::string_view unk_token() const override { return options_.unk_token; }
 
  private:
-  WordToken longest_match(std::string_view word, size_t begin) const;
+  WordToken longest_match(std::string_view word, uint32_t begin) const;
 
   Vocab vocab_;
   Options options_;

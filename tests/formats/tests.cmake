@@ -24,6 +24,8 @@ qe_test(qe_formats_tests qe_formats
   formats/tokenizer/added_tokens_test.cpp
   formats/tokenizer/bert_normalizer_test.cpp
   formats/tokenizer/decoder_test.cpp
+  formats/tokenizer/model_test.cpp
+  formats/tokenizer/pattern_test.cpp
   formats/tokenizer/post_processor_test.cpp
   formats/tokenizer/string_table_test.cpp
   formats/tokenizer/tokenize_json_test.cpp

@@ -25,16 +25,16 @@ TEST_CASE("flags are found for all code points") {
   const CharTable& table = CharTable::get();
   CHECK(table.flags(' ') == kWhitespace);
   CHECK(table.flags('!') == kPunctuation);
-  CHECK(table.flags('_') == (kPunctuation | kWord));
-  CHECK(table.flags('0') == kWord);
-  CHECK(table.flags('Q') == (kWord | kHasLower));
-  CHECK(table.flags('a') == kWord);
+  CHECK(table.flags('_') == (kPunctuation | kWord | kPatternWord));
+  CHECK(table.flags('0') == (kWord | kPatternWord | kNumeric));
+  CHECK(table.flags('Q') == (kWord | kPatternWord | kHasLower));
+  CHECK(table.flags('a') == (kWord | kPatternWord));
   CHECK(table.flags('\0') == kControl);
   CHECK(table.flags('\t') == kWhitespace);
   CHECK(table.flags(0x85) == (kWhitespace | kControl));
-  CHECK(table.flags(0x301) == (kNonspacingMark | kWord | kCombining));
+  CHECK(table.flags(0x301) == (kNonspacingMark | kMark | kWord | kPatternWord | kCombining));
   CHECK(table.flags(0xFFFD) == kControl);
-  CHECK(table.flags(0x4E2D) == kWord);
+  CHECK(table.flags(0x4E2D) == (kWord | kPatternWord));
   CHECK(table.flags(0x10FFFD) == kControl);  // private use
   CHECK(table.flags(0x110000) == 0);
   CHECK(table.flags(0xFFFFFFFF) == 0);
@@ -49,6 +49,41 @@ TEST_CASE("decompositions are full") {
   CHECK(decomposed(0x2FA1D) == U"\U0002A600");
   CHECK(decomposed(U'가') == U"\u1100\u1161");
   CHECK(decomposed(U'힣') == U"\u1112\u1175\u11C2");
+}
+
+TEST_CASE("categories and scripts") {
+  const CharTable& table = CharTable::get();
+  CHECK(table.category('a') == kLl);
+  CHECK(table.category(U'٣') == kNd);
+  CHECK(table.category(U'中') == kLo);
+  CHECK(table.category(0x301) == kMn);
+  CHECK(table.category(0x10FFFF) == kCn);
+  CHECK(is_letter(table.category(U'ǅ')));
+  CHECK(is_number(table.category(U'½')));
+  CHECK(!is_letter(table.category('_')));
+  CHECK(script('a') != script('!'));
+  CHECK(script(' ') == 0);
+  CHECK(script(U'あ') == script(U'中'));
+  CHECK(script(U'a') != script(U'ж'));
+}
+
+TEST_CASE("compatibility decompositions and compositions") {
+  const auto compatible = [](char32_t c) {
+    char32_t out[18];
+    const int n = decompose_compatible(c, CharTable::get().flags(c), out);
+    return std::u32string(out, static_cast<size_t>(n));
+  };
+  CHECK(compatible(U'ﬁ') == U"fi");
+  CHECK(compatible(U'½') == U"1\u20442");
+  CHECK(compatible(U'é') == U"e\u0301");
+  CHECK(compatible(0xFDFA).size() == 18);
+  CHECK(compose('e', 0x301) == U'é');
+  CHECK(compose(U'ü', 0x304) == U'ǖ');
+  CHECK(compose(0x1112, 0x1175) == U'히');
+  CHECK(compose(U'히', 0x11C2) == U'힣');
+  CHECK(compose(U'힣', 0x11C2) == 0);
+  CHECK(compose('e', 'e') == 0);
+  CHECK(compose(0x915, 0x93C) == 0);  // excluded from composition
 }
 
 TEST_CASE("combining classes") {
