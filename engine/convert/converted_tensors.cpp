@@ -75,12 +75,14 @@ void ConvertedTensors::find_sites() {
   const MaskedLm model = load_masked_lm(folder_, options_.trained, ctx, planning);
   for (const LoraSite& linear : model.lora_sites()) {
     const std::string weight = linear.module + kWeight;
-    Site site{.module = linear.module, .n = linear.out, .k = linear.in};
+    Site site{
+        .module = linear.module, .n = linear.out, .k = linear.in, .quant = options_.trained.quant};
     const std::optional<StoredQuant4> stored = source_.find_quantized(weight);
     if (stored) {
       QE_CHECK(options_.base == ConvertOptions::Base::kTrained, folder_, ": tensor \"", weight,
                "\" is stored in 4 bits: there are no original floats here");
       site.dtype = stored->dtype;
+      site.quant = {stored->type, stored->nested(), stored->block_size};
     } else {
       const DType dtype = source_.find(weight, {})->dtype;
       site.dtype = dtype == DType::kF64 ? DType::kF32 : dtype;
@@ -161,10 +163,14 @@ std::vector<float> ConvertedTensors::values(const Site& site) const {
 }
 
 std::unique_ptr<HostQuant4> ConvertedTensors::quantized(const Site& site) const {
+  if (site.deltas.empty()) {
+    const std::optional<StoredQuant4> stored = source_.find_quantized(site.module + kWeight);
+    if (stored) return std::make_unique<HostQuant4>(*stored);
+  }
   std::vector<float> values = this->values(site);
   try {
-    return std::make_unique<HostQuant4>(make_tensor(values.data(), site.n, site.k),
-                                        options_.trained.quant, site.dtype, threads_);
+    return std::make_unique<HostQuant4>(make_tensor(values.data(), site.n, site.k), site.quant,
+                                        site.dtype, threads_);
   } catch (const Error& error) {
     fail(folder_, ": tensor \"", site.module, kWeight, "\": ", error.what());
   }
@@ -209,7 +215,10 @@ Json ConvertedTensors::written_config() const {
   } else {
     for (const std::string& prefix : config_.quantize_skip) skip.push_back(prefix);
   }
-  const Quant4Options& quant = options_.trained.quant;
+  Quant4Options quant = options_.trained.quant;
+  for (const auto& [name, site] : sites_) {
+    if (site.written_quantized) quant = site.quant;
+  }
   written.set("quantization_config",
               Json::object({{"_load_in_4bit", true},
                             {"_load_in_8bit", false},

@@ -28,8 +28,10 @@ struct ConvertOptions {
     kStored,   ///< the folder's own
   };
   Base base = Base::kTrained;
-  bool four_bit = false;       ///< write quantized weights, else floats
-  BaseOptions trained;         ///< how kTrained quantizes, and how four_bit does
+  bool four_bit = false;  ///< write quantized weights, else floats
+  /// How kTrained quantizes, and how four_bit does. Weights that are stored in 4 bits keep their
+  /// code, block size and double quantization, and their bytes when no adapter changes them.
+  BaseOptions trained;
   bool quantize_head = false;  ///< four_bit: the MLM head's dense too, as transformers 5 does
   DType storage = DType::kU8;  ///< four_bit: bnb_4bit_quant_storage
   std::optional<DType> dtype;  ///< of float weights that change; empty: as stored
@@ -67,6 +69,7 @@ class ConvertedTensors : public TensorSource {
     std::string module;
     int64_t n = 0, k = 0;
     DType dtype = DType::kF32;  // of the stored or decoded values
+    Quant4Options quant;        // as it is stored, else as asked for
     bool trained_quantized = false;
     bool written_quantized = false;
     std::vector<Delta> deltas;

@@ -4,6 +4,7 @@
 qe_device_test(qe_engine_tests qe_engine
   engine/adapter_loading_test.cpp
   engine/convert_test.cpp
+  engine/converted_tensors_test.cpp
   engine/data_test.cpp
   engine/fill_mask_test.cpp
   engine/golden_model_test.cpp
