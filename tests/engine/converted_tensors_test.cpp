@@ -231,13 +231,4 @@ TEST_CASE("conversion refuses weights that are not finite") {
         std::string::npos);
 }
 
-TEST_CASE("merge refuses an adapter of another base") {
-  const std::string other = test::golden_path("trained-adapter");
-  const std::string example = test::example_path("tiny-mlm");
-  CHECK(conversion_error(example, merge(Base::kStored, false, {{other, 1.0}}))
-            .starts_with(other + ": "));
-  CHECK(conversion_error(example, merge(Base::kStored, false, {{other, 1.0}}))
-            .find("the adapter is for another base") != std::string::npos);
-}
-
 }  // namespace qe
