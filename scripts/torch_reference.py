@@ -163,7 +163,7 @@ def encoder_linears(model):
 def dequantize_4bit(packed, state):
     """As bitsandbytes' CUDA kernels do. (Its CPU kernel gives wrong numbers on some machines for
     matrices whose rows are not whole blocks.)"""
-    codes = packed.flatten().long()
+    codes = packed.flatten().view(torch.uint8).long()  # whatever type holds them
     values = state.code[torch.stack([codes >> 4, codes & 15], 1).flatten()]
     absmax = state.absmax
     if state.nested:

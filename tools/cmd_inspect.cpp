@@ -261,7 +261,7 @@ Command inspect_command() {
           "each setting of target_modules the linear layers that it matches. For an adapter:\n"
           "rank, scale, and the layers that it adapts.",
       .options = {{"target_modules", "WHAT",
-                   "only this setting: a preset, endings separated\n"
+                   "only this setting: a preset, endings separated "
                    "by commas, or a regular expression"},
                   {"lora_r", "N", "rank that parameters are counted for (16)"},
                   {"json", nullptr, "print one JSON object instead"}},

@@ -159,14 +159,14 @@ Command merge_command() {
                       {"output", "DIR", "the new folder", true},
                       {"onto", "WHAT", "trained (default), original or 4bit"},
                       {"dtype", "TYPE",
-                       "of merged float weights: float32, float16 or\n"
+                       "of merged float weights: float32, float16 or "
                        "bfloat16; default: as stored"},
                       {"bits", "4|16|32", "of the base in training (4)"},
                       {"quant_type", "nf4|fp4", "code of the weights (nf4)"},
                       {"double_quant", "true|false", "quantize the block scales too (true)"},
                       {"quant_block_size", "N", "weights that share a scale (64)"},
                       {"texts", "FILE",
-                       "measure on the first 32 lines of a file, 64 tokens\n"
+                       "measure on the first 32 lines of a file, 64 tokens "
                        "of each; default: four English sentences"},
                       {"no_drift", nullptr, "do not measure"},
                       {"threads", "N", "CPU threads; 0: all"}},

@@ -59,10 +59,10 @@ Command quantize_command() {
                       {"double_quant", "true|false", "quantize the block scales too (true)"},
                       {"quant_block_size", "N", "weights that share a scale (64)"},
                       {"storage", "TYPE",
-                       "type that holds the codes: uint8 (default), int8,\n"
+                       "type that holds the codes: uint8 (default), int8, "
                        "float16, bfloat16, float32, float64"},
                       {"quantize_head", nullptr,
-                       "the dense layer of the MLM head as well, as\n"
+                       "the dense layer of the MLM head as well, as "
                        "transformers 5 does when nothing is said"},
                       {"threads", "N", "CPU threads; 0: all"}},
           .example = "qlora-engine quantize --model bert-base-uncased --output bert-base-nf4",
