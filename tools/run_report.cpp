@@ -26,9 +26,14 @@ std::string compute_text(DType type) {
 
 std::string summary_text(const RunConfig& config, const RunSummary& summary) {
   Table table("ll");
-  const std::string stored =
+  const std::string& in_folder = summary.stored_quantization;
+  std::string stored =
       config.bits == 4 ? cat(config.quant_type, config.double_quant ? ", double quantization" : "")
                        : cat(config.bits, " bits");
+  if (!in_folder.empty()) {
+    stored = config.bits == 4 ? in_folder + ", as the folder holds them"
+                              : cat(stored, ", decoded from the folder's ", in_folder);
+  }
   table.add({"model", cat(config.model_name_or_path, ": ", human_count(summary.n_parameters),
                           " parameters, frozen, linear layers in ", stored)});
   if (summary.n_trainable > 0)

@@ -35,6 +35,8 @@ struct MaskedLm {
   Norm head_norm;
   Tensor decoder;       ///< (V, C); the word table when tied
   Tensor decoder_bias;  ///< (1, V) fp32
+  /// Weights that the folder holds in 4 bits: "nf4, double quantization"; "" when there are none.
+  std::string stored_quantization;
 
   int n_linears() const { return static_cast<int>(layers.size()) * 6 + 1; }
   /// Every Linear that LoRA may adapt: the encoder's and the head's dense, in id order.

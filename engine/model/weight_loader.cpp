@@ -33,6 +33,7 @@ class Loader {
     model.layers.resize(config_.n_layers);
     for (int64_t i = 0; i < config_.n_layers; ++i) model.layers[i] = load_layer(i);
     load_head(model);
+    model.stored_quantization = stored_quantization_;
     return model;
   }
 
@@ -174,6 +175,8 @@ class Loader {
       QE_CHECK(stored->n == n && stored->k == k, source_.name(), ": tensor \"", name,
                "\": expected shape ", shape_text({n, k}), ", got ",
                shape_text({stored->n, stored->k}));
+      stored_quantization_ = cat(stored->type == Quant4Type::kNf4 ? "nf4" : "fp4",
+                                 stored->nested() ? ", double quantization" : "");
       return options_.bits == 4 ? FrozenWeight(stored_quantized(*stored))
                                 : FrozenWeight(dequantized(*stored));
     }
@@ -289,6 +292,7 @@ class Loader {
   float* nested_map_ = nullptr;
   std::vector<float> nested_map_values_;
   int next_id_ = 0;
+  std::string stored_quantization_;
 };
 
 }  // namespace

@@ -285,6 +285,7 @@ Trainer::Schedule Trainer::make_schedule() const {
 
 RunSummary Trainer::summary() const {
   RunSummary summary{.n_parameters = parameters_of(model_),
+                     .stored_quantization = model_.stored_quantization,
                      .train_samples = train_data_.size(),
                      .train_tokens = train_data_.n_tokens(),
                      .eval_samples = eval_data_.size(),

@@ -210,6 +210,24 @@ TEST_CASE("merge onto 4 bits: what no adapter changes keeps its bytes, the rest 
   CHECK(config(out.path()) == config(fp4.path()));
 }
 
+TEST_CASE("a folder in 4 bits: memory is planned to the byte, held or decoded") {
+  ThreadPool threads(2);
+  const Context ctx{.threads = &threads};
+  for (const int64_t bits : {4, 16, 32}) {
+    CAPTURE(bits);
+    Memory planned(true), real(false);
+    const MaskedLm model = load_masked_lm(kNf4, {.bits = bits}, ctx, planned);
+    load_masked_lm(kNf4, {.bits = bits}, ctx, real);
+    CHECK(model.stored_quantization == "nf4, double quantization");
+    CHECK(model.layers[0].qkv[0].weight.is_quantized() == (bits == 4));
+    REQUIRE(planned.rows().size() == real.rows().size());
+    for (size_t i = 0; i < real.rows().size(); ++i) {
+      CHECK(planned.rows()[i].name == real.rows()[i].name);
+      CHECK(planned.rows()[i].n_bytes == real.rows()[i].n_bytes);
+    }
+  }
+}
+
 TEST_CASE("conversion refuses weights that are not finite") {
   const TemporaryFolder nan;
   write_with(nan, kQuery, NAN);

@@ -26,6 +26,20 @@ expect_ok stdout '"token_str"' "$engine" fill-mask --json --model head "$text"
 "$engine" quantize --model "$model" --output one --threads 1 >/dev/null
 expect "the same bytes with one thread" cmp nf4/model.safetensors one/model.safetensors
 
+# What train would do with such a folder: its own weights, not quant_type's; or their decoded values.
+cat >config.json <<CONFIG
+{"model_name_or_path": "head", "train_file": "$golden/train.jsonl", "output_dir": "out", "max_seq_length": 40,
+ "max_steps": 1, "per_device_train_batch_size": 4}
+CONFIG
+expect_ok stdout 'linear layers in fp4, as the folder holds them' "$engine" plan config.json --quant_type nf4
+expect_ok stdout "in 32 bits, decoded from the folder's fp4" "$engine" plan config.json --bits 32
+for bits in 4 32; do
+  expect_ok stdout 'updates' "$engine" train config.json --bits $bits --output_dir out$bits
+done
+expect "trained on codes or on what they decode to: the same adapter" \
+  cmp out4/adapter_model.safetensors out32/adapter_model.safetensors
+expect_ok stdout 'loss' "$engine" eval config.json --validation_file "$golden/train.jsonl" --adapter_name_or_path out4
+
 expect_error 2 '--output DIR is missing' "$engine" quantize --model "$model"
 expect_error 2 '--storage: expected uint8' "$engine" quantize --model "$model" --output x --storage int4
 expect_error 1 'quant_block_size' "$engine" quantize --model "$model" --output x --quant_block_size 100
