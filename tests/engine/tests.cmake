@@ -3,12 +3,12 @@
 
 qe_device_test(qe_engine_tests qe_engine
   engine/adapter_loading_test.cpp
-  engine/convert_test.cpp
   engine/converted_tensors_test.cpp
   engine/data_test.cpp
   engine/fill_mask_test.cpp
   engine/golden_model_test.cpp
   engine/host_quant4_test.cpp
+  engine/logit_drift_test.cpp
   engine/lr_schedule_test.cpp
   engine/memory_test.cpp
   engine/optimizer_test.cpp
