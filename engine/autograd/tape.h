@@ -54,7 +54,8 @@ class Tape {
   /// A Var over memory owned elsewhere. Its gradient goes to `gradient` (absent: it needs none).
   Var wrap(const Tensor& value, int64_t row_capacity, const GradientTarget& gradient = {});
 
-  const Tensor& value(Var v) const { return slots_[v.index].value; }
+  // By value: making another Var may move the slots.
+  Tensor value(Var v) const { return slots_[v.index].value; }
   bool needs_gradient(Var v) const { return slots_[v.index].needs_gradient; }
   int64_t row_capacity(Var v) const { return slots_[v.index].row_capacity; }
 
@@ -85,7 +86,7 @@ class Tape {
   }
 
   /// The gradient of v; only inside backward, after somebody wrote it.
-  const Tensor& gradient(Var v) const { return slots_[v.index].gradient; }
+  Tensor gradient(Var v) const { return slots_[v.index].gradient; }
   /// Where to write v's gradient; absent when v needs none. The first writer overwrites, later ones
   /// accumulate.
   GradientTarget target(Var v);

@@ -96,6 +96,19 @@ TEST_CASE("tape: nothing is recorded below the lowest value that needs a gradien
   CHECK(f.arena.in_use() == 0);
 }
 
+TEST_CASE("tape: a value at hand stays what it is while more are made") {
+  Fixture f;
+  Tape tape(f.ctx, true);
+  const Var first = tape.make(2, 2, 3, true);
+  const Tensor& at_hand = tape.value(first);  // as a function's argument would hold it
+  const Tensor copy = at_hand;
+  for (int i = 0; i < 300; ++i) tape.make(1, 1, 1, false);
+  CHECK(at_hand.data == copy.data);
+  CHECK(at_hand.rows == 2);
+  CHECK(at_hand.stride == 3);
+  tape.clear();
+}
+
 TEST_CASE("tape: dropped values are freed at once unless saved") {
   Fixture f;
   float x_data[1] = {3};
