@@ -96,6 +96,14 @@ long Arguments::integer(const std::string& name, long otherwise, long low, long 
   return value;
 }
 
+RunConfig given_settings(const Arguments& arguments, std::initializer_list<const char*> names) {
+  std::vector<std::pair<std::string, std::string>> given;
+  for (const char* name : names) {
+    if (arguments.has(name)) given.emplace_back(name, arguments.text(name));
+  }
+  return read_run_config("", given);
+}
+
 Arguments parse_arguments(const Command& command, const std::vector<std::string>& words) {
   Arguments arguments;
   for (size_t i = 0; i < words.size(); ++i) {

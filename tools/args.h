@@ -6,12 +6,15 @@
 // come from that description alone.
 
 #include <functional>
+#include <initializer_list>
 #include <map>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "formats/run_config.h"
 
 namespace qe::tools {
 
@@ -55,6 +58,10 @@ struct Command {
   /// Runs it and gives the exit status.
   int (*run)(const Arguments& arguments);
 };
+
+/// The settings of these names that were given as options of a command, with the checks and
+/// defaults of the run configuration.
+RunConfig given_settings(const Arguments& arguments, std::initializer_list<const char*> names);
 
 /// Arguments after the command's name. `--key=value`, `--key value`, `--flag`; `--` ends the
 /// options; `-` inside a key reads as `_`. A setting whose value is missing, or a true|false

@@ -53,12 +53,9 @@ FillMaskOptions model_options(const Arguments& arguments) {
   options.model = arguments.text("model");
   options.adapter = arguments.text("adapter");
   options.threads = static_cast<int>(arguments.integer("threads", 0, 0, 4096));
-  // The settings of train and eval, with their checks and defaults.
-  std::vector<std::pair<std::string, std::string>> given;
-  for (const char* key :
-       {"bits", "quant_type", "double_quant", "quant_block_size", "device", "compute_dtype"})
-    if (arguments.has(key)) given.emplace_back(key, arguments.text(key));
-  const RunConfig config = read_run_config("", given);
+  const RunConfig config = given_settings(
+      arguments,
+      {"bits", "quant_type", "double_quant", "quant_block_size", "device", "compute_dtype"});
   options.base = base_options(config);
   options.device = config.device;
   options.compute_dtype = config.compute_dtype;
