@@ -205,7 +205,7 @@ def quantize(model, names):
         tensors[f"{name}.nested_absmax"] = state.state2.absmax
         tensors[f"{name}.nested_quant_map"] = state.state2.code
         tensors[f"{name}.nested_offset"] = state.offset.reshape(1)
-        tensors[f"{name}.dequantized"] = bnb.dequantize_4bit(bytes_, state).reshape(weight.shape)
+        tensors[f"{name}.dequantized"] = ref.dequantize_4bit(bytes_, state)
         scaled = (weight.reshape(-1, 64) * (1.0 / absmax[:, None])).flatten()
         rest = absmax - state.offset
         notes[name] = {
