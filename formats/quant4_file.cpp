@@ -18,10 +18,6 @@ constexpr std::string_view kNf4 = "nf4", kFp4 = "fp4";
 constexpr size_t kMaxState = 1 << 16;  // bytes of JSON
 constexpr std::array<std::string_view, 4> kParts = {".absmax", ".quant_map", ".nested_absmax",
                                                     ".nested_quant_map"};
-constexpr std::array kDTypes = {std::pair{"float32", DType::kF32},
-                                std::pair{"float16", DType::kF16},
-                                std::pair{"bfloat16", DType::kBF16}};
-
 // The values of the codes as files have them: FP4's code 8 is a zero without its sign.
 constexpr auto kFp4Stored = [] {
   std::array<float, 16> values;
@@ -32,9 +28,8 @@ const float* code_values(Quant4Type type) {
   return type == Quant4Type::kNf4 ? kNf4Values : kFp4Stored.data();
 }
 
-bool is_storage(DType dtype) {
-  return dtype == DType::kU8 || dtype == DType::kI8 || is_floating(dtype);
-}
+// What dequantization may yield.
+bool is_decoded_type(DType dtype) { return is_floating(dtype) && dtype != DType::kF64; }
 
 float float_at(std::span<const std::byte> bytes, int64_t index) {
   float value;
@@ -112,11 +107,10 @@ class Reader {
         json.at("blocksize").where(), ": expected a power of two from 32 to 4096, got ",
         q_.block_size);
     const std::string& dtype = json.at("dtype").as_string();
-    const auto known = std::find_if(kDTypes.begin(), kDTypes.end(),
-                                    [&](const auto& entry) { return dtype == entry.first; });
-    QE_CHECK(known != kDTypes.end(), json.at("dtype").where(),
+    const std::optional<DType> decoded = dtype_from_torch_name(dtype);
+    QE_CHECK(decoded && is_decoded_type(*decoded), json.at("dtype").where(),
              ": expected float32, float16 or bfloat16, got ", Json(dtype).dump());
-    q_.dtype = known->second;
+    q_.dtype = *decoded;
     const std::vector<Json>& shape = json.at("shape").items();
     QE_CHECK(shape.size() == 2, json.at("shape").where(), ": expected [N, K], got ",
              json.at("shape").dump());
@@ -143,8 +137,8 @@ class Reader {
   void read_codes() {
     const StoredTensor& codes = part("");
     const int64_t n_bytes = (q_.n * q_.k + 1) / 2;
-    QE_CHECK(is_storage(codes.dtype), *codes.file, ": tensor ", Json(codes.name).dump(), ": ",
-             dtype_name(codes.dtype), " is no storage type of 4-bit codes");
+    QE_CHECK(is_quant4_storage(codes.dtype), *codes.file, ": tensor ", Json(codes.name).dump(),
+             ": ", dtype_name(codes.dtype), " is no storage type of 4-bit codes");
     QE_CHECK(static_cast<int64_t>(codes.bytes.size()) == n_bytes, *codes.file, ": tensor ",
              Json(codes.name).dump(), ": expected ", n_bytes, " bytes for ", q_.n, " x ", q_.k,
              " weights of 4 bits, got ", codes.bytes.size());
@@ -206,45 +200,42 @@ std::optional<std::string_view> quant4_weight_of(std::string_view name) {
   return std::nullopt;
 }
 
-Quant4Tensors::Quant4Tensors(const std::string& weight, const Quant4ToWrite& q, DType storage) {
+bool is_quant4_storage(DType dtype) {
+  return dtype == DType::kU8 || dtype == DType::kI8 || is_floating(dtype);
+}
+
+Quant4Tensors::Quant4Tensors(const std::string& weight, const StoredQuant4& q, DType storage) {
   const std::string type(q.type == Quant4Type::kNf4 ? kNf4 : kFp4);
-  const int64_t n_bytes = (q.n * q.k + 1) / 2;
+  const auto n_bytes = static_cast<int64_t>(q.codes.size());
   const auto size = static_cast<int64_t>(dtype_size(storage));
-  QE_CHECK(is_storage(storage), dtype_name(storage), " is no storage type of 4-bit codes");
+  QE_CHECK(is_quant4_storage(storage), dtype_name(storage), " is no storage type of 4-bit codes");
   QE_CHECK(n_bytes % size == 0, "tensor ", Json(weight).dump(), ": its ", n_bytes,
            " bytes of codes do not fill whole elements of ", dtype_name(storage));
-  const int64_t n_blocks = (q.n * q.k + q.block_size - 1) / q.block_size;
-  const auto known = std::find_if(kDTypes.begin(), kDTypes.end(),
-                                  [&](const auto& entry) { return q.dtype == entry.second; });
-  QE_CHECK(known != kDTypes.end(), "tensor ", Json(weight).dump(), ": cannot decode to ",
+  QE_CHECK(is_decoded_type(q.dtype), "tensor ", Json(weight).dump(), ": cannot decode to ",
            dtype_name(q.dtype));
   Json state = Json::object({{"quant_type", type},
                              {"blocksize", q.block_size},
-                             {"dtype", known->first},
+                             {"dtype", std::string(dtype_torch_name(q.dtype))},
                              {"shape", Json::array({q.n, q.k})}});
-  const bool nested = q.absmax_u8 != nullptr;
   const auto add = [this](const std::string& name, DType dtype, std::vector<int64_t> shape,
                           const void* data) {
     tensors_.push_back({.name = name, .dtype = dtype, .shape = std::move(shape), .data = data});
   };
-  add(weight, storage, {n_bytes / size, 1}, q.codes);
+  add(weight, storage, {n_bytes / size, 1}, q.codes.data());
   add(weight + ".quant_map", DType::kF32, {16}, code_values(q.type));
-  if (nested) {
+  if (q.nested()) {
     state.set("nested_blocksize", kNestedBlock);
     state.set("nested_dtype", "float32");
     state.set("nested_offset", static_cast<double>(q.nested_offset));
-    const int64_t n_nested = (n_blocks + kNestedBlock - 1) / kNestedBlock;
-    add(weight + ".absmax", DType::kU8, {n_blocks}, q.absmax_u8);
-    add(weight + ".nested_absmax", DType::kF32, {n_nested}, q.nested_absmax);
-    add(weight + ".nested_quant_map", DType::kF32, {256}, q.nested_map);
+    add(weight + ".absmax", DType::kU8, {q.n_blocks()}, q.absmax_u8.data());
+    add(weight + ".nested_absmax", DType::kF32, {q.n_nested_blocks()}, q.nested_absmax.data());
+    add(weight + ".nested_quant_map", DType::kF32, {256}, q.nested_map.data());
   } else {
-    add(weight + ".absmax", DType::kF32, {n_blocks}, q.absmax);
+    add(weight + ".absmax", DType::kF32, {q.n_blocks()}, q.absmax.data());
   }
   state_ = state.dump();
-  tensors_.push_back({cat(weight, kStatePart, type),
-                      DType::kU8,
-                      {static_cast<int64_t>(state_.size())},
-                      state_.data()});
+  add(cat(weight, kStatePart, type), DType::kU8, {static_cast<int64_t>(state_.size())},
+      state_.data());
 }
 
 }  // namespace qe

@@ -24,7 +24,8 @@ namespace qe {
 /// Block scales per nested scale.
 inline constexpr int64_t kNestedBlock = 256;
 
-/// A stored 4-bit (N, K) weight, checked. The spans point into mapped files, unaligned.
+/// A 4-bit (N, K) weight as the bytes of its parts, in a mapped file (then checked, and unaligned)
+/// or in memory.
 struct StoredQuant4 {
   Quant4Type type = Quant4Type::kNf4;
   int64_t n = 0, k = 0;
@@ -54,26 +55,15 @@ std::optional<StoredQuant4> find_quant4(const TensorLookup& find, const std::str
 /// Whether `name` is one of the tensors beside a 4-bit weight; if so, the weight's name.
 std::optional<std::string_view> quant4_weight_of(std::string_view name);
 
-/// The parts of a 4-bit weight for writing, in host memory that outlives the file's writing.
-struct Quant4ToWrite {
-  Quant4Type type = Quant4Type::kNf4;
-  int64_t n = 0, k = 0;
-  int64_t block_size = 64;
-  DType dtype = DType::kF32;
-  const uint8_t* codes = nullptr;
-  const float* absmax = nullptr;       ///< plain
-  const uint8_t* absmax_u8 = nullptr;  ///< nested, with the three below
-  const float* nested_absmax = nullptr;
-  const float* nested_map = nullptr;
-  float nested_offset = 0.0f;
-};
+/// Whether bitsandbytes may hold 4-bit codes in elements of this type (bnb_4bit_quant_storage).
+bool is_quant4_storage(DType dtype);
 
-/// Names, types and JSON of a 4-bit weight's tensors, as bitsandbytes writes them. Owns what does
-/// not stand in the matrix's own memory, so it must live until the file is written.
+/// Names, types and JSON of a 4-bit weight's tensors, as bitsandbytes writes them. Views of `q`'s
+/// memory and its own: both must live until the file is written.
 class Quant4Tensors {
  public:
-  /// storage: U8, I8, F16, BF16, F32 or F64 (bnb_4bit_quant_storage).
-  Quant4Tensors(const std::string& weight, const Quant4ToWrite& q, DType storage);
+  /// storage: the type of the codes' tensor.
+  Quant4Tensors(const std::string& weight, const StoredQuant4& q, DType storage);
   Quant4Tensors(const Quant4Tensors&) = delete;
   Quant4Tensors& operator=(const Quant4Tensors&) = delete;
   const std::vector<TensorToWrite>& tensors() const { return tensors_; }

@@ -84,9 +84,8 @@ std::string tokenizer_text(const std::string& folder) {
 
 ModelReport inspect_model(const std::string& folder, const Arguments& arguments) {
   ModelReport report{.folder = folder, .config = read_encoder_config(folder)};
-  const WeightFiles files(folder);
   FolderTensors tensors(folder, family_of(report.config.model_type));
-  for (const auto& [name, tensor] : files.tensors()) {
+  for (const auto& [name, tensor] : tensors.files().tensors()) {
     report.n_bytes += static_cast<int64_t>(tensor->bytes.size());
     ++report.dtypes[std::string(dtype_name(tensor->dtype))];
     if (quant4_weight_of(name)) continue;
@@ -104,7 +103,7 @@ ModelReport inspect_model(const std::string& folder, const Arguments& arguments)
   Memory memory(ctx);
   MaskedLm model;
   try {
-    model = load_masked_lm(folder, BaseOptions{}, ctx, memory);
+    model = load_masked_lm(tensors, report.config, BaseOptions{}, ctx, memory);
   } catch (const Error& error) {
     report.error = error.what();
     return report;

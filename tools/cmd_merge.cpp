@@ -81,6 +81,14 @@ std::vector<std::vector<int32_t>> sample_ids(const Arguments& arguments, int64_t
   return ids;
 }
 
+std::optional<DType> dtype_of(const Arguments& arguments) {
+  if (!arguments.has("dtype")) return {};
+  const std::optional<DType> dtype = dtype_from_torch_name(arguments.text("dtype"));
+  if (dtype && is_floating(*dtype) && dtype != DType::kF64) return dtype;
+  throw UsageError(
+      cat("--dtype: expected float32, float16 or bfloat16, got \"", arguments.text("dtype"), "\""));
+}
+
 /// The drift of every way to merge, against base and adapters in fp32.
 std::string drift_text(const Arguments& arguments, const ConvertOptions& chosen,
                        ThreadPool& threads) {
@@ -124,7 +132,7 @@ int run_merge(const Arguments& arguments) {
   ConvertOptions options{.base = target.base,
                          .four_bit = target.four_bit,
                          .trained = base_options_of(arguments),
-                         .dtype = float_option(arguments, "dtype")};
+                         .dtype = dtype_of(arguments)};
   for (const std::string& text : arguments.positionals) {
     options.adapters.push_back(adapter_of(text));
   }

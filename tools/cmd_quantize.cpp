@@ -12,12 +12,8 @@ namespace {
 
 DType storage_of(const Arguments& arguments) {
   const std::string name = arguments.text("storage", "uint8");
-  for (const auto& [text, dtype] :
-       {std::pair{"uint8", DType::kU8}, std::pair{"int8", DType::kI8},
-        std::pair{"float16", DType::kF16}, std::pair{"bfloat16", DType::kBF16},
-        std::pair{"float32", DType::kF32}, std::pair{"float64", DType::kF64}}) {
-    if (name == text) return dtype;
-  }
+  const std::optional<DType> dtype = dtype_from_torch_name(name);
+  if (dtype && is_quant4_storage(*dtype)) return *dtype;
   throw UsageError(
       cat("--storage: expected uint8, int8, float16, bfloat16, float32 or float64, "
           "got \"",

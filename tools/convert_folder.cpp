@@ -12,20 +12,8 @@
 namespace qe::tools {
 
 BaseOptions base_options_of(const Arguments& arguments) {
-  std::vector<std::pair<std::string, std::string>> given;
-  for (const char* key : {"bits", "quant_type", "double_quant", "quant_block_size"}) {
-    if (arguments.has(key)) given.emplace_back(key, arguments.text(key));
-  }
-  return base_options(read_run_config("", given));
-}
-
-std::optional<DType> float_option(const Arguments& arguments, const char* name) {
-  if (!arguments.has(name)) return {};
-  const std::string text = arguments.text(name);
-  if (text == "float32") return DType::kF32;
-  if (text == "float16") return DType::kF16;
-  if (text == "bfloat16") return DType::kBF16;
-  throw UsageError(cat("--", name, ": expected float32, float16 or bfloat16, got \"", text, "\""));
+  return base_options(
+      given_settings(arguments, {"bits", "quant_type", "double_quant", "quant_block_size"}));
 }
 
 void check_output(const Arguments& arguments) {

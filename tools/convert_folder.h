@@ -11,8 +11,6 @@ namespace qe::tools {
 
 /// --bits, --quant_type, --double_quant, --quant_block_size, with the settings' checks.
 BaseOptions base_options_of(const Arguments& arguments);
-/// float32, float16 or bfloat16 given as --NAME, or nothing.
-std::optional<DType> float_option(const Arguments& arguments, const char* name);
 
 /// Throws Error when --output is there already and not an empty folder.
 void check_output(const Arguments& arguments);

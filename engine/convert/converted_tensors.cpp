@@ -16,23 +16,6 @@ namespace {
 
 constexpr const char* kWeight = ".weight";
 
-const char* storage_name(DType storage) {
-  switch (storage) {
-    case DType::kI8:
-      return "int8";
-    case DType::kF16:
-      return "float16";
-    case DType::kBF16:
-      return "bfloat16";
-    case DType::kF32:
-      return "float32";
-    case DType::kF64:
-      return "float64";
-    default:
-      return "uint8";
-  }
-}
-
 // fp32 values as a type's bytes; not finite ones are an error.
 std::vector<std::byte> bytes_of(const std::vector<float>& values, DType dtype,
                                 const std::string& what) {
@@ -62,7 +45,6 @@ ConvertedTensors::ConvertedTensors(const std::string& folder, const ConvertOptio
       options_(options),
       threads_(threads),
       config_(read_encoder_config(folder)),
-      files_(folder),
       source_(folder, family_of(config_.model_type)) {
   find_sites();
   read_adapters();
@@ -72,7 +54,7 @@ void ConvertedTensors::find_sites() {
   Memory planning(true);
   Context ctx{.threads = &threads_};
   ctx.planning = true;
-  const MaskedLm model = load_masked_lm(folder_, options_.trained, ctx, planning);
+  const MaskedLm model = load_masked_lm(source_, config_, options_.trained, ctx, planning);
   for (const LoraSite& linear : model.lora_sites()) {
     const std::string weight = linear.module + kWeight;
     Site site{
@@ -219,20 +201,21 @@ Json ConvertedTensors::written_config() const {
   for (const auto& [name, site] : sites_) {
     if (site.written_quantized) quant = site.quant;
   }
-  written.set("quantization_config",
-              Json::object({{"_load_in_4bit", true},
-                            {"_load_in_8bit", false},
-                            {"bnb_4bit_compute_dtype", "float32"},
-                            {"bnb_4bit_quant_storage", storage_name(options_.storage)},
-                            {"bnb_4bit_quant_type", quant.type == Quant4Type::kNf4 ? "nf4" : "fp4"},
-                            {"bnb_4bit_use_double_quant", quant.double_quant},
-                            {"llm_int8_enable_fp32_cpu_offload", false},
-                            {"llm_int8_has_fp16_weight", false},
-                            {"llm_int8_skip_modules", skip},
-                            {"llm_int8_threshold", 6.0},
-                            {"load_in_4bit", true},
-                            {"load_in_8bit", false},
-                            {"quant_method", "bitsandbytes"}}));
+  written.set(
+      "quantization_config",
+      Json::object({{"_load_in_4bit", true},
+                    {"_load_in_8bit", false},
+                    {"bnb_4bit_compute_dtype", "float32"},
+                    {"bnb_4bit_quant_storage", std::string(dtype_torch_name(options_.storage))},
+                    {"bnb_4bit_quant_type", quant.type == Quant4Type::kNf4 ? "nf4" : "fp4"},
+                    {"bnb_4bit_use_double_quant", quant.double_quant},
+                    {"llm_int8_enable_fp32_cpu_offload", false},
+                    {"llm_int8_has_fp16_weight", false},
+                    {"llm_int8_skip_modules", skip},
+                    {"llm_int8_threshold", 6.0},
+                    {"load_in_4bit", true},
+                    {"load_in_8bit", false},
+                    {"quant_method", "bitsandbytes"}}));
   return written;
 }
 
@@ -241,13 +224,13 @@ void ConvertedTensors::write(const std::string& folder) const {
   std::vector<TensorToWrite> tensors;
   std::vector<std::unique_ptr<HostQuant4>> quantized;
   std::vector<std::unique_ptr<Quant4Tensors>> parts;
-  for (const auto& [name, stored] : files_.tensors()) {
+  for (const auto& [name, stored] : source_.files().tensors()) {
     if (quant4_weight_of(name)) continue;  // stands with its weight
     const Site* site = this->site(family.canonical_name(name));
     if (site && site->written_quantized) {
       quantized.push_back(this->quantized(*site));
       parts.push_back(
-          std::make_unique<Quant4Tensors>(name, quantized.back()->to_write(), options_.storage));
+          std::make_unique<Quant4Tensors>(name, quantized.back()->stored(), options_.storage));
       const std::vector<TensorToWrite>& of_weight = parts.back()->tensors();
       tensors.insert(tensors.end(), of_weight.begin(), of_weight.end());
     } else if (site && site->changes()) {

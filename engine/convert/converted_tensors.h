@@ -87,7 +87,6 @@ class ConvertedTensors : public TensorSource {
   ConvertOptions options_;
   ThreadPool& threads_;
   EncoderConfig config_;
-  WeightFiles files_;
   mutable FolderTensors source_;
   std::map<std::string, Site> sites_;  // by weight name
   mutable std::unique_ptr<HostQuant4> held_quantized_;

@@ -84,18 +84,4 @@ StoredQuant4 HostQuant4::stored() const {
   return stored;
 }
 
-Quant4ToWrite HostQuant4::to_write() const {
-  return {.type = q_.type,
-          .n = q_.n,
-          .k = q_.k,
-          .block_size = q_.block_size,
-          .dtype = q_.dtype,
-          .codes = q_.codes,
-          .absmax = q_.absmax,
-          .absmax_u8 = q_.absmax_codes,
-          .nested_absmax = q_.nested_absmax,
-          .nested_map = q_.nested_map,
-          .nested_offset = q_.nested_offset};
-}
-
 }  // namespace qe

@@ -31,9 +31,8 @@ class HostQuant4 {
   const Quant4Matrix& matrix() const { return q_; }
   /// The decoded values (N * K) in fp32, rounded to the matrix's dtype.
   std::vector<float> dequantized(ThreadPool& threads) const;
-  /// As a file would have it, and for writing; views of this object.
+  /// As a file has it; a view of this object.
   StoredQuant4 stored() const;
-  Quant4ToWrite to_write() const;
 
  private:
   void allocate(bool nested);

@@ -36,6 +36,8 @@ std::string canonical_tensor_name(const Family& family, const std::string& store
 class FolderTensors : public TensorSource {
  public:
   FolderTensors(const std::string& folder, const Family& family);
+  /// As stored, by the stored names.
+  const WeightFiles& files() const { return files_; }
   const std::string& name() const override { return files_.folder(); }
   bool has(const std::string& name) const override { return tensors_.count(name) != 0; }
   const StoredTensor* find(const std::string& name, const std::vector<int64_t>& shape) override;

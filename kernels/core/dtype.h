@@ -9,6 +9,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 namespace qe {
@@ -35,6 +36,10 @@ size_t dtype_size(DType dtype);
 std::string_view dtype_name(DType dtype);
 /// The dtype of a safetensors name. Throws Error for names this project does not read.
 DType dtype_from_name(std::string_view name);
+/// What torch, and so config.json and bitsandbytes, call the type: "float32", "uint8" ...
+std::string_view dtype_torch_name(DType dtype);
+/// The dtype of such a name, or nothing.
+std::optional<DType> dtype_from_torch_name(std::string_view name);
 /// True for the types a weight may be stored in: F32, F16, BF16, F64.
 bool is_floating(DType dtype);
 

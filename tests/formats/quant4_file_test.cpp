@@ -52,13 +52,6 @@ class Tensors {
   std::map<std::string, StoredTensor> tensors_;
 };
 
-template <class T>
-std::vector<T> values(std::span<const std::byte> bytes) {
-  std::vector<T> out(bytes.size() / sizeof(T));
-  if (!out.empty()) std::memcpy(out.data(), bytes.data(), bytes.size());
-  return out;
-}
-
 std::string error_of(Tensors& tensors, const std::string& weight) {
   try {
     find_quant4(tensors.lookup(), weight);
@@ -91,26 +84,7 @@ TEST_CASE(
     CHECK(q->nested() == contains(name, "nested"));
     CHECK(contains(name, cat(".b", q->block_size, ".")));
 
-    const auto codes = values<uint8_t>(q->codes);
-    const auto absmax = values<float>(q->absmax);
-    const auto absmax_u8 = values<uint8_t>(q->absmax_u8);
-    const auto nested_absmax = values<float>(q->nested_absmax);
-    const auto nested_map = values<float>(q->nested_map);
-    Quant4ToWrite out{.type = q->type,
-                      .n = q->n,
-                      .k = q->k,
-                      .block_size = q->block_size,
-                      .dtype = q->dtype,
-                      .codes = codes.data(),
-                      .nested_offset = q->nested_offset};
-    if (q->nested()) {
-      out.absmax_u8 = absmax_u8.data();
-      out.nested_absmax = nested_absmax.data();
-      out.nested_map = nested_map.data();
-    } else {
-      out.absmax = absmax.data();
-    }
-    const Quant4Tensors written(name, out, stored.dtype);
+    const Quant4Tensors written(name, *q, stored.dtype);
     CHECK(written.tensors().size() == (q->nested() ? 6 : 4));
     for (const TensorToWrite& tensor : written.tensors()) {
       CAPTURE(tensor.name);
@@ -127,9 +101,12 @@ TEST_CASE(
 }
 
 TEST_CASE("4-bit weights: what cannot be written") {
-  const std::vector<uint8_t> codes(8);
+  const std::vector<uint8_t> codes(5);
   const std::vector<float> absmax(1);
-  const Quant4ToWrite q{.n = 3, .k = 3, .codes = codes.data(), .absmax = absmax.data()};
+  const StoredQuant4 q{.n = 3,
+                       .k = 3,
+                       .codes = std::as_bytes(std::span(codes)),
+                       .absmax = std::as_bytes(std::span(absmax))};
   CHECK_THROWS_WITH_AS(Quant4Tensors("w", q, DType::kF16),
                        "tensor \"w\": its 5 bytes of codes do not fill whole elements of F16",
                        Error);

@@ -15,28 +15,33 @@ TEST_CASE("dtype: names and sizes") {
   struct Row {
     DType dtype;
     const char* name;
+    const char* torch_name;
     size_t size;
   };
-  for (const Row row : {Row{DType::kF32, "F32", 4},
-                        {DType::kF16, "F16", 2},
-                        {DType::kBF16, "BF16", 2},
-                        {DType::kF64, "F64", 8},
-                        {DType::kI64, "I64", 8},
-                        {DType::kI32, "I32", 4},
-                        {DType::kI16, "I16", 2},
-                        {DType::kI8, "I8", 1},
-                        {DType::kU64, "U64", 8},
-                        {DType::kU32, "U32", 4},
-                        {DType::kU16, "U16", 2},
-                        {DType::kU8, "U8", 1},
-                        {DType::kBool, "BOOL", 1}}) {
+  for (const Row row : {Row{DType::kF32, "F32", "float32", 4},
+                        {DType::kF16, "F16", "float16", 2},
+                        {DType::kBF16, "BF16", "bfloat16", 2},
+                        {DType::kF64, "F64", "float64", 8},
+                        {DType::kI64, "I64", "int64", 8},
+                        {DType::kI32, "I32", "int32", 4},
+                        {DType::kI16, "I16", "int16", 2},
+                        {DType::kI8, "I8", "int8", 1},
+                        {DType::kU64, "U64", "uint64", 8},
+                        {DType::kU32, "U32", "uint32", 4},
+                        {DType::kU16, "U16", "uint16", 2},
+                        {DType::kU8, "U8", "uint8", 1},
+                        {DType::kBool, "BOOL", "bool", 1}}) {
     CHECK(dtype_name(row.dtype) == row.name);
     CHECK(dtype_from_name(row.name) == row.dtype);
+    CHECK(dtype_torch_name(row.dtype) == row.torch_name);
+    CHECK(dtype_from_torch_name(row.torch_name) == row.dtype);
     CHECK(dtype_size(row.dtype) == row.size);
     CHECK(is_floating(row.dtype) == (row.name[0] == 'F' || row.name[1] == 'F'));
   }
   CHECK_THROWS_AS(dtype_from_name("F8_E4M3"), Error);
   CHECK_THROWS_AS(dtype_from_name("f32"), Error);
+  CHECK(!dtype_from_torch_name("F32"));
+  CHECK(!dtype_from_torch_name(""));
 }
 
 TEST_CASE("dtype: every binary16 value survives the way to fp32 and back") {
