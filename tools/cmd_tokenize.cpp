@@ -69,7 +69,7 @@ Command tokenize_command() {
           "\"special_tokens_mask\", \"word_ids\"}. --decode: {\"ids\", \"skip_special_tokens\"?} "
           "gives\n"
           "{\"text\"}. Every answer is written before the next request is waited for.",
-      .options = {{"model", "DIR", "model folder with tokenizer.json or vocab.txt", true},
+      .options = {{"model", "DIR", "model folder with the tokenizer's files", true},
                   {"jsonl", nullptr, "JSON requests to encode"},
                   {"decode", nullptr, "JSON requests to decode"},
                   {"no_special_tokens", nullptr, "of texts: add none"},

@@ -89,6 +89,7 @@ Bpe::Merges Bpe::read_merges(std::string_view text, const std::string& name) {
     ++line_number;
     if (line.ends_with('\r')) line.remove_suffix(1);
     if (line.starts_with("#version") || (line.empty() && text.empty())) continue;
+    QE_CHECK(merges.size() < kMaxMerges, name, ": more than ", kMaxMerges, " merge rules");
     merges.push_back(split_rule(line, cat(name, ":", line_number)));
   }
   return merges;

@@ -26,6 +26,7 @@ class Bpe final : public Model {
     bool ignore_merges = false;  ///< words of the vocabulary are one token
   };
   using Merges = std::vector<std::pair<std::string, std::string>>;
+  static constexpr size_t kMaxMerges = size_t{1} << 22;  ///< of files that do not count them
 
   static Bpe from_json(const Json& json);
   /// From lines "a b" in order of rank, after an optional line "#version...". `name` stands for

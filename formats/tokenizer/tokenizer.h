@@ -30,9 +30,9 @@ struct Encoding {
 /// Immutable after construction; any number of threads may encode.
 class Tokenizer {
  public:
-  /// Loads `folder`/tokenizer.json, else vocab.txt, with tokenizer_config.json and
-  /// special_tokens_map.json where they matter. Throws Error
-  /// naming file and place.
+  /// Loads `folder`/tokenizer.json, else vocab.txt, vocab.json and merges.txt, or a sentencepiece
+  /// model (vocab_files.h), with tokenizer_config.json and special_tokens_map.json where they
+  /// matter. Throws Error naming file and place.
   static Tokenizer load(const std::string& folder);
   Tokenizer(Tokenizer&&) noexcept;
   Tokenizer& operator=(Tokenizer&&) noexcept;

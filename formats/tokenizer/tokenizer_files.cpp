@@ -5,10 +5,13 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
+#include <map>
 
 #include "formats/json.h"
 #include "formats/tokenizer/bert_normalizer.h"
-#include "formats/tokenizer/wordpiece.h"
+#include "formats/tokenizer/byte_level.h"
+#include "formats/tokenizer/side_files.h"
+#include "formats/tokenizer/vocab_files.h"
 #include "kernels/core/error.h"
 
 namespace qe {
@@ -25,106 +28,28 @@ constexpr std::array kFileNames = {"tokenizer.json",
                                    "merges.txt",
                                    "spiece.model",
                                    "spm.model",
-                                   "sentencepiece.bpe.model"};
+                                   "sentencepiece.bpe.model",
+                                   "tokenizer.model"};
 
-// Tokenizer classes whose vocab.txt is BERT's, without "Fast".
-constexpr std::array kBertClasses = {
-    "BertTokenizer",       "DistilBertTokenizer", "ElectraTokenizer",
-    "MobileBertTokenizer", "ConvBertTokenizer",   "SqueezeBertTokenizer",
-    "LayoutLMTokenizer",   "PreTrainedTokenizer", "MPNetTokenizer"};
-// Model types (config.json) whose vocab.txt is not BERT's.
-constexpr std::array kOtherVocabTypes = {"esm", "roberta", "xlm-roberta", "camembert"};
-
-// Special tokens by role, for folders that do not name theirs; null: none.
-using RoleNames = std::array<const char*, kRoleCount>;
-constexpr RoleNames kBertRoles = {nullptr, nullptr, "[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"};
-constexpr RoleNames kRobertaRoles = {"<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>", "<mask>"};
-constexpr RoleNames kMpnetRoles = {"<s>", "</s>", "[UNK]", "</s>", "<pad>", "<s>", "<mask>"};
-
-/// The optional files beside the vocabulary; null where absent.
-struct SideFiles {
-  Json config;  // tokenizer_config.json
-  Json roles;   // special_tokens_map.json; null when the config has added_tokens_decoder
-  Json added;   // added_tokens.json; likewise
-  Json model;   // config.json
-  std::string tokenizer_class;  // without "Fast"; "" when unknown
-};
-
-const Json* find_value(const Json& json, std::string_view key) {
-  const Json* member = json.is_object() ? json.find(key) : nullptr;
-  return member == nullptr || member->is_null() ? nullptr : member;
-}
-
-Json parse_if_exists(const fs::path& path) {
-  if (!fs::exists(path)) return {};
-  Json json = Json::parse_file(path.string());
-  QE_CHECK(json.is_object(), path.string(), ": expected a JSON object");
-  return json;
-}
-
-SideFiles read_side_files(const fs::path& folder) {
-  SideFiles files;
-  files.config = parse_if_exists(folder / "tokenizer_config.json");
-  files.model = parse_if_exists(folder / "config.json");
-  if (find_value(files.config, "added_tokens_decoder") == nullptr) {
-    files.roles = parse_if_exists(folder / "special_tokens_map.json");
-    files.added = parse_if_exists(folder / "added_tokens.json");
-  }
-  if (const Json* name = find_value(files.config, "tokenizer_class")) {
-    files.tokenizer_class = name->as_string();
-    if (files.tokenizer_class.ends_with("Fast")) {
-      files.tokenizer_class.resize(files.tokenizer_class.size() - 4);
-    }
-  }
-  return files;
-}
-
-std::string model_type(const SideFiles& side) {
-  const Json* type = find_value(side.model, "model_type");
-  return type == nullptr ? "" : type->as_string();
-}
-
-bool is_mpnet(const SideFiles& side) {
-  return side.tokenizer_class.empty() ? model_type(side) == "mpnet"
-                                      : side.tokenizer_class == "MPNetTokenizer";
-}
-
-/// What the folder says about a role's token.
-std::optional<AddedToken> declared_role(const SideFiles& side, size_t role) {
-  for (const Json* file : {&side.roles, &side.config}) {
-    if (const Json* value = find_value(*file, kRoleNames[role])) {
-      AddedToken token = added_token_from_json(*value, /*special=*/true);
-      token.special = true;
-      return token;
-    }
-  }
-  return std::nullopt;
-}
-
-/// The switches that tokenizer_config.json names replace those of tokenizer.json, as in
-/// transformers, except for classes that know no such switches.
-void apply_config(BertNormalizer::Options& options, const SideFiles& side) {
-  if (side.tokenizer_class == "PreTrainedTokenizer" ||
-      side.tokenizer_class == "TokenizersBackend" || !side.config.is_object()) {
-    return;
-  }
-  if (const Json* flag = find_value(side.config, "do_lower_case")) {
-    options.lowercase = flag->as_bool();
-  }
-  if (const Json* flag = find_value(side.config, "tokenize_chinese_chars")) {
-    options.handle_chinese_chars = flag->as_bool();
-  }
-  if (const Json* flag = side.config.find("strip_accents")) {
-    options.strip_accents = flag->is_null() ? std::nullopt : std::optional(flag->as_bool());
-  }
-}
-
+/// BERT's switches in tokenizer_config.json replace those of the file.
 std::unique_ptr<Normalizer> load_normalizer(const Json& json, const SideFiles& side) {
   const Json* type = find_value(json, "type");
   if (type == nullptr || type->as_string() != "BertNormalizer") return make_normalizer(json);
   BertNormalizer::Options options = BertNormalizer::options(json);
-  apply_config(options, side);
+  apply_switches(options, side);
   return std::make_unique<BertNormalizer>(options);
+}
+
+/// A byte-level pre-tokenizer or RoBERTa's processing with the config's add_prefix_space and
+/// trim_offsets in place of its own.
+Json with_switches(const Json& json, std::string_view type_name, const SideFiles& side) {
+  const Json* type = find_value(json, "type");
+  if (side.is_generic() || type == nullptr || type->as_string() != type_name) return json;
+  Json changed = json;
+  for (const char* name : {"add_prefix_space", "trim_offsets"}) {
+    if (const auto flag = find_switch(side, name)) changed.set(name, *flag);
+  }
+  return changed;
 }
 
 bool is_token(const TokenizerParts& parts, int32_t id) {
@@ -155,7 +80,8 @@ void load_tokenizer_json(TokenizerParts& parts, const std::string& path, const S
   }
   parts.model = make_model(json.at("model"));
   parts.normalizer = load_normalizer(member_or_null(json, "normalizer"), side);
-  parts.pretokenizer = make_pretokenizer(member_or_null(json, "pre_tokenizer"));
+  parts.pretokenizer =
+      make_pretokenizer(with_switches(member_or_null(json, "pre_tokenizer"), "ByteLevel", side));
   parts.decoder = make_decoder(member_or_null(json, "decoder"));
   if (const Json* tokens = find_value(json, "added_tokens")) {
     for (const Json& item : tokens->items()) {
@@ -163,56 +89,20 @@ void load_tokenizer_json(TokenizerParts& parts, const std::string& path, const S
                   item.where());
     }
   }
-  parts.post_processor = PostProcessor::from_json(member_or_null(json, "post_processor"),
-                                                  [&](int32_t id) { return is_token(parts, id); });
-}
-
-void check_vocab_txt_class(const std::string& path, const SideFiles& side) {
-  const auto is_class = [&](const char* name) { return side.tokenizer_class == name; };
-  QE_CHECK(side.tokenizer_class.empty() ||
-               std::any_of(kBertClasses.begin(), kBertClasses.end(), is_class),
-           path, ": a vocabulary of tokenizer class ", side.tokenizer_class,
-           " is not supported without tokenizer.json (expected BertTokenizer or a relative)");
-  const std::string type = model_type(side);
-  const auto is_type = [&](const char* name) { return type == name; };
-  QE_CHECK(!side.tokenizer_class.empty() ||
-               std::none_of(kOtherVocabTypes.begin(), kOtherVocabTypes.end(), is_type),
-           path, ": a vocabulary of model type ", type, " is not supported without tokenizer.json");
-}
-
-/// BERT from its vocabulary alone; MPNet likewise with its own special tokens.
-void load_vocab_txt(TokenizerParts& parts, const std::string& path, const SideFiles& side) {
-  check_vocab_txt_class(path, side);
-  const RoleNames& names = is_mpnet(side) ? kMpnetRoles : kBertRoles;
-  const auto content = [&](TokenRole role) {
-    const size_t at = static_cast<size_t>(role);
-    const std::optional<AddedToken> declared = declared_role(side, at);
-    return declared ? declared->content : std::string(names[at]);
-  };
-  WordPiece::Options model;
-  model.unk_token = content(TokenRole::kUnk);
-  parts.model = std::make_unique<WordPiece>(Vocab::from_lines(path), model, path);
-  BertNormalizer::Options normalizer;
-  apply_config(normalizer, side);
-  parts.normalizer = std::make_unique<BertNormalizer>(normalizer);
-  parts.pretokenizer = std::make_unique<BertPreTokenizer>();
-  parts.decoder = std::make_unique<WordPieceDecoder>("##", true);
-
-  const auto id = [&](TokenRole role) {
-    const std::string token = content(role);
-    const std::optional<int32_t> found = parts.model->vocab().id(token);
-    QE_CHECK(found.has_value(), path, ": the ", kRoleNames[static_cast<size_t>(role)], " \"", token,
-             "\" is not in the vocabulary");
-    return *found;
-  };
-  const int32_t cls = id(TokenRole::kCls), sep = id(TokenRole::kSep);
-  parts.post_processor = is_mpnet(side) ? PostProcessor::roberta(cls, sep, /*trim_offsets=*/true,
-                                                                 /*add_prefix_space=*/false)
-                                        : PostProcessor::bert(cls, sep);
+  parts.post_processor = PostProcessor::from_json(
+      with_switches(member_or_null(json, "post_processor"), "RobertaProcessing", side),
+      [&](int32_t id) { return is_token(parts, id); });
 }
 
 /// Tokens of tokenizer_config.json's added_tokens_decoder or of added_tokens.json, by id.
 void add_side_tokens(TokenizerParts& parts, const SideFiles& side) {
+  const auto is_declared = [&](const std::string& content) {
+    for (size_t role = 0; role < kRoleCount; ++role) {
+      const std::optional<AddedToken> token = declared_role(side, role, std::nullopt);
+      if (token && token->content == content) return true;
+    }
+    return false;
+  };
   std::map<int64_t, std::pair<AddedToken, std::string>> tokens;
   if (const Json* decoder = find_value(side.config, "added_tokens_decoder")) {
     for (const auto& [key, value] : decoder->members()) {
@@ -229,50 +119,57 @@ void add_side_tokens(TokenizerParts& parts, const SideFiles& side) {
       if (parts.added.id(content)) continue;
       AddedToken token;
       token.content = content;
+      token.special = is_declared(content);
+      token.normalized = !token.special;
       tokens[token_id_from_json(value)] = {token, value.where()};
     }
   }
   for (const auto& [id, item] : tokens) add_with_id(parts, item.first, id, item.second);
 }
 
-/// Makes the token a special added one if it is no added token yet; returns its id.
-int32_t add_special(TokenizerParts& parts, const AddedToken& token) {
+/// Adds the token if it is no added token yet; returns its id.
+int32_t add_missing(TokenizerParts& parts, const AddedToken& token) {
   const std::optional<int32_t> id = parts.added.id(token.content);
   return id ? *id : parts.added.add(token, parts.model->vocab());
 }
 
 /// The role's token by convention, if the tokenizer has it.
-std::optional<AddedToken> usual_role(const TokenizerParts& parts, const SideFiles& side,
-                                     TokenRole role) {
-  AddedToken token;
-  token.special = true;
-  token.normalized = false;
+std::optional<AddedToken> existing_role(const TokenizerParts& parts,
+                                        std::optional<TokenizerFamily> family, size_t role) {
   const auto exists = [&](std::string_view content) {
-    token.content = content;
     return parts.added.id(content) || parts.model->vocab().id(content);
   };
-  if (role == TokenRole::kUnk)
-    return exists(parts.model->unk_token()) ? std::optional(token) : std::nullopt;
-  for (const RoleNames& names : {is_mpnet(side) ? kMpnetRoles : kBertRoles, kRobertaRoles}) {
-    const char* name = names[static_cast<size_t>(role)];
-    if (name == nullptr || !exists(name)) continue;
-    token.lstrip = role == TokenRole::kMask && is_mpnet(side);
+  if (static_cast<TokenRole>(role) == TokenRole::kUnk && exists(parts.model->unk_token())) {
+    AddedToken token;
+    token.content = parts.model->unk_token();
+    token.special = true;
+    token.normalized = false;
     return token;
+  }
+  for (const auto convention : {family.value_or(TokenizerFamily::kBert), TokenizerFamily::kBert,
+                                TokenizerFamily::kRoberta}) {
+    const std::optional<AddedToken> token = usual_role(convention, role);
+    if (token && exists(token->content)) return token;
   }
   return std::nullopt;
 }
 
 /// With `keep_added`, tokens that have a role by convention only do not become added tokens.
-void load_roles(TokenizerParts& parts, const SideFiles& side, bool keep_added) {
+void load_roles(TokenizerParts& parts, const SideFiles& side, std::optional<TokenizerFamily> family,
+                bool keep_added) {
   for (size_t role = 0; role < kRoleCount; ++role) {
-    std::optional<AddedToken> token = declared_role(side, role);
+    std::optional<AddedToken> token = declared_role(side, role, family);
     if (token) {
       QE_CHECK(!token->content.empty(), side.config.where(), ": ", kRoleNames[role], " is empty");
-      parts.role_ids[role] = add_special(parts, *token);
-    } else if ((token = usual_role(parts, side, static_cast<TokenRole>(role)))) {
+      parts.role_ids[role] = add_missing(parts, *token);
+    } else if (!keep_added && family == TokenizerFamily::kDebertaV2 &&
+               static_cast<TokenRole>(role) == TokenRole::kMask) {
+      // Not among the model's pieces: the first id after them.
+      parts.role_ids[role] = add_missing(parts, *usual_role(*family, role));
+    } else if ((token = existing_role(parts, family, role))) {
       // What tokenizer.json does not cut out of the text stays part of it.
       const std::optional<int32_t> id = parts.model->vocab().id(token->content);
-      parts.role_ids[role] = id && keep_added ? *id : add_special(parts, *token);
+      parts.role_ids[role] = id && keep_added ? *id : add_missing(parts, *token);
     } else {
       continue;
     }
@@ -292,7 +189,7 @@ void load_roles(TokenizerParts& parts, const SideFiles& side, bool keep_added) {
       AddedToken token = added_token_from_json(*value, /*special=*/true);
       token.special = true;
       QE_CHECK(!token.content.empty(), value->where(), ": the token is empty");
-      parts.special_ids.push_back(add_special(parts, token));
+      parts.special_ids.push_back(add_missing(parts, token));
     }
   }
   std::sort(parts.special_ids.begin(), parts.special_ids.end());
@@ -316,17 +213,17 @@ TokenizerParts load_tokenizer_parts(const std::string& folder) {
   for (const char* name : kFileNames) {
     if (fs::exists(base / name)) parts.files.push_back(fs::absolute(base / name).string());
   }
-  const SideFiles side = read_side_files(base);
-  const bool has_json = fs::exists(base / "tokenizer.json");
-  if (has_json) {
+  const SideFiles side = SideFiles::read(folder);
+  if (fs::exists(base / "tokenizer.json")) {
     load_tokenizer_json(parts, (base / "tokenizer.json").string(), side);
-  } else if (fs::exists(base / "vocab.txt")) {
-    load_vocab_txt(parts, (base / "vocab.txt").string(), side);
+    add_side_tokens(parts, side);
+    load_roles(parts, side, family_of(side), /*keep_added=*/true);
   } else {
-    fail(folder, ": found neither tokenizer.json nor vocab.txt");
+    const LoadedVocab loaded = load_vocab_files(parts, folder, side);
+    add_side_tokens(parts, side);
+    load_roles(parts, side, loaded.family, /*keep_added=*/false);
+    for (const AddedToken& token : loaded.added) add_missing(parts, token);
   }
-  add_side_tokens(parts, side);
-  load_roles(parts, side, has_json);
   parts.added.finish(parts.normalizer.get());
   parts.model_max_length = read_model_max_length(side);
   if (const Json* flag = find_value(side.config, "clean_up_tokenization_spaces")) {

@@ -2,46 +2,15 @@
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #pragma once
 
-// Reading a tokenizer's folder. tokenizer.json says how text becomes ids; without it, vocab.txt
-// with BERT's rules. tokenizer_config.json and the older special_tokens_map.json and
+// Reading a tokenizer's folder. tokenizer.json says how text becomes ids; without it, the older
+// files of the family do (vocab_files.h). tokenizer_config.json, special_tokens_map.json and
 // added_tokens.json name the special tokens and may add tokens, as transformers does on loading.
 
-#include <array>
-#include <memory>
-#include <optional>
 #include <string>
-#include <vector>
 
-#include "formats/tokenizer/added_tokens.h"
-#include "formats/tokenizer/decoder.h"
-#include "formats/tokenizer/model.h"
-#include "formats/tokenizer/normalizer.h"
-#include "formats/tokenizer/post_processor.h"
-#include "formats/tokenizer/pretokenizer.h"
+#include "formats/tokenizer/tokenizer_parts.h"
 
 namespace qe {
-
-/// The tokens that have a role, in the order of kRoleNames.
-enum class TokenRole { kBos, kEos, kUnk, kSep, kPad, kCls, kMask };
-inline constexpr std::array kRoleNames = {"bos_token", "eos_token", "unk_token", "sep_token",
-                                          "pad_token", "cls_token", "mask_token"};
-inline constexpr size_t kRoleCount = kRoleNames.size();
-
-/// Everything a tokenizer consists of.
-struct TokenizerParts {
-  std::unique_ptr<Normalizer> normalizer;      ///< null: none
-  std::unique_ptr<PreTokenizer> pretokenizer;  ///< null: none
-  std::unique_ptr<Model> model;
-  AddedVocab added;
-  PostProcessor post_processor;
-  std::unique_ptr<Decoder> decoder;
-
-  std::array<std::optional<int32_t>, kRoleCount> role_ids;
-  std::vector<int32_t> special_ids;  ///< sorted: the roles' and the additional special tokens
-  int64_t model_max_length = 0;      ///< 0: unset
-  bool clean_up_tokenization_spaces = false;
-  std::vector<std::string> files;  ///< those that exist, absolute
-};
 
 TokenizerParts load_tokenizer_parts(const std::string& folder);
 

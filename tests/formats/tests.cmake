@@ -27,11 +27,13 @@ qe_test(qe_formats_tests qe_formats
   formats/tokenizer/model_test.cpp
   formats/tokenizer/pattern_test.cpp
   formats/tokenizer/post_processor_test.cpp
+  formats/tokenizer/sentencepiece_model_test.cpp
   formats/tokenizer/string_table_test.cpp
   formats/tokenizer/tokenize_json_test.cpp
   formats/tokenizer/tokenizer_test.cpp
   formats/tokenizer/unicode_test.cpp
   formats/tokenizer/utf8_test.cpp
+  formats/tokenizer/vocab_files_test.cpp
   formats/tokenizer/vocab_test.cpp
   formats/tokenizer/wordpiece_test.cpp
   formats/weight_files_test.cpp)

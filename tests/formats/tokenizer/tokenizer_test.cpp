@@ -191,16 +191,20 @@ TEST_CASE("tokens that only convention names stay text where tokenizer.json does
 TEST_CASE("older added_tokens.json") {
   const TemporaryFolder folder;
   folder.write("vocab.txt", kVocab);
-  folder.write("added_tokens.json", R"({"<y>": 8, "<x>": 7})");
+  folder.write("added_tokens.json", R"({"<y>": 8, "<x>": 7, "<M>": 9})");
+  folder.write("special_tokens_map.json", R"({"mask_token": "<M>"})");
   const Tokenizer tokenizer = Tokenizer::load(folder.path());
   CHECK(tokenizer.encode("<X><y>").ids == std::vector<int32_t>{2, 7, 8, 3});
-  CHECK(tokenizer.size() == 9);
+  CHECK(tokenizer.encode("<M>").ids == std::vector<int32_t>{2, 9, 3});  // special: as it is
+  CHECK(tokenizer.encode("<m>").ids != std::vector<int32_t>{2, 9, 3});
+  CHECK(tokenizer.decode({7, 9}, true) == "<x>");
+  CHECK(tokenizer.size() == 10);
 }
 
 TEST_CASE("bad folders are refused with file and place") {
   CHECK(error_of([] { Tokenizer::load("/no/such/folder"); }) ==
         "/no/such/folder: expected a folder with a tokenizer");
-  CHECK(load_error({}) == ": found neither tokenizer.json nor vocab.txt");
+  CHECK(load_error({}).find(": found no tokenizer (tokenizer.json, vocab.txt, ") == 0);
   CHECK(load_error({{"vocab.txt", "a\nb\n"}}) ==
         "/vocab.txt: the unknown token \"[UNK]\" is not in the vocabulary");
   CHECK(load_error({{"vocab.txt", "[UNK]\n[CL"}}) ==
@@ -209,8 +213,11 @@ TEST_CASE("bad folders are refused with file and place") {
     return load_error({{"vocab.txt", kVocab}, {"tokenizer_config.json", config}});
   };
   CHECK(with_config("[]") == "/tokenizer_config.json: expected a JSON object");
-  CHECK(with_config(R"({"tokenizer_class": "EsmTokenizer"})")
-            .find("/vocab.txt: a vocabulary of tokenizer class EsmTokenizer") == 0);
+  CHECK(with_config(R"({"tokenizer_class": "PhobertTokenizer"})") ==
+        "/vocab.txt: a vocabulary of tokenizer class PhobertTokenizer is not supported without "
+        "tokenizer.json");
+  CHECK(with_config(R"({"tokenizer_class": "RobertaTokenizerFast"})") ==
+        ": found neither tokenizer.json nor vocab.json");
   CHECK(with_config(R"({"do_lower_case": 1})").find("/tokenizer_config.json: /do_lower_case") == 0);
   CHECK(with_config(R"({"model_max_length": -1})") ==
         "/tokenizer_config.json: /model_max_length: expected a positive length, got -1");
@@ -219,8 +226,20 @@ TEST_CASE("bad folders are refused with file and place") {
   CHECK(with_config(R"({"added_tokens_decoder": {"9": {"content": "y"}}})") ==
         "/tokenizer_config.json: /added_tokens_decoder/9: added token \"y\" has id 9 here, but 7 "
         "by the vocabulary and the added tokens before it");
-  CHECK(load_error({{"vocab.txt", kVocab}, {"config.json", R"({"model_type": "esm"})"}})
-            .find("/vocab.txt: a vocabulary of model type esm") == 0);
+  CHECK(load_error({{"vocab.txt", kVocab}, {"config.json", R"({"model_type": "roformer"})"}})
+            .find("/vocab.txt: a vocabulary of model type roformer") == 0);
+  CHECK(load_error({{"vocab.txt", kVocab}, {"config.json", R"({"model_type": "esm"})"}}) ==
+        "/vocab.txt: the unk_token \"<unk>\" is not in the vocabulary");
+  CHECK(load_error({{"vocab.json", "{}"}}).find("/merges.txt: ") == 0);
+  CHECK(load_error({{"vocab.json", R"({"a": 0})"}, {"merges.txt", "a b c\n"}}) ==
+        "/merges.txt:1: expected a merge rule of two tokens, got \"a b c\"");
+  CHECK(load_error({{"vocab.json", R"({"a": 0})"}, {"merges.txt", "a a\n"}}) ==
+        "/merges.txt: the vocabulary lacks \"aa\" of the merge rules");
+  CHECK(load_error({{"vocab.json", R"({"a": 0})"}, {"merges.txt", "\xFF"}}) ==
+        "/merges.txt: invalid UTF-8 at byte 0");
+  CHECK(load_error({{"vocab.json", R"({"a": 0})"}, {"merges.txt", ""}}) ==
+        "/vocab.json: the cls_token \"<s>\" is not in the vocabulary");
+  CHECK(load_error({{"spm.model", "x"}}).find("/spm.model: at byte 1: ") == 0);
 }
 
 TEST_CASE("bad tokenizer.json files are refused with their place") {
