@@ -172,6 +172,26 @@ def write_folder(folder, files):
         (folder / name).write_bytes(text.encode("utf-8"))
 
 
+def golden_requests(rng, names, n, length):
+    """`n` requests in the form of `tokenize --jsonl`, of about `length` characters, and two more."""
+    words = [t.replace("##", "") for t in WORDS]
+    words += ["Lord,", "unwantables", "don't", "wasn’t", "GOD"]
+    requests = []
+    for k in range(n):
+        line = generated_line(rng, words, names)[: rng.choice([10, length, 2 * length - 10])]
+        request = {"text": line}
+        if k % 3 == 1:
+            request["pair"] = generated_line(rng, words, names)[:length]
+        if k % 4 == 3:
+            request["max_length"] = rng.randint(4, 12)
+        if k % 7 == 6:
+            request["add_special_tokens"] = False
+        requests.append(request)
+    requests.append({"text": ""})
+    requests.append({"text": " ".join(names) + "".join(names) + f"\u3000{names[0]}\n"})
+    return requests
+
+
 def golden_case(name, files, rng):
     with tempfile.TemporaryDirectory() as path:
         folder = pathlib.Path(path)
@@ -189,23 +209,8 @@ def golden_case(name, files, rng):
                 "special_ids": sorted(set(auto.all_special_ids)),
                 "mask_id": auto.mask_token_id,
             }
-    words = [t.replace("##", "") for t in WORDS]
-    words += ["Lord,", "unwantables", "don't", "wasn’t", "GOD"]
     names = [t.content for t in tokenizer.get_added_tokens_decoder().values()] * 3
-    names += ["<one>x", "é"]
-    requests = []
-    for k in range(26):
-        line = generated_line(rng, words, names)[: rng.choice([10, 40, 70])]
-        request = {"text": line}
-        if k % 3 == 1:
-            request["pair"] = generated_line(rng, words, names)[:40]
-        if k % 4 == 3:
-            request["max_length"] = rng.randint(4, 12)
-        if k % 7 == 6:
-            request["add_special_tokens"] = False
-        requests.append(request)
-    requests.append({"text": ""})
-    requests.append({"text": " ".join(names) + "".join(names) + f"\u3000{names[0]}\n"})
+    requests = golden_requests(rng, names + ["<one>x", "é"], n=26, length=40)
     encode = [{"request": r, "answer": reference_answer(tokenizer, r)} for r in requests]
     decoded = []
     for k in range(12):
