@@ -3,14 +3,19 @@
 # SPDX-FileCopyrightText: 2026 The qlora-engine authors
 """Compares `qlora-engine tokenize` with the Hugging Face `tokenizers` library.
 
-For every model folder: lines of the given text files, generated lines in many scripts, and every
-code point alone and between letters, as single texts, pairs and truncated; then the decoding of
-the ids. Prints each difference and exits with 1 if there were any.
+For every model folder: lines of the given text files, generated lines in many scripts, added tokens
+inside words and next to each other, and every code point alone and between letters, as single
+texts, pairs and truncated in all ways; then the decoding of the ids, and lines of broken UTF-8,
+which the reference sees as Python decodes them with errors="replace". Prints each difference and
+exits with 1 if there were any.
 
 Usage: scripts/compare_tokenizers.py --engine build/qlora-engine --model DIR... --text FILE...
 Needs the Python package `tokenizers`, and `transformers` for folders without tokenizer.json.
+With --engine-model, the engine reads other folders than the reference: the same models without
+tokenizer.json, say.
 """
 import argparse
+import itertools
 import json
 import pathlib
 import random
@@ -77,10 +82,31 @@ def generated_line(rng, words, added):
     return "".join(generated_word(rng, words, added) + rng.choice(SPACES) for _ in range(n))
 
 
+def glued_line(rng, words, added):
+    """Added tokens next to each other, inside words, cut, in other cases and other spaces."""
+    parts = []
+    for _ in range(rng.randint(1, 8)):
+        kind = rng.random()
+        if kind < 0.55:
+            token = rng.choice(added)
+            if kind < 0.08 and token:
+                cut = rng.randrange(len(token))
+                token = token[:cut] + token[cut + 1 :]
+            parts.append(token.swapcase() if 0.08 <= kind < 0.14 else token)
+        elif kind < 0.75:
+            parts.append(rng.choice(words))
+        elif kind < 0.9:
+            parts.append("".join(rng.choice(SPACES) for _ in range(rng.randint(1, 6))))
+        else:
+            parts.append(rng.choice(EMOJI + ["_", "é", "a", "1", "-", "\u0301", "\u200d"]))
+    return "".join(parts)
+
+
 def requests(lines, added, n_generated, code_points):
     rng = random.Random(1)
     words = sorted({w for line in lines[:2000] for w in line.split()}) or ["word", "Straße"]
     texts = lines + [generated_line(rng, words, added) for _ in range(n_generated)]
+    texts += [glued_line(rng, words, added) for _ in range(n_generated // 4)]
     for text in texts:
         request = {"text": text}
         kind = rng.random()
@@ -88,6 +114,9 @@ def requests(lines, added, n_generated, code_points):
             request["pair"] = rng.choice(texts)
         if kind < 0.15 or kind > 0.85:
             request["max_length"] = rng.randint(5, 40)
+            request["truncation_side"] = rng.choice(["right", "left"])
+            strategies = ["longest_first", "only_first", "only_second"]
+            request["truncation"] = rng.choice(strategies if "pair" in request else strategies[:2])
         if rng.random() < 0.15:
             request["add_special_tokens"] = False
         yield request
@@ -97,9 +126,78 @@ def requests(lines, added, n_generated, code_points):
                 yield {"text": f"{chr(c)} a{chr(c)}b A{chr(c)}\u0323\u0301"}
 
 
+def broken_lines(lines, n):
+    """Lines of bytes, most of them not UTF-8: cut, changed and joined at random."""
+    rng = random.Random(2)
+    sources = [line.encode() for line in lines[:2000]] + [e.encode() for e in EMOJI]
+    for _ in range(n):
+        line = bytearray(b" ".join(rng.choice(sources) for _ in range(rng.randint(1, 4))))
+        for _ in range(rng.randint(0, 12)):
+            at = rng.randint(0, len(line))
+            bad = [0x80, 0xBF, 0xC0, 0xC3, 0xE0, 0xE4, 0xED, 0xA0, 0xEF, 0xF0, 0xF4, 0x90, 0xFF]
+            line[at : at + rng.randint(0, 2)] = bytes(rng.choices(bad, k=rng.randint(0, 4)))
+        yield bytes(line).replace(b"\n", b"").replace(b"\r", b"")
+
+
+class FastReference:
+    """A tokenizer of the `tokenizers` library; `clean`: transformers' clean-up after decoding."""
+
+    def __init__(self, tokenizer, clean):
+        self.tokenizer, self.clean = tokenizer, clean
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+
+    def added(self):
+        return [t.content for t in self.tokenizer.get_added_tokens_decoder().values()]
+
+    def ids(self, text):
+        self.tokenizer.no_truncation()
+        return self.tokenizer.encode(text).ids
+
+    def answer(self, request):
+        """None for truncations that the library refuses."""
+        try:
+            return reference_answer(self.tokenizer, request)
+        except Exception as error:  # the library has no class for it
+            if "Truncation error" not in str(error):
+                raise
+            return None
+
+    def decode(self, ids, skip):
+        text = self.tokenizer.decode(ids, skip_special_tokens=skip)
+        return clean_up(text) if self.clean else text
+
+
+class PythonReference:
+    """A tokenizer that transformers has in Python only: no offsets, no words, no truncation."""
+
+    def __init__(self, tokenizer):
+        self.tokenizer = tokenizer
+
+    def added(self):
+        return list(self.tokenizer.get_vocab())
+
+    def ids(self, text):
+        return self.tokenizer(text)["input_ids"]
+
+    def answer(self, request):
+        if "max_length" in request:
+            return None
+        ids = self.tokenizer(request["text"], request.get("pair"),
+                             add_special_tokens=request.get("add_special_tokens", True))["input_ids"]  # fmt: skip
+        return {"ids": ids, "tokens": self.tokenizer.convert_ids_to_tokens(ids)}
+
+    def decode(self, ids, skip):
+        return self.tokenizer.decode(ids, skip_special_tokens=skip)
+
+
 def reference_answer(tokenizer, request):
     if "max_length" in request:
-        tokenizer.enable_truncation(request["max_length"])
+        tokenizer.enable_truncation(
+            request["max_length"],
+            strategy=request.get("truncation", "longest_first"),
+            direction=request.get("truncation_side", "right"),
+        )
     else:
         tokenizer.no_truncation()
     encoding = tokenizer.encode(
@@ -119,30 +217,27 @@ def reference_answer(tokenizer, request):
     }
 
 
+def clean_up(text):
+    for rule in [(" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"),
+                 (" 'm", "'m"), (" 's", "'s"), (" 've", "'ve"), (" 're", "'re")]:  # fmt: skip
+        text = text.replace(*rule)
+    return text
+
+
 def load_reference(folder):
-    """(tokenizer, function from ids and skip_special_tokens to text)"""
     if (folder / "tokenizer.json").exists():
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         path = folder / "tokenizer_config.json"
         config = json.loads(path.read_text()) if path.exists() else {}
-        clean = config.get("clean_up_tokenization_spaces")
-    else:
-        from transformers import AutoTokenizer
+        return FastReference(
+            Tokenizer.from_file(str(folder / "tokenizer.json")),
+            config.get("clean_up_tokenization_spaces"),
+        )
+    from transformers import AutoTokenizer
 
-        auto = AutoTokenizer.from_pretrained(folder)
-        tokenizer, clean = auto.backend_tokenizer, auto.clean_up_tokenization_spaces
-    tokenizer.no_padding()
-
-    def decode(ids, skip):
-        text = tokenizer.decode(ids, skip_special_tokens=skip)
-        if clean:
-            for rule in [(" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"),
-                         (" n't", "n't"), (" 'm", "'m"), (" 's", "'s"), (" 've", "'ve"),
-                         (" 're", "'re")]:  # fmt: skip
-                text = text.replace(*rule)
-        return text
-
-    return tokenizer, decode
+    auto = AutoTokenizer.from_pretrained(folder)
+    if auto.is_fast:
+        return FastReference(auto.backend_tokenizer, auto.clean_up_tokenization_spaces)
+    return PythonReference(auto)
 
 
 class Engine:
@@ -151,53 +246,69 @@ class Engine:
     def __init__(self, program, folder):
         self.command = [program, "tokenize", "--model", str(folder)]
 
-    def answers(self, requests, *options):
-        text = "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in requests)
-        done = subprocess.run(self.command + list(options), input=text.encode("utf-8"),
+    def lines(self, lines, *options):
+        done = subprocess.run(self.command + list(options), input=b"".join(l + b"\n" for l in lines),
                               stdout=subprocess.PIPE, check=True)  # fmt: skip
-        answers = [json.loads(line) for line in done.stdout.decode("utf-8").split("\n") if line]
-        assert len(answers) == len(requests), (len(answers), len(requests))
+        answers = done.stdout.decode("utf-8").split("\n")[:-1]
+        assert len(answers) == len(lines), (len(answers), len(lines))
         return answers
 
+    def answers(self, requests, *options):
+        lines = [json.dumps(r, ensure_ascii=False).encode("utf-8") for r in requests]
+        return [json.loads(answer) for answer in self.lines(lines, *options)]
 
-def compare(program, folder, lines, n_generated, code_points):
-    tokenizer, decode = load_reference(folder)
-    engine = Engine(program, folder)
-    added = SPECIALS + [t.content for t in tokenizer.get_added_tokens_decoder().values()]
-    everything = list(requests(lines, added, n_generated, code_points))
-    n_bad = 0
 
-    def report(request, expected, got):
-        nonlocal n_bad
-        n_bad += 1
-        if n_bad <= 20:
-            key = next(k for k in expected if expected[k] != got.get(k))
-            print(f"{folder.name}: {json.dumps(request)}: {key}")
-            print(f"  expected {expected[key]}\n  got      {got.get(key)}")
+class Comparison:
+    """Counts and prints what differs."""
 
-    for first in range(0, len(everything), 50000):
-        batch = everything[first : first + 50000]
-        answers = engine.answers(batch, "--jsonl")
-        for request, got in zip(batch, answers):
-            expected = reference_answer(tokenizer, request)
-            if expected != got:
-                report(request, expected, got)
-        asked = [
-            {"ids": answer["ids"], "skip_special_tokens": k % 2 == 0}
-            for k, answer in enumerate(answers)
-        ]
+    def __init__(self, name):
+        self.name, self.n, self.n_bad = name, 0, 0
+
+    def check(self, request, expected, got):
+        self.n += 1
+        got = {key: got.get(key) for key in expected}
+        if expected == got:
+            return
+        self.n_bad += 1
+        if self.n_bad <= 20:
+            key = next(k for k in expected if expected[k] != got[k])
+            print(f"{self.name}: {request}: {key}\n  expected {expected[key]}\n  got      {got[key]}")
+
+
+def compare(program, folder, engine_folder, lines, n_generated, code_points):
+    reference = load_reference(folder)
+    engine = Engine(program, engine_folder)
+    everything = requests(lines, SPECIALS + reference.added(), n_generated, code_points)
+    encoded, decoded = Comparison(folder.name), Comparison(folder.name + ", decoding")
+    n_refused = 0
+    while batch := list(itertools.islice(everything, 50000)):
+        answers = [reference.answer(request) for request in batch]
+        n_refused += answers.count(None)
+        batch = [r for r, answer in zip(batch, answers) if answer is not None]
+        answers = [answer for answer in answers if answer is not None]
+        for request, expected, got in zip(batch, answers, engine.answers(batch, "--jsonl")):
+            encoded.check(json.dumps(request), expected, got)
+        asked = [{"ids": a["ids"], "skip_special_tokens": k % 2 == 0} for k, a in enumerate(answers)]
         for request, got in zip(asked, engine.answers(asked, "--decode")):
-            expected = {"text": decode(request["ids"], request["skip_special_tokens"])}
-            if expected != got:
-                report(request, expected, got)
-    print(f"{folder.name}: {len(everything)} texts, {n_bad} differences")
-    return n_bad
+            expected = {"text": reference.decode(request["ids"], request["skip_special_tokens"])}
+            decoded.check(json.dumps(request), expected, got)
+    broken = Comparison(folder.name + ", broken bytes")
+    raw = list(broken_lines(lines, n_generated // 4))
+    for line, got in zip(raw, engine.lines(raw)):
+        expected = reference.ids(line.decode("utf-8", errors="replace"))
+        broken.check(line, {"ids": expected}, {"ids": [int(i) for i in got.split()]})
+    parts = [encoded, decoded, broken]
+    print(f"{folder.name}: {encoded.n} texts ({n_refused} truncations refused by the reference), "
+          f"{decoded.n} decoded, {broken.n} lines of broken bytes: "
+          f"{sum(p.n_bad for p in parts)} differences", flush=True)  # fmt: skip
+    return sum(p.n_bad for p in parts)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--engine", required=True, help="the qlora-engine program")
     parser.add_argument("--model", required=True, nargs="+", type=pathlib.Path)
+    parser.add_argument("--engine-model", nargs="+", type=pathlib.Path, help="one for each --model")
     parser.add_argument("--text", nargs="*", default=[], type=pathlib.Path, help="text files")
     parser.add_argument("--lines", type=int, default=20000, help="lines of each text file")
     parser.add_argument("--generated", type=int, default=20000, help="generated lines")
@@ -209,8 +320,8 @@ def main():
         for line in path.read_text(encoding="utf-8").splitlines()[: args.lines]
     ]
     n_bad = sum(
-        compare(args.engine, folder, lines, args.generated, not args.no_code_points)
-        for folder in args.model
+        compare(args.engine, *folders, lines, args.generated, not args.no_code_points)
+        for folders in zip(args.model, args.engine_model or args.model, strict=True)
     )
     sys.exit(1 if n_bad else 0)
 

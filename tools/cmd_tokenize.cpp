@@ -63,7 +63,9 @@ Command tokenize_command() {
       .description =
           "Turns every TEXT, or every line of standard input, into token ids, one line each,\n"
           "as Hugging Face's tokenizers do. With --jsonl or --decode every line is a JSON request\n"
-          "and its answer. --jsonl: {\"text\", \"pair\"?, \"max_length\"?, "
+          "and its answer. --jsonl: {\"text\", \"pair\"?, \"max_length\"?, \"truncation\"? "
+          "(longest_first,\n"
+          "only_first, only_second), \"truncation_side\"? (right, left), "
           "\"add_special_tokens\"?} gives\n"
           "{\"ids\", \"type_ids\", \"tokens\", \"offsets\" (in code points of the text),\n"
           "\"special_tokens_mask\", \"word_ids\"}. --decode: {\"ids\", \"skip_special_tokens\"?} "

@@ -22,6 +22,37 @@ Json parse_request(std::string_view line, const std::string& name,
   return request;
 }
 
+/// The entry of a table that a member names; the first one when it is missing.
+template <class Value, size_t n>
+Value chosen(const Json& request, const char* key,
+             const std::pair<const char*, Value> (&table)[n]) {
+  const Json* member = request.find(key);
+  if (member == nullptr) return table[0].second;
+  std::string known;
+  for (const auto& [name, value] : table) {
+    if (member->as_string() == name) return value;
+    known += cat(known.empty() ? "" : ", ", name);
+  }
+  fail(member->where(), ": expected one of ", known, ", got \"", member->as_string(), "\"");
+}
+
+Tokenizer::EncodeOptions options_of(const Json& request) {
+  using Strategy = TruncationStrategy;
+  Tokenizer::EncodeOptions options;
+  if (const Json* value = request.find("max_length")) options.max_length = value->as_int();
+  if (const Json* value = request.find("add_special_tokens")) {
+    options.add_special_tokens = value->as_bool();
+  }
+  options.truncation = chosen<Strategy>(request, "truncation",
+                                        {{"longest_first", Strategy::kLongestFirst},
+                                         {"only_first", Strategy::kOnlyFirst},
+                                         {"only_second", Strategy::kOnlySecond}});
+  options.truncation_side =
+      chosen<TruncationSide>(request, "truncation_side",
+                             {{"right", TruncationSide::kRight}, {"left", TruncationSide::kLeft}});
+  return options;
+}
+
 template <class Values>
 Json numbers(const Values& values) {
   Json list = Json::array();
@@ -33,13 +64,10 @@ Json numbers(const Values& values) {
 
 std::string tokenize_json_line(const Tokenizer& tokenizer, std::string_view line,
                                const std::string& name) {
-  const Json request =
-      parse_request(line, name, {"text", "pair", "max_length", "add_special_tokens"});
-  Tokenizer::EncodeOptions options;
-  if (const Json* value = request.find("max_length")) options.max_length = value->as_int();
-  if (const Json* value = request.find("add_special_tokens")) {
-    options.add_special_tokens = value->as_bool();
-  }
+  const Json request = parse_request(
+      line, name,
+      {"text", "pair", "max_length", "truncation", "truncation_side", "add_special_tokens"});
+  const Tokenizer::EncodeOptions options = options_of(request);
   const std::string& text = request.at("text").as_string();
   const Json* pair = request.find("pair");
   const bool single = pair == nullptr || pair->is_null();

@@ -86,6 +86,26 @@ TEST_CASE("a request line becomes an answer line") {
         R"({"text": "!"})");
 }
 
+TEST_CASE("a request says how to truncate") {
+  const Tokenizer tokenizer = Tokenizer::load(kExample);
+  const auto ids = [&](const std::string& members) {
+    const std::string line = R"({"text": "it is he", "pair": "the lord", "max_length": 6)";
+    const Json answer =
+        Json::parse(tokenize_json_line(tokenizer, line + members + "}", "line"), "answer");
+    return answer.at("ids").dump();
+  };
+  CHECK(ids("") == ids(R"(, "truncation": "longest_first", "truncation_side": "right")"));
+  CHECK(ids("") == "[2, 234, 202, 3, 184, 3]");
+  CHECK(ids(R"(, "truncation": "only_first")") == "[2, 234, 3, 184, 894, 3]");
+  CHECK(ids(R"(, "truncation": "only_first", "truncation_side": "left")") ==
+        "[2, 295, 3, 184, 894, 3]");
+  CHECK(error_of([&] { ids(R"(, "truncation": "only_second")"); }) ==
+        "truncation: 2 tokens too many, but the text to be cut has only 2");
+  CHECK(error_of([&] { ids(R"(, "truncation": "first")"); }) ==
+        "line: /truncation: expected one of longest_first, only_first, only_second, got \"first\"");
+  CHECK(error_of([&] { ids(R"(, "truncation_side": 1)"); }).find("line: /truncation_side") == 0);
+}
+
 TEST_CASE("bad request lines are refused with their place") {
   const Tokenizer tokenizer = Tokenizer::load(kExample);
   const auto error = [&](const char* line) {
