@@ -240,10 +240,11 @@ def sweep():
     return {"normalizers": result, "words_sha256": hashlib.sha256(counts.encode()).hexdigest()}
 
 
-def write(name, golden):
+def write(name, golden, starts=('{"name"', '{"request"')):
+    """Writes a golden file with a line for everything that starts so."""
     versions = f"tokenizers {tokenizers.__version__}, transformers {transformers.__version__}"
     text = json.dumps({"reference": versions, **golden}, ensure_ascii=True, separators=(",", ":"))
-    for start in ('{"name"', '{"request"'):  # a line each
+    for start in starts:
         text = text.replace(start, "\n" + start)
     (GOLDEN / name).write_text(text + "\n")
 

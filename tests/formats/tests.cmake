@@ -37,3 +37,17 @@ qe_test(qe_formats_tests qe_formats
   formats/tokenizer/vocab_test.cpp
   formats/tokenizer/wordpiece_test.cpp
   formats/weight_files_test.cpp)
+
+# Reads real tokenizers where they are, hence no plain qe_test.
+add_executable(qe_real_tokenizers_tests support/main.cpp
+  formats/tokenizer/real_tokenizers_test.cpp)
+target_link_libraries(qe_real_tokenizers_tests PRIVATE qe_formats doctest::doctest)
+target_compile_definitions(qe_real_tokenizers_tests PRIVATE
+  QE_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+add_test(NAME qe_real_tokenizers_tests COMMAND ${CMAKE_COMMAND}
+  -DPROGRAM=$<TARGET_FILE:qe_real_tokenizers_tests>
+  -DARCHIVE=${PROJECT_SOURCE_DIR}/../shared/data/tokenizers.tar.xz
+  -DFOLDER=${PROJECT_BINARY_DIR}/real_tokenizers
+  -P ${CMAKE_CURRENT_SOURCE_DIR}/formats/tokenizer/real_tokenizers.cmake)
+set_tests_properties(qe_real_tokenizers_tests PROPERTIES
+  LABELS cpu SKIP_REGULAR_EXPRESSION "skipped: no archive")
