@@ -8,7 +8,9 @@
 #include "engine/convert/logit_drift.h"
 #include "formats/mapped_file.h"
 #include "formats/tokenizer/tokenizer.h"
+#include "kernels/core/cuda.h"
 #include "kernels/core/error.h"
+#include "kernels/ops/backend.h"
 #include "tools/commands.h"
 #include "tools/convert_folder.h"
 #include "tools/table.h"
@@ -89,17 +91,26 @@ std::optional<DType> dtype_of(const Arguments& arguments) {
       cat("--dtype: expected float32, float16 or bfloat16, got \"", arguments.text("dtype"), "\""));
 }
 
+/// Whether a GPU has room for the model in fp32, with something to spare for activations.
+bool fits(ConvertedTensors& model, const Context& device) {
+  if (device.device.kind == DeviceKind::kCpu) return true;
+  const size_t n_free = cuda::device_info(device.device.index).free_bytes;
+  return all_logits_weight_bytes(model, device) + (size_t{1} << 30) < n_free;
+}
+
 /// The drift of every way to merge, against base and adapters in fp32.
-std::string drift_text(const Arguments& arguments, const ConvertOptions& chosen,
-                       ThreadPool& threads) {
+std::string drift_text(const Arguments& arguments, const ConvertOptions& chosen, Context device) {
   const std::string folder = arguments.text("model");
   ConvertOptions options = chosen;
   options.base = Base::kTrained;
   options.four_bit = false;
   options.dtype = DType::kF32;
-  ConvertedTensors exact(folder, options, threads);
+  ConvertedTensors exact(folder, options, device);
+  if (arguments.text("device", "auto") == "auto" && !fits(exact, device)) {
+    device = Context{.threads = device.threads};
+  }
   const auto ids = sample_ids(arguments, exact.config().max_length());
-  const std::vector<float> reference = all_logits(exact, ids, threads);
+  const std::vector<float> reference = all_logits(exact, ids, device);
   Table table("lrrrl");
   table.add({"merged onto", "largest drift", "mean drift", "same best", ""});
   table.rule();
@@ -109,9 +120,9 @@ std::string drift_text(const Arguments& arguments, const ConvertOptions& chosen,
     options.four_bit = target.four_bit;
     std::vector<std::string> row = {target.name, "", "", "", target.what};
     try {
-      ConvertedTensors model(folder, options, threads);
+      ConvertedTensors model(folder, options, device);
       const LogitDrift d =
-          drift(all_logits(model, ids, threads), reference, model.config().vocab_size);
+          drift(all_logits(model, ids, device), reference, model.config().vocab_size);
       row[1] = fixed(d.max, 5);
       row[2] = fixed(d.mean, 5);
       row[3] = fixed(100 * d.same_best, 1) + " %";
@@ -121,7 +132,7 @@ std::string drift_text(const Arguments& arguments, const ConvertOptions& chosen,
     table.add(row);
   }
   return cat("Drift of the logits from base and adapters before merging, in fp32, over ",
-             ids.size(), " texts\n", table.text());
+             ids.size(), " texts, on ", device_name(device.device), "\n", table.text());
 }
 
 int run_merge(const Arguments& arguments) {
@@ -136,14 +147,17 @@ int run_merge(const Arguments& arguments) {
   for (const std::string& text : arguments.positionals) {
     options.adapters.push_back(adapter_of(text));
   }
-  const ConvertedTensors model(arguments.text("model"), options, threads);
+  const Backend backend(find_device(arguments.text("device", "auto"), false), false);
+  Context device{.threads = &threads};
+  backend.attach(device, DType::kF32);
+  const ConvertedTensors model(arguments.text("model"), options, device);
   write_converted(arguments, model);
   Table table("ll");
   table.add({"wrote", arguments.text("output")});
   table.add({"merged", cat(human_count(model.n_merged()), " linear layers, onto ", target.name,
                            ": ", target.what)});
   std::cout << table.text() << "\n";
-  if (!arguments.has("no_drift")) std::cout << drift_text(arguments, options, threads);
+  if (!arguments.has("no_drift")) std::cout << drift_text(arguments, options, device);
   return 0;
 }
 
@@ -177,6 +191,9 @@ Command merge_command() {
                        "measure on the first 32 lines of a file, 64 tokens "
                        "of each; default: four English sentences"},
                       {"no_drift", nullptr, "do not measure"},
+                      {"device", "NAME",
+                       "auto (default: a GPU if there is one), cpu, cuda or cuda:N; the CPU's "
+                       "bytes are the same on every machine"},
                       {"threads", "N", "CPU threads; 0: all"}},
           .example = "qlora-engine merge --model examples/tiny-mlm --output merged demo",
           .run = run_merge};

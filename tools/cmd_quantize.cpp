@@ -28,7 +28,7 @@ int run_quantize(const Arguments& arguments) {
                                .trained = base_options_of(arguments),
                                .quantize_head = arguments.has("quantize_head"),
                                .storage = storage_of(arguments)};
-  const ConvertedTensors model(arguments.text("model"), options, threads);
+  const ConvertedTensors model(arguments.text("model"), options, Context{.threads = &threads});
   write_converted(arguments, model);
   Table table("ll");
   table.add({"wrote", arguments.text("output")});

@@ -10,6 +10,7 @@
 #include "formats/atomic_write.h"
 #include "kernels/core/error.h"
 #include "kernels/ops/gemm.h"
+#include "kernels/ops/transfer.h"
 
 namespace qe {
 namespace {
@@ -40,10 +41,11 @@ std::vector<std::byte> bytes_of(const std::vector<float>& values, DType dtype,
 }  // namespace
 
 ConvertedTensors::ConvertedTensors(const std::string& folder, const ConvertOptions& options,
-                                   ThreadPool& threads)
+                                   const Context& ctx)
     : folder_(folder),
       options_(options),
-      threads_(threads),
+      ctx_(ctx),
+      threads_(*ctx.threads),
       config_(read_encoder_config(folder)),
       source_(folder, family_of(config_.model_type)) {
   find_sites();
@@ -52,8 +54,7 @@ ConvertedTensors::ConvertedTensors(const std::string& folder, const ConvertOptio
 
 void ConvertedTensors::find_sites() {
   Memory planning(true);
-  Context ctx{.threads = &threads_};
-  ctx.planning = true;
+  const Context ctx{.threads = &threads_, .planning = true};
   const MaskedLm model = load_masked_lm(source_, config_, options_.trained, ctx, planning);
   for (const LoraSite& linear : model.lora_sites()) {
     const std::string weight = linear.module + kWeight;
@@ -130,18 +131,35 @@ std::vector<float> ConvertedTensors::values(const Site& site) const {
       fail(*tensor.file, ": tensor \"", tensor.name, "\": ", error.what());
     }
   }
+  if (!site.deltas.empty()) add_deltas(site, values);
+  return values;
+}
+
+// values += scale * B A, for every adapter.
+void ConvertedTensors::add_deltas(const Site& site, std::vector<float>& values) const {
+  Memory memory(ctx_);
+  Context ctx = ctx_;
+  const auto on_device = [&](const std::vector<float>& data, int64_t rows, int64_t cols) {
+    float* const host = const_cast<float*>(data.data());  // only the sum is written
+    if (ctx.device.kind == DeviceKind::kCpu) return make_tensor(host, rows, cols);
+    float* const copy = memory.allocate_array<float>("operands", rows * cols);
+    copy_bytes(ctx, copy, host, data.size() * sizeof(float));
+    return make_tensor(copy, rows, cols, DType::kF32, ctx.device);
+  };
+  const Tensor sum = on_device(values, site.n, site.k);
   for (const Delta& delta : site.deltas) {
     const AdapterPair& pair = delta.pair;
-    run_on_host(threads_, [&](Context& ctx) {
-      gemm(ctx, Gemm{.a = make_tensor(const_cast<float*>(pair.b.data()), pair.out, pair.r),
-                     .b = make_tensor(const_cast<float*>(pair.a.data()), pair.r, pair.in),
-                     .b_transposed = false,
-                     .alpha = delta.scale,
-                     .c = make_tensor(values.data(), site.n, site.k),
-                     .mode = GradientMode::kAccumulate});
-    });
+    const Gemm product{.a = on_device(pair.b, pair.out, pair.r),
+                       .b = on_device(pair.a, pair.r, pair.in),
+                       .b_transposed = false,
+                       .alpha = delta.scale,
+                       .c = sum,
+                       .mode = GradientMode::kAccumulate};
+    run_alone(ctx, [&](Context& alone) { gemm(alone, product); });
   }
-  return values;
+  if (sum.data == values.data()) return;
+  copy_bytes(ctx, values.data(), sum.data, values.size() * sizeof(float));
+  synchronize(ctx);
 }
 
 std::unique_ptr<HostQuant4> ConvertedTensors::quantized(const Site& site) const {

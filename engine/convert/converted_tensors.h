@@ -40,9 +40,11 @@ struct ConvertOptions {
 
 class ConvertedTensors : public TensorSource {
  public:
-  /// Reads headers and adapters. Throws Error when the folder cannot be converted so (its weights
-  /// are in 4 bits and the stored floats are asked for), or an adapter is for another base.
-  ConvertedTensors(const std::string& folder, const ConvertOptions& options, ThreadPool& threads);
+  /// Reads headers and adapters. ctx: where adapters are multiplied out, in fp32; decoding and
+  /// quantizing happen on its CPU threads, with the same bytes on every machine. Throws Error when
+  /// the folder cannot be converted so (its weights are in 4 bits and the stored floats are asked
+  /// for), or an adapter is for another base.
+  ConvertedTensors(const std::string& folder, const ConvertOptions& options, const Context& ctx);
 
   const EncoderConfig& config() const { return config_; }
   int64_t n_quantized() const;  ///< Linears that the new folder holds in 4 bits
@@ -79,13 +81,15 @@ class ConvertedTensors : public TensorSource {
   void find_sites();
   void read_adapters();
   std::vector<float> values(const Site& site) const;
+  void add_deltas(const Site& site, std::vector<float>& values) const;
   std::unique_ptr<HostQuant4> quantized(const Site& site) const;
   std::vector<std::byte> floats(const Site& site) const;
   Json written_config() const;
 
   std::string folder_;
   ConvertOptions options_;
-  ThreadPool& threads_;
+  Context ctx_;
+  ThreadPool& threads_;  // its own
   EncoderConfig config_;
   mutable FolderTensors source_;
   std::map<std::string, Site> sites_;  // by weight name

@@ -6,15 +6,15 @@
 #include <cmath>
 
 #include "engine/memory/planning.h"
+#include "engine/model/batch_buffer.h"
 
 namespace qe {
 
 std::vector<float> all_logits(ConvertedTensors& model, const std::vector<std::vector<int32_t>>& ids,
-                              ThreadPool& threads) {
+                              const Context& device) {
   const EncoderConfig& config = model.config();
-  Memory memory(false);
-  StepState step;
-  Context ctx{.threads = &threads, .step = &step};
+  Context ctx = device;
+  Memory memory(ctx);
   // Weights in 4 bits are decoded: the same values.
   const MaskedLm lm = load_masked_lm(model, config, BaseOptions{.bits = 32}, ctx, memory);
   PackedBatch batch;
@@ -23,14 +23,27 @@ std::vector<float> all_logits(ConvertedTensors& model, const std::vector<std::ve
   }
   batch.token_capacity = batch.n_tokens();
   batch.label_capacity = batch.n_labels();
-  std::vector<float> logits(static_cast<size_t>(batch.n_labels() * config.vocab_size));
-  run_on_host(threads, [&](Context& host) {
-    host.step = &step;
-    Tape tape(host, false);
-    masked_lm_logits(lm, ForwardPass{.tape = &tape, .batch = batch},
-                     make_tensor(logits.data(), batch.n_labels(), config.vocab_size));
+  BatchBuffer buffer({batch.n_tokens(), batch.n_sequences(), batch.n_labels()}, 1, ctx, memory);
+  const BatchView view = buffer.bind(ctx, batch);
+  const int64_t n = batch.n_labels() * config.vocab_size;
+  const Tensor out = make_tensor(memory.allocate_array<float>("logits", n), batch.n_labels(),
+                                 config.vocab_size, DType::kF32, ctx.device);
+  run_alone(ctx, [&](Context& alone) {
+    Tape tape(alone, false);
+    masked_lm_logits(lm, ForwardPass{.tape = &tape, .batch = view}, out);
   });
+  std::vector<float> logits(static_cast<size_t>(n));
+  copy_bytes(ctx, logits.data(), out.data, logits.size() * sizeof(float));
+  synchronize(ctx);
   return logits;
+}
+
+size_t all_logits_weight_bytes(ConvertedTensors& model, const Context& device) {
+  Context ctx = device;
+  ctx.planning = true;
+  Memory memory(ctx);
+  load_masked_lm(model, model.config(), BaseOptions{.bits = 32}, ctx, memory);
+  return memory.total();
 }
 
 LogitDrift drift(const std::vector<float>& logits, const std::vector<float>& reference,

@@ -16,10 +16,12 @@ struct LogitDrift {
   double same_best = 0.0;  ///< share of positions whose best answer is the same
 };
 
-/// Logits (sum of lengths, V) at every token of the texts, on the CPU. The model is
-/// loaded for it, with its weights in floats.
+/// Logits (sum of lengths, V) at every token of the texts, computed in fp32 on the context's
+/// device. The model is loaded for it, with its weights in floats.
 std::vector<float> all_logits(ConvertedTensors& model, const std::vector<std::vector<int32_t>>& ids,
-                              ThreadPool& threads);
+                              const Context& device);
+/// Device memory that its weights need.
+size_t all_logits_weight_bytes(ConvertedTensors& model, const Context& device);
 
 LogitDrift drift(const std::vector<float>& logits, const std::vector<float>& reference,
                  int64_t vocab_size);

@@ -6,6 +6,7 @@
 
 #include "engine/memory/memory.h"
 #include "kernels/core/context.h"
+#include "kernels/ops/transfer.h"
 
 namespace qe {
 
@@ -21,15 +22,22 @@ size_t planned_arena_bytes(const Context& ctx, const Run& run) {
   return counting.high_water();
 }
 
-/// Runs ops on the CPU over host memory, with scratch of their own.
+/// Runs ops on the context's device, with scratch of their own. Waits for them.
 template <class Run>
-void run_on_host(ThreadPool& threads, const Run& run) {
-  Context ctx{.threads = &threads};
+void run_alone(const Context& device, const Run& run) {
+  Context ctx = device;
   const size_t n_bytes = planned_arena_bytes(ctx, run);
-  Memory memory(false);
+  Memory memory(ctx);
   Arena arena(memory.allocate("scratch", n_bytes), n_bytes);
   ctx.arena = &arena;
   run(ctx);
+  synchronize(ctx);
+}
+
+/// The same on the CPU.
+template <class Run>
+void run_on_host(ThreadPool& threads, const Run& run) {
+  run_alone(Context{.threads = &threads}, run);
 }
 
 }  // namespace qe

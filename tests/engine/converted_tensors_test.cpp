@@ -28,7 +28,7 @@ const std::string kQuery = "bert.encoder.layer.0.attention.self.query.weight";
 
 void write(const std::string& from, const ConvertOptions& options, const std::string& to) {
   ThreadPool threads(2);
-  ConvertedTensors(from, options, threads).write(to);
+  ConvertedTensors(from, options, Context{.threads = &threads}).write(to);
 }
 
 std::string conversion_error(const std::string& from, const ConvertOptions& options) {
@@ -74,8 +74,9 @@ std::vector<int32_t> first_ids() {
 // Logits of that sequence from the folder as written.
 std::vector<float> logits_of(const std::string& folder) {
   ThreadPool threads(2);
-  ConvertedTensors plain(folder, {.base = Base::kTrained, .trained = {.bits = 32}}, threads);
-  return all_logits(plain, {first_ids()}, threads);
+  const Context cpu{.threads = &threads};
+  ConvertedTensors plain(folder, {.base = Base::kTrained, .trained = {.bits = 32}}, cpu);
+  return all_logits(plain, {first_ids()}, cpu);
 }
 
 std::vector<float> golden_logits(const std::string& name) {

@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "engine/infer/fill_mask.h"
+#include "tests/support/device.h"
 #include "tests/support/golden.h"
 #include "tests/support/temporary_folder.h"
 
@@ -21,9 +22,13 @@ const std::string kStored4 = test::golden_path("bert/model-nf4");
 const std::string kAdapter = test::golden_path("trained-adapter");
 const std::vector<std::vector<int32_t>> kTexts = {{2, 52, 67, 53, 4, 75, 58, 3}, {2, 9, 120, 3}};
 
-ThreadPool& threads() {
+// The device under test, in fp32.
+Context device() {
   static ThreadPool pool(2);
-  return pool;
+  Context ctx{.threads = &pool};
+  test::attach_device(ctx);
+  ctx.compute = DType::kF32;
+  return ctx;
 }
 
 // Writes the converted folder, ready to be loaded with its tokenizer.
@@ -31,7 +36,7 @@ std::string written(const TemporaryFolder& scratch, const char* name, const std:
                     const ConvertOptions& options) {
   const std::string folder = scratch.path() + "/" + name;
   std::filesystem::create_directory(folder);
-  ConvertedTensors(model, options, threads()).write(folder);
+  ConvertedTensors(model, options, device()).write(folder);
   for (const char* file : {"tokenizer.json", "tokenizer_config.json", "vocab.txt"}) {
     const std::string from = kModel + "/" + file;
     if (std::filesystem::exists(from)) std::filesystem::copy(from, folder + "/" + file);
@@ -40,13 +45,14 @@ std::string written(const TemporaryFolder& scratch, const char* name, const std:
 }
 
 std::vector<float> logits_of(const std::string& model, const ConvertOptions& options) {
-  ConvertedTensors tensors(model, options, threads());
-  return all_logits(tensors, kTexts, threads());
+  ConvertedTensors tensors(model, options, device());
+  return all_logits(tensors, kTexts, device());
 }
 
 }  // namespace
 
-TEST_CASE("a folder in 4 bits answers as the floats that it decodes to, and as the base it is of") {
+DEVICE_TEST_CASE(
+    "a folder in 4 bits answers as the floats that it decodes to, and as the base it is of") {
   // From the folder's own codes, and from codes made here.
   const std::vector<float> decoded = logits_of(kStored4, {});
   CHECK(test::max_difference(decoded, logits_of(kModel, {})) < 1e-4);
@@ -64,7 +70,8 @@ TEST_CASE("a folder in 4 bits answers as the floats that it decodes to, and as t
   }
 }
 
-TEST_CASE("merging what was trained decodes it first; quantized again, it drifts and says so") {
+DEVICE_TEST_CASE(
+    "merging what was trained decodes it first; quantized again, it drifts and says so") {
   const ConvertOptions trained{.dtype = DType::kF32, .adapters = {{kAdapter, 1.0}}};
   ConvertOptions again = trained;
   again.four_bit = true;
@@ -89,7 +96,7 @@ TEST_CASE("merging what was trained decodes it first; quantized again, it drifts
 TEST_CASE("an adapter of another base, and merged weights beyond their type, are refused") {
   const auto error = [](const std::string& model, const ConvertOptions& options) {
     return error_of([&] {
-      ConvertedTensors tensors(model, options, threads());
+      ConvertedTensors tensors(model, options, device());
       const TemporaryFolder scratch;
       tensors.write(scratch.path());
     });
