@@ -7,6 +7,7 @@
 
 #include "engine/memory/planning.h"
 #include "engine/model/batch_buffer.h"
+#include "kernels/ops/transfer.h"
 
 namespace qe {
 

@@ -6,7 +6,7 @@
 
 #include "engine/memory/memory.h"
 #include "kernels/core/context.h"
-#include "kernels/ops/transfer.h"
+#include "kernels/core/cuda.h"
 
 namespace qe {
 
@@ -31,7 +31,7 @@ void run_alone(const Context& device, const Run& run) {
   Arena arena(memory.allocate("scratch", n_bytes), n_bytes);
   ctx.arena = &arena;
   run(ctx);
-  synchronize(ctx);
+  if (ctx.device.kind != DeviceKind::kCpu) cuda::synchronize(ctx.stream);
 }
 
 /// The same on the CPU.
