@@ -20,7 +20,7 @@ import types
 
 import sentencepiece
 from compare_tokenizers import reference_answer
-from make_tokenizer_goldens import ROOT, golden_requests, write
+from make_tokenizer_goldens import ROOT, golden_requests, vocabulary, write
 from sentencepiece import sentencepiece_model_pb2
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer
@@ -128,6 +128,16 @@ def cases():
             trained_pieces("bpe", 400, byte_fallback=True, user_defined_symbols="(,),<x>")
         ),
         "tokenizer_config.json": config("TokenizersBackend"),
+    }  # fmt: skip
+    n = len(vocabulary())
+    yield "BERT, older files for added tokens", {
+        "vocab.txt": "\n".join(vocabulary()),
+        "added_tokens.json": {"<Y>": n, "<MASK>": n + 1, "<Élan>": n + 2},
+        "special_tokens_map.json": {
+            "mask_token": "<MASK>", "pad_token": {"content": "[PAD]", "rstrip": True},
+            "additional_special_tokens": ["<E>", "<Y>"],
+        },
+        "tokenizer_config.json": config("BertTokenizer"),
     }  # fmt: skip
     yield "ESM", {
         "vocab.txt": "\n".join(lines),

@@ -27,6 +27,7 @@ using Normalizers = std::vector<std::unique_ptr<Normalizer>>;
 
 constexpr const char* kMark = "\u2581";
 constexpr size_t kMaxMergedBytes = 256;
+constexpr size_t kMaxPatternBytes = size_t{1} << 18;
 
 /// The model's pieces with the ids of the family, and the id of the unknown one.
 struct Numbering {
@@ -150,10 +151,15 @@ Json metaspace(const char* prepend_scheme, bool split) {
 }
 
 /// Matches the user-defined pieces, the longest first; "" when there are none.
-std::string user_defined_pattern(const SentencepieceModel& model) {
+std::string user_defined_pattern(const SentencepieceModel& model, const std::string& name) {
   std::vector<std::string_view> texts;
+  size_t n_bytes = 0;
   for (const SentencepieceModel::Piece& piece : model.pieces) {
-    if (piece.type == PieceType::kUserDefined && !piece.text.empty()) texts.push_back(piece.text);
+    if (piece.type != PieceType::kUserDefined || piece.text.empty()) continue;
+    texts.push_back(piece.text);
+    n_bytes += piece.text.size() + 1;
+    QE_CHECK(n_bytes <= kMaxPatternBytes, name, ": more than ", kMaxPatternBytes,
+             " bytes of user-defined pieces");
   }
   std::stable_sort(texts.begin(), texts.end(),
                    [](auto a, auto b) { return count_code_points(a) > count_code_points(b); });
@@ -168,11 +174,12 @@ std::string user_defined_pattern(const SentencepieceModel& model) {
   return pattern;
 }
 
-Json pretokenizer_of(const SentencepieceModel& model, Family family, const SideFiles& side) {
+Json pretokenizer_of(const SentencepieceModel& model, Family family, const SideFiles& side,
+                     const std::string& name) {
   std::vector<Json> list;
   if (family == Family::kSentencepiece) {
     if (model.add_dummy_prefix) list.push_back(metaspace("always", false));
-    if (const std::string pattern = user_defined_pattern(model); !pattern.empty()) {
+    if (const std::string pattern = user_defined_pattern(model, name); !pattern.empty()) {
       list.push_back(typed(
           "Split", {{"pattern", Json::object({{"Regex", pattern}})}, {"behavior", "Isolated"}}));
     }
@@ -256,7 +263,7 @@ std::vector<AddedToken> load_sentencepiece(TokenizerParts& parts, const std::str
   const SentencepieceModel model = SentencepieceModel::read(path);
   parts.model = make_piece_model(model, family, path);
   parts.normalizer = make_piece_normalizer(model, family, side, path);
-  parts.pretokenizer = make_pretokenizer(pretokenizer_of(model, family, side));
+  parts.pretokenizer = make_pretokenizer(pretokenizer_of(model, family, side, path));
   parts.decoder = make_decoder(decoder_of(model, family, side));
   if (family != Family::kSentencepiece) {
     const int32_t cls = role_id(parts, side, family, TokenRole::kCls, path);

@@ -16,7 +16,7 @@
 namespace qe {
 namespace {
 
-constexpr size_t kMaxFileBytes = size_t{1} << 30;
+constexpr size_t kMaxFileBytes = size_t{1} << 28;
 
 /// Reads the fields of one message, in their order.
 class MessageReader {

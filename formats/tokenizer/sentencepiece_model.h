@@ -37,7 +37,7 @@ struct SentencepieceModel {
   /// the wrong wire type, no pieces or too many, an unknown id outside of them, pieces that are not
   /// UTF-8, scores that are not finite, types that do not exist.
   static SentencepieceModel parse(std::string_view bytes, const std::string& name);
-  /// Reads and parses a file of at most 1 GiB.
+  /// Reads and parses a file of at most 256 MiB.
   static SentencepieceModel read(const std::string& path);
 };
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <initializer_list>
+#include <optional>
 
 #include "formats/json.h"
 #include "formats/tokenizer/vocab.h"
@@ -22,12 +23,12 @@ Json parse_request(std::string_view line, const std::string& name,
   return request;
 }
 
-/// The entry of a table that a member names; the first one when it is missing.
+/// The entry of a table that a member names, if it is there.
 template <class Value, size_t n>
-Value chosen(const Json& request, const char* key,
-             const std::pair<const char*, Value> (&table)[n]) {
+std::optional<Value> chosen(const Json& request, const char* key,
+                            const std::pair<const char*, Value> (&table)[n]) {
   const Json* member = request.find(key);
-  if (member == nullptr) return table[0].second;
+  if (member == nullptr) return std::nullopt;
   std::string known;
   for (const auto& [name, value] : table) {
     if (member->as_string() == name) return value;
@@ -43,10 +44,11 @@ Tokenizer::EncodeOptions options_of(const Json& request) {
   if (const Json* value = request.find("add_special_tokens")) {
     options.add_special_tokens = value->as_bool();
   }
-  options.truncation = chosen<Strategy>(request, "truncation",
-                                        {{"longest_first", Strategy::kLongestFirst},
-                                         {"only_first", Strategy::kOnlyFirst},
-                                         {"only_second", Strategy::kOnlySecond}});
+  const auto strategy = chosen<Strategy>(request, "truncation",
+                                         {{"longest_first", Strategy::kLongestFirst},
+                                          {"only_first", Strategy::kOnlyFirst},
+                                          {"only_second", Strategy::kOnlySecond}});
+  if (strategy) options.truncation = *strategy;
   options.truncation_side =
       chosen<TruncationSide>(request, "truncation_side",
                              {{"right", TruncationSide::kRight}, {"left", TruncationSide::kLeft}});

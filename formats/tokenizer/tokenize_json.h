@@ -15,8 +15,8 @@ namespace qe {
 /// {"text", "pair"?, "max_length"?, "truncation"?, "truncation_side"?, "add_special_tokens"?} ->
 /// {"ids", "type_ids", "tokens", "offsets", "special_tokens_mask", "word_ids"}, without a newline.
 /// truncation: "longest_first" (default), "only_first" or "only_second"; truncation_side: "right"
-/// (default) or "left". word_ids is null for special tokens. `name` stands for the line in errors.
-/// Error on unknown members.
+/// or "left" (default: the tokenizer's). word_ids is null for special tokens. `name` stands for the
+/// line in errors. Error on unknown members.
 std::string tokenize_json_line(const Tokenizer& tokenizer, std::string_view line,
                                const std::string& name);
 

@@ -166,7 +166,7 @@ Encoding encode_texts(const TokenizerParts& parts, uint64_t owner, std::string_v
   QE_CHECK(options.max_length == 0 || options.max_length >= n_added, "max_length ",
            options.max_length, " leaves no room for the ", n_added, " special tokens");
   // To cut pairs or the left side, the lengths must be known.
-  const TruncationSide side = options.truncation_side;
+  const TruncationSide side = options.truncation_side.value_or(parts.truncation_side);
   const bool may_stop = pair == nullptr && side == TruncationSide::kRight;
   int64_t n_replaced = 0;
   encoder.encode(parts, owner, text, may_stop ? static_cast<size_t>(options.max_length) : 0, first,

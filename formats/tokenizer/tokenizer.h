@@ -42,7 +42,8 @@ class Tokenizer {
     bool add_special_tokens = true;
     int64_t max_length = 0;  ///< truncate to this many tokens, special tokens included; 0: no limit
     TruncationStrategy truncation = TruncationStrategy::kLongestFirst;  ///< of pairs
-    TruncationSide truncation_side = TruncationSide::kRight;
+    /// Unset: tokenizer_config.json's truncation_side, else the right one.
+    std::optional<TruncationSide> truncation_side;
   };
   Encoding encode(std::string_view text, const EncodeOptions& options) const;
   Encoding encode_pair(std::string_view text, std::string_view pair,

@@ -204,6 +204,14 @@ int64_t read_model_max_length(const SideFiles& side) {
   return length;
 }
 
+TruncationSide read_truncation_side(const SideFiles& side) {
+  const Json* value = find_value(side.config, "truncation_side");
+  if (value == nullptr || value->as_string() == "right") return TruncationSide::kRight;
+  QE_CHECK(value->as_string() == "left", value->where(), ": expected left or right, got \"",
+           value->as_string(), "\"");
+  return TruncationSide::kLeft;
+}
+
 }  // namespace
 
 TokenizerParts load_tokenizer_parts(const std::string& folder) {
@@ -226,6 +234,7 @@ TokenizerParts load_tokenizer_parts(const std::string& folder) {
   }
   parts.added.finish(parts.normalizer.get());
   parts.model_max_length = read_model_max_length(side);
+  parts.truncation_side = read_truncation_side(side);
   if (const Json* flag = find_value(side.config, "clean_up_tokenization_spaces")) {
     parts.clean_up_tokenization_spaces = flag->as_bool();
   }

@@ -16,6 +16,7 @@
 #include "formats/tokenizer/normalizer.h"
 #include "formats/tokenizer/post_processor.h"
 #include "formats/tokenizer/pretokenizer.h"
+#include "formats/tokenizer/truncation.h"
 
 namespace qe {
 
@@ -37,6 +38,7 @@ struct TokenizerParts {
   std::array<std::optional<int32_t>, kRoleCount> role_ids;
   std::vector<int32_t> special_ids;  ///< sorted: the roles' and the additional special tokens
   int64_t model_max_length = 0;      ///< 0: unset
+  TruncationSide truncation_side = TruncationSide::kRight;
   bool clean_up_tokenization_spaces = false;
   std::vector<std::string> files;  ///< those that exist, absolute
 };

@@ -139,6 +139,21 @@ TEST_CASE("texts are cut to max_length, special tokens included") {
         }) == "max_length 2 leaves no room for the 3 special tokens");
 }
 
+TEST_CASE("the side that texts are cut at may be the tokenizer's") {
+  const TemporaryFolder folder;
+  folder.write("vocab.txt", kVocab);
+  const std::string config =
+      folder.write("tokenizer_config.json", R"({"truncation_side": "left"})");
+  const Tokenizer tokenizer = Tokenizer::load(folder.path());
+  CHECK(tokenizer.encode("a a b", {.max_length = 3}).ids == std::vector<int32_t>{2, 6, 3});
+  CHECK(
+      tokenizer.encode("a a b", {.max_length = 3, .truncation_side = TruncationSide::kRight}).ids ==
+      std::vector<int32_t>{2, 5, 3});
+  folder.write("tokenizer_config.json", R"({"truncation_side": "top"})");
+  CHECK(error_of([&] { Tokenizer::load(folder.path()); }) ==
+        config + ": /truncation_side: expected left or right, got \"top\"");
+}
+
 TEST_CASE("decoding leaves out special tokens and unknown ids") {
   const std::vector<int32_t> ids = {2, 184, 847, 4, 16, 8192, -1, 3};
   CHECK(example().decode(ids, true) == "the capital.");
