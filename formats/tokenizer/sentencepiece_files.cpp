@@ -284,6 +284,8 @@ std::vector<AddedToken> load_sentencepiece(TokenizerParts& parts, const std::str
   if (family == Family::kCamembert) {
     for (const char* name : {"<s>NOTUSED", "</s>NOTUSED", "<unk>NOTUSED"}) add(name);
   }
+  // User-defined pieces stay pieces, as in published tokenizer.json files: as added tokens they
+  // would begin a new word after them.
   for (const SentencepieceModel::Piece& piece : model.pieces) {
     if (piece.type == PieceType::kControl && !piece.text.empty()) add(piece.text);
   }

@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include "formats/tokenizer/tokenizer.h"
+#include "tests/support/sentencepiece_bytes.h"
 #include "tests/support/temporary_folder.h"
 
 namespace qe {
@@ -74,6 +75,70 @@ TEST_CASE("DeBERTa has BERT's special tokens around RoBERTa's") {
   const Encoding pair = tokenizer.encode_pair("a [MASK]", "a", {});
   CHECK(pair.ids == Ids{1, 4, 6, 2, 4, 2});
   CHECK(pair.type_ids == Ids{0, 0, 0, 0, 1, 1});
+}
+
+/// The pieces of ALBERT's kind: a number with a comma, and its parts.
+std::string numbers_model(const std::string& more = "") {
+  using Type = SentencepieceModel::PieceType;
+  return test::piece_field("<unk>", 0, Type::kUnknown) +
+         test::piece_field("[CLS]", 0, Type::kControl) +
+         test::piece_field("[SEP]", 0, Type::kControl) + test::piece_field("▁1,", -1) +
+         test::piece_field("▁1", -5) + test::piece_field(",", -5) + test::piece_field("▁a,", -1) +
+         test::piece_field("▁a", -5) + more;
+}
+
+TEST_CASE("ALBERT cuts the comma off a number, not off a word") {
+  const Tokenizer albert = load({{"spiece.model", numbers_model()}});
+  CHECK(albert.encode("1, a,").ids == Ids{1, 4, 5, 6, 2});
+  const Tokenizer deberta = load({{"spm.model", numbers_model(test::piece_field("[UNK]", -9))}});
+  CHECK(deberta.encode("1, a,").ids == Ids{1, 3, 6, 2});
+}
+
+TEST_CASE("DeBERTa-v2's mask token is the first id after the pieces") {
+  const Tokenizer tokenizer = load({{"spm.model", numbers_model(test::piece_field("[UNK]", -9))}});
+  CHECK(tokenizer.mask_id() == 9);
+  CHECK(tokenizer.size() == 10);
+  CHECK(tokenizer.encode("a [MASK]").ids == Ids{1, 7, 9, 2});
+  CHECK(tokenizer.sep_id() == 2);
+}
+
+TEST_CASE("ids of XLM-RoBERTa and CamemBERT") {
+  using Type = SentencepieceModel::PieceType;
+  const std::string model = test::piece_field("<unk>", 0, Type::kUnknown) +
+                            test::piece_field("<s>", 0, Type::kControl) +
+                            test::piece_field("</s>", 0, Type::kControl) +
+                            test::piece_field("▁a", -1) + test::piece_field("▁", -2);
+  const Tokenizer xlm = load({{"sentencepiece.bpe.model", model}});
+  CHECK(xlm.encode("a x <mask>").ids == Ids{0, 4, 5, 3, 6, 2});  // one more than the piece's
+  CHECK(xlm.size() == 7);
+  const Tokenizer camembert =
+      load({{"sentencepiece.bpe.model", model}, {"config.json", R"({"model_type": "camembert"})"}});
+  CHECK(camembert.encode("a x <mask>").ids == Ids{5, 7, 8, 3, 9, 6});  // four more
+  CHECK(camembert.encode("<unk>NOTUSED<unk>").ids == Ids{5, 4, 3, 6});
+  CHECK(camembert.pad_id() == 1);
+  const std::string few = test::piece_field("<unk>", 0, Type::kUnknown);
+  CHECK(error_of([&] {
+          load({{"sentencepiece.bpe.model", few}});
+        }).find("/sentencepiece.bpe.model: expected more than 3 pieces, found 1") !=
+        std::string::npos);
+}
+
+TEST_CASE("sentencepiece models that cannot be used") {
+  const auto error = [](const std::string& more) {
+    return error_of([&] { load({{"tokenizer.model", numbers_model(more)}}); });
+  };
+  const auto ends = [&](const std::string& more, const std::string& message) {
+    return error(more).ends_with("/tokenizer.model: " + message);
+  };
+  CHECK(error("") == "");
+  CHECK(ends(test::bytes_field(2, test::number_field(3, 4)),
+             "a sentencepiece model of words or characters is not supported (expected unigram or "
+             "BPE)"));
+  CHECK(ends(test::bytes_field(3, test::bytes_field(2, "abc")),
+             "a character map of 3 bytes: expected at least 4"));
+  CHECK(ends(
+      test::piece_field(std::string(1 << 18, 'a'), 0, SentencepieceModel::PieceType::kUserDefined),
+      "more than 262144 bytes of user-defined pieces"));
 }
 
 TEST_CASE("ESM finds the entries of its vocabulary in the text") {
