@@ -29,6 +29,25 @@ EncoderConfig read_encoder_config(const std::string& folder) {
   return family_of_config(config).read(config);
 }
 
+std::vector<std::string> EncoderNames::linears() const {
+  std::vector<std::string> names;
+  for (const std::string* name : {&embedding_projection, &query, &key, &value, &attention_output,
+                                  &ffn_up, &ffn_down, &head_dense}) {
+    if (!name->empty()) names.push_back(*name);
+  }
+  return names;
+}
+
+std::vector<std::string> EncoderNames::other_modules() const {
+  std::vector<std::string> names;
+  for (const std::string* name :
+       {&word_embeddings, &position_embeddings, &token_type_embeddings, &embedding_norm,
+        &attention_norm, &ffn_norm, &final_norm, &head_norm, &decoder}) {
+    if (!name->empty()) names.push_back(*name);
+  }
+  return names;
+}
+
 std::string layer_name(const std::string& pattern, int64_t layer) {
   static constexpr std::string_view kIndex = "{i}";
   const size_t at = pattern.find(kIndex);

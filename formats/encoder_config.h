@@ -18,36 +18,67 @@ namespace qe {
 /// into its own enum.
 enum class HiddenAct { kGelu, kGeluTanh, kRelu, kSilu };
 
+/// Where a layer normalizes: what leaves a branch's residual sum, or what enters the branch.
+enum class NormPlacement { kPost, kPre };
+
+/// Which position a token has in the position table.
+enum class PositionIds {
+  kFromStart,    ///< its index in the text
+  kSkipPadding,  ///< RoBERTa's: the count of ids up to it that are not the padding id, which itself
+                 ///< has position pad_token_id, wherever it stands
+};
+
 /// Paths of modules and tensors in the Hugging Face model, "{i}" standing for the layer index. A
-/// Linear's weight is path + ".weight", its bias path + ".bias"; likewise LayerNorm.
+/// Linear's weight is path + ".weight", its bias path + ".bias"; likewise LayerNorm. "" where a
+/// family has no such part.
 struct EncoderNames {
   std::string base_prefix;            ///< "bert."; bare encoders lack it
   std::string word_embeddings;        ///< module path
   std::string position_embeddings;    ///< "" when there are none
   std::string token_type_embeddings;  ///< "" when there are none
   std::string embedding_norm;
+  std::string embedding_projection;  ///< Linear from the tables' width to the layers'
   std::string query, key, value, attention_output, attention_norm;
   std::string ffn_up, ffn_down, ffn_norm;
+  std::string final_norm;  ///< after the last layer
   std::string head_dense, head_norm;
   std::string decoder;       ///< module path of the output embedding (tied)
-  std::string decoder_bias;  ///< tensor name; decoder + ".bias" is accepted as well
+  std::string decoder_bias;  ///< tensor name; where there is none, or an untied decoder has both,
+                             ///< decoder + ".bias" is it
+
+  /// Paths of all Linears that LoRA may adapt.
+  std::vector<std::string> linears() const;
+  /// Paths of the modules that are none.
+  std::vector<std::string> other_modules() const;
+  /// The tensor that a model with a masked-LM head has.
+  std::string head_tensor() const {
+    return (head_dense.empty() ? decoder : head_dense) + ".weight";
+  }
 };
 
 struct EncoderConfig {
-  std::string model_type;       ///< "bert"
-  int64_t vocab_size = 0;       ///< rows of the word table (V)
-  int64_t hidden_size = 0;      ///< C
-  int64_t n_layers = 0;         ///< L
-  int64_t n_heads = 0;          ///< H; head_dim = C / H
-  int64_t ffn_size = 0;         ///< F
-  int64_t max_positions = 0;    ///< rows of the position table
+  std::string model_type;      ///< "bert"
+  int64_t vocab_size = 0;      ///< rows of the word table (V)
+  int64_t embedding_size = 0;  ///< columns of the tables (E)
+  int64_t hidden_size = 0;     ///< C
+  int64_t head_size = 0;       ///< columns of the decoder: C or E
+  int64_t n_layers = 0;        ///< L
+  /// Layers with weights of their own: layer i has those of layer_weights(i).
+  int64_t n_distinct_layers = 0;
+  int64_t n_heads = 0;        ///< H; head_dim = C / H
+  int64_t ffn_size = 0;       ///< F
+  int64_t max_positions = 0;  ///< rows of the position table
+  PositionIds position_ids = PositionIds::kFromStart;
   int64_t position_offset = 0;  ///< position id of a sequence's first token
   int64_t n_token_types = 0;    ///< 0: no token type embeddings
+  NormPlacement norm_placement = NormPlacement::kPost;
   HiddenAct activation = HiddenAct::kGelu;
   HiddenAct head_activation = HiddenAct::kGelu;
   float norm_epsilon = 1e-12f;
-  float hidden_dropout = 0.0f;
-  float attention_dropout = 0.0f;
+  float embedding_dropout = 0.0f;
+  float attention_dropout = 0.0f;  ///< of the probabilities
+  float attention_output_dropout = 0.0f;
+  float ffn_output_dropout = 0.0f;
   int64_t pad_token_id = 0;
   bool tied_decoder = true;
   EncoderNames names;
@@ -60,6 +91,7 @@ struct EncoderConfig {
       quantize_skip;  ///< module prefixes kept unquantized on creation: {"cls"}
 
   int64_t head_dim() const { return hidden_size / n_heads; }
+  int64_t layer_weights(int64_t layer) const { return layer * n_distinct_layers / n_layers; }
   /// Longest sequence, special tokens included.
   int64_t max_length() const { return max_positions - position_offset; }
 };

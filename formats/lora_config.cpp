@@ -146,10 +146,6 @@ std::string ending_of(const std::string& pattern) {
   return at == std::string::npos ? pattern : pattern.substr(at + 4);
 }
 
-std::vector<std::string> linear_patterns(const EncoderNames& n) {
-  return {n.query, n.key, n.value, n.attention_output, n.ffn_up, n.ffn_down, n.head_dense};
-}
-
 }  // namespace
 
 AdapterConfig read_lora_config(const Json& object) {
@@ -270,10 +266,10 @@ void resolve_target_preset(AdapterConfig& config, const EncoderConfig& encoder) 
   if (config.target_regex == "attention") {
     for (const std::string& pattern :
          {names.query, names.key, names.value, names.attention_output}) {
-      add(ending_of(pattern));
+      if (!pattern.empty()) add(ending_of(pattern));
     }
   } else if (config.target_regex == "qlora") {
-    for (const std::string& pattern : linear_patterns(names)) {
+    for (const std::string& pattern : names.linears()) {
       add(pattern.substr(pattern.rfind('.') + 1));
     }
   } else if (config.target_regex == "peft-default") {
@@ -293,18 +289,13 @@ void check_targets(const LoraTargets& targets, const EncoderConfig& encoder) {
   std::set<std::string> others;
   const auto add = [&](std::set<std::string>& set, const std::string& pattern) {
     if (pattern.find("{i}") == std::string::npos) {
-      if (!pattern.empty()) set.insert(pattern);
+      set.insert(pattern);
       return;
     }
-    for (int64_t i = 0; i < encoder.n_layers; ++i) set.insert(layer_name(pattern, i));
+    for (int64_t i = 0; i < encoder.n_distinct_layers; ++i) set.insert(layer_name(pattern, i));
   };
-  for (const std::string& pattern : linear_patterns(names)) add(linears, pattern);
-  for (const std::string& pattern :
-       {names.word_embeddings, names.position_embeddings, names.token_type_embeddings,
-        names.embedding_norm, names.attention_norm, names.ffn_norm, names.head_norm,
-        names.decoder}) {
-    add(others, pattern);
-  }
+  for (const std::string& pattern : names.linears()) add(linears, pattern);
+  for (const std::string& pattern : names.other_modules()) add(others, pattern);
   // Containers: whatever a path goes through.
   std::set<std::string> all = others;
   for (const auto* modules : {&linears, &others}) {

@@ -38,7 +38,7 @@ BenchModel::BenchModel(const EncoderConfig& config, BenchWork& work, const std::
     AdapterConfig adapter;
     adapter.r = work.lora_r;
     adapter.all_linear = true;
-    adapter_ = std::make_unique<LoraAdapter>(adapter, model_.lora_sites(), model_.n_linears(),
+    adapter_ = std::make_unique<LoraAdapter>(adapter, model_.lora_sites(), model_.n_linears,
                                              training_, ctx_, memory_);
     adapter_->initialize(kSeed);
   }

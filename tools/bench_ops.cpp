@@ -60,7 +60,7 @@ class OpsBench {
     dense("LoRA dy^T t", c, r, t, true, false);
     dense("LoRA u^T x", r, c, t, true, false);
     attention(config_.attention_dropout);
-    layernorm(config_.hidden_dropout);
+    layernorm(config_.attention_output_dropout);
     activation();
     elementwise();
   }

@@ -94,7 +94,7 @@ ModelReport inspect_model(const std::string& folder, const Arguments& arguments)
     report.n_parameters += q ? q->n * q->k : tensor->n_elements();
     report.n_quantized += q ? 1 : 0;
   }
-  report.has_head = tensors.has(report.config.names.head_dense + ".weight");
+  report.has_head = tensors.has(report.config.names.head_tensor());
   report.tokenizer = tokenizer_text(folder);
 
   ThreadPool threads(1);

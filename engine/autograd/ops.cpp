@@ -58,6 +58,46 @@ Var norm(Tape& tape, const Norm& norm, Var x) {
   return norm_of_sum(tape, norm, x, Var{}, Dropout{});
 }
 
+Var branch_norm(Tape& tape, const Norm& norm, Var x) {
+  const Tensor in = tape.value(x);
+  const Var y = tape.make(in.rows, tape.row_capacity(x), in.cols, tape.needs_gradient(x));
+  layernorm_forward(tape.context(), {.x = in,
+                                     .gamma = norm.gamma,
+                                     .beta = norm.beta,
+                                     .epsilon = norm.epsilon,
+                                     .sum = in,
+                                     .y = tape.value(y)});
+  if (!tape.needs_gradient(y)) return y;
+  tape.save(x);
+  tape.record(y, [=](Tape& t) {
+    const GradientTarget dx = t.target(x);
+    layernorm_backward(t.context(), {.sum = t.value(x),
+                                     .gamma = norm.gamma,
+                                     .epsilon = norm.epsilon,
+                                     .dy = t.gradient(y),
+                                     .d_residual = dx.tensor,
+                                     .d_residual_mode = dx.mode});
+  });
+  return y;
+}
+
+Var residual_add(Tape& tape, Var branch, Var residual, const Dropout& spec) {
+  const Tensor in = tape.value(branch);
+  const Var y = tape.make(in.rows, tape.row_capacity(branch), in.cols,
+                          tape.needs_gradient(branch) || tape.needs_gradient(residual));
+  dropout(tape.context(), spec, in, tape.value(y), tape.value(residual));
+  tape.drop(branch);
+  tape.record(y, [=](Tape& t) {
+    const Tensor dy = t.gradient(y);
+    if (const GradientTarget d_residual = t.target(residual); d_residual.tensor) {
+      const bool add = d_residual.mode == GradientMode::kAccumulate;
+      dropout(t.context(), {}, dy, d_residual.tensor, add ? d_residual.tensor : Tensor{});
+    }
+    if (t.needs_gradient(branch)) dropout(t.context(), spec, dy, t.inherit_gradient(branch, y));
+  });
+  return y;
+}
+
 Var activation(Tape& tape, Activation f, Var x) {
   const Tensor in = tape.value(x);
   const Var y = tape.make(in.rows, tape.row_capacity(x), in.cols, tape.needs_gradient(x));

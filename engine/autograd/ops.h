@@ -13,11 +13,12 @@
 
 namespace qe {
 
-/// A frozen LayerNorm.
+/// A frozen LayerNorm; without gamma there is none.
 struct Norm {
   Tensor gamma;  ///< (1, C)
   Tensor beta;   ///< (1, C)
   float epsilon = 1e-12f;
+  explicit operator bool() const { return static_cast<bool>(gamma); }
 };
 
 /// LayerNorm(residual + dropout(branch)). Consumes branch: its memory becomes the saved sum.
@@ -25,6 +26,10 @@ struct Norm {
 Var residual_norm(Tape& tape, const Norm& norm, Var branch, Var residual, const Dropout& dropout);
 /// LayerNorm(x); consumes x likewise.
 Var norm(Tape& tape, const Norm& norm, Var x);
+/// LayerNorm(x), where x lives on: what enters a branch of a pre-norm block.
+Var branch_norm(Tape& tape, const Norm& norm, Var x);
+/// residual + dropout(branch): the end of such a branch, which is dropped.
+Var residual_add(Tape& tape, Var branch, Var residual, const Dropout& dropout);
 
 /// f(x), (T, F) -> (T, F).
 Var activation(Tape& tape, Activation f, Var x);

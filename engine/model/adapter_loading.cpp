@@ -19,8 +19,8 @@ std::unique_ptr<LoraAdapter> make_adapter(AdapterConfig config, const MaskedLm& 
   config.base_model_class = model.config.masked_lm_class;
   config.parent_library = model.config.parent_library;
   if (!config.all_linear) check_targets(LoraTargets(config), model.config);
-  return std::make_unique<LoraAdapter>(config, model.lora_sites(), model.n_linears(), trainable,
-                                       ctx, memory);
+  return std::make_unique<LoraAdapter>(config, model.lora_sites(), model.n_linears, trainable, ctx,
+                                       memory);
 }
 
 std::unique_ptr<LoraAdapter> load_adapter(const std::string& folder, const MaskedLm& model,

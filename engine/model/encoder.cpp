@@ -17,9 +17,9 @@ constexpr uint32_t kAfterEmbedding = 0;
 
 Var embed(const MaskedLm& model, const ForwardPass& pass) {
   Tape& tape = *pass.tape;
+  const EncoderConfig& config = model.config;
   const BatchView& batch = pass.batch;
-  const Var sum =
-      tape.make(batch.n_tokens(), batch.token_capacity, model.config.hidden_size, false);
+  const Var sum = tape.make(batch.n_tokens(), batch.token_capacity, config.embedding_size, false);
   embedding_forward(tape.context(), EmbeddingForward{.token_ids = batch.token_ids,
                                                      .type_ids = batch.type_ids,
                                                      .position_ids = batch.position_ids,
@@ -33,11 +33,15 @@ Var embed(const MaskedLm& model, const ForwardPass& pass) {
                                      .sample_ids = batch.sample_ids,
                                      .x = tape.value(sum)});
   }
-  const Var x = norm(tape, model.embedding_norm, sum);
-  const Dropout after = pass.dropout(model.config.hidden_dropout, RandomPurpose::kHiddenDropout,
+  const Var x = model.embedding_norm ? norm(tape, model.embedding_norm, sum) : sum;
+  const Dropout after = pass.dropout(config.embedding_dropout, RandomPurpose::kHiddenDropout,
                                      Dropout::kEmbeddingLayer, kAfterEmbedding);
   if (after.p > 0.0f) dropout(tape.context(), after, tape.value(x), tape.value(x));
-  return x;
+  if (!model.embedding_projection) return x;
+  const Var projected = linear(pass, {&model.embedding_projection, 1}, x, Dropout::kEmbeddingLayer,
+                               LinearSite::kEmbeddingProjection);
+  tape.drop(x);
+  return projected;
 }
 
 AttentionShape attention_shape(const MaskedLm& model, const ForwardPass& pass, uint32_t layer) {
@@ -53,14 +57,33 @@ AttentionShape attention_shape(const MaskedLm& model, const ForwardPass& pass, u
       .layer = layer};
 }
 
-// One post-norm layer. Does not drop x. labelled_only: what follows attention is computed at the
-// labelled rows, in their order; nothing else of the last layer reaches the loss.
+// What a branch of the layer reads: x, or in a pre-norm layer its norm.
+Var branch_input(const MaskedLm& model, Tape& tape, const Norm& norm, Var x) {
+  const bool normed = model.config.norm_placement == NormPlacement::kPre && norm;
+  return normed ? branch_norm(tape, norm, x) : x;
+}
+void drop_branch_input(Tape& tape, Var input, Var x) {
+  if (input.index != x.index) tape.drop(input);
+}
+
+// The residual sum that ends a branch, and in a post-norm layer its norm.
+Var join_branch(const MaskedLm& model, Tape& tape, const Norm& norm, Var branch, Var residual,
+                const Dropout& dropout) {
+  return model.config.norm_placement == NormPlacement::kPost
+             ? residual_norm(tape, norm, branch, residual, dropout)
+             : residual_add(tape, branch, residual, dropout);
+}
+
+// One layer. Does not drop x. labelled_only: what follows attention is computed at the labelled
+// rows, in their order; nothing else of the last layer reaches the loss.
 Var encoder_layer(const MaskedLm& model, const ForwardPass& pass, uint32_t index, Var x,
                   bool labelled_only) {
   Tape& tape = *pass.tape;
   const EncoderConfig& config = model.config;
-  const EncoderLayer& layer = model.layers[index];
-  const Var qkv = linear(pass, layer.qkv, x, index, LinearSite::kQkv);
+  const EncoderLayer& layer = model.layers[config.layer_weights(index)];
+  const Var attention_input = branch_input(model, tape, layer.attention_norm, x);
+  const Var qkv = linear(pass, layer.qkv, attention_input, index, LinearSite::kQkv);
+  drop_branch_input(tape, attention_input, x);
   Var context = attention(tape, attention_shape(model, pass, index), qkv);
   tape.drop(qkv);
   Var residual = x;
@@ -76,17 +99,20 @@ Var encoder_layer(const MaskedLm& model, const ForwardPass& pass, uint32_t index
   const Var projected =
       linear(rest, {&layer.attention_output, 1}, context, index, LinearSite::kAttentionOutput);
   tape.drop(context);
-  const Var attended = residual_norm(
-      tape, layer.attention_norm, projected, residual,
-      rest.dropout(config.hidden_dropout, RandomPurpose::kHiddenDropout, index, kAfterAttention));
+  const Var attended =
+      join_branch(model, tape, layer.attention_norm, projected, residual,
+                  rest.dropout(config.attention_output_dropout, RandomPurpose::kHiddenDropout,
+                               index, kAfterAttention));
   if (labelled_only) tape.drop(residual);
-  const Var up = linear(rest, {&layer.ffn_up, 1}, attended, index, LinearSite::kFfnUp);
+  const Var ffn_input = branch_input(model, tape, layer.ffn_norm, attended);
+  const Var up = linear(rest, {&layer.ffn_up, 1}, ffn_input, index, LinearSite::kFfnUp);
+  drop_branch_input(tape, ffn_input, attended);
   const Var down = activation_linear(rest, activation_of(config.activation), layer.ffn_down, up,
                                      index, LinearSite::kFfnDown);
   tape.drop(up);
-  const Var y = residual_norm(
-      tape, layer.ffn_norm, down, attended,
-      rest.dropout(config.hidden_dropout, RandomPurpose::kHiddenDropout, index, kAfterFfn));
+  const Var y = join_branch(
+      model, tape, layer.ffn_norm, down, attended,
+      rest.dropout(config.ffn_output_dropout, RandomPurpose::kHiddenDropout, index, kAfterFfn));
   tape.drop(attended);
   return y;
 }
@@ -133,20 +159,22 @@ Activation activation_of(HiddenAct act) {
 Var encode_labelled(const MaskedLm& model, const ForwardPass& pass, bool checkpoint) {
   Tape& tape = *pass.tape;
   Var x = embed(model, pass);
-  for (uint32_t i = 0; i < model.layers.size(); ++i) {
+  const auto n_layers = static_cast<uint32_t>(model.config.n_layers);
+  for (uint32_t i = 0; i < n_layers; ++i) {
     const auto layer = checkpoint && tape.recording() ? checkpointed_layer : encoder_layer;
-    const Var y = layer(model, pass, i, x, i + 1 == model.layers.size());
+    const Var y = layer(model, pass, i, x, i + 1 == n_layers);
     tape.drop(x);
     x = y;
   }
-  return x;
+  return model.final_norm ? norm(tape, model.final_norm, x) : x;
 }
 
 std::vector<LoraSite> MaskedLm::lora_sites() const {
   std::vector<LoraSite> sites;
   const auto add = [&](const Linear& l) {
-    sites.push_back({l.id, l.module, l.weight.k(), l.weight.n()});
+    if (l) sites.push_back({l.id, l.module, l.weight.k(), l.weight.n()});
   };
+  add(embedding_projection);
   for (const EncoderLayer& layer : layers) {
     for (const Linear& part : layer.qkv) add(part);
     add(layer.attention_output);

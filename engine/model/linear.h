@@ -18,9 +18,10 @@ namespace qe {
 /// y = x W^T + bias (+ LoRA). `id` numbers a model's Linears, for adapters.
 struct Linear {
   std::string module;  ///< path in the Hugging Face model
-  int id = -1;
+  int id = -1;         ///< -1: there is none
   FrozenWeight weight;
   Tensor bias;  ///< (1, N) of the compute type, nullable
+  explicit operator bool() const { return id >= 0; }
 };
 
 /// Which tokens of the batch gathered rows stand for.
@@ -57,7 +58,8 @@ enum class LinearSite : uint32_t {
   kAttentionOutput = 1,
   kFfnUp = 2,
   kFfnDown = 3,
-  kHead = 4
+  kHead = 4,
+  kEmbeddingProjection = 5  ///< with Dropout::kEmbeddingLayer
 };
 /// The layer index that stands for the MLM head in random streams.
 constexpr uint32_t kHeadLayer = 0xfffe;

@@ -26,19 +26,22 @@ struct EncoderLayer {
 
 struct MaskedLm {
   EncoderConfig config;
-  Tensor word_table;      ///< (V, C) in its stored type
-  Tensor position_table;  ///< (positions, C)
-  Tensor type_table;      ///< (types, C), nullable
+  Tensor word_table;      ///< (V, E) in its stored type
+  Tensor position_table;  ///< (positions, E), nullable
+  Tensor type_table;      ///< (types, E), nullable
   Norm embedding_norm;
-  std::vector<EncoderLayer> layers;
-  Linear head_dense;
+  Linear embedding_projection;       ///< E to C, where E is another width
+  std::vector<EncoderLayer> layers;  ///< the distinct ones
+  Norm final_norm;
+  Linear head_dense;  ///< C to the head's width
   Norm head_norm;
-  Tensor decoder;       ///< (V, C); the word table when tied
-  Tensor decoder_bias;  ///< (1, V) fp32
+  Tensor decoder;            ///< (V, head's width); the word table when tied
+  Tensor decoder_bias;       ///< (1, V) fp32
+  int n_linears = 0;         ///< ids of Linears are below it
+  int64_t n_parameters = 0;  ///< as the tensors have them, before any packing
   /// Weights that the folder holds in 4 bits: "nf4, double quantization"; "" when there are none.
   std::string stored_quantization;
 
-  int n_linears() const { return static_cast<int>(layers.size()) * 6 + 1; }
   /// Every Linear that LoRA may adapt: the encoder's and the head's dense, in id order.
   std::vector<LoraSite> lora_sites() const;
 };

@@ -11,6 +11,7 @@ namespace {
 // The head's transform of gathered rows.
 Var transform(const MaskedLm& model, const ForwardPass& pass, Var rows) {
   Tape& tape = *pass.tape;
+  if (!model.head_dense) return rows;
   const Var dense = linear(pass, {&model.head_dense, 1}, rows, kHeadLayer, LinearSite::kHead);
   tape.drop(rows);
   const Var activated = activation(tape, activation_of(model.config.head_activation), dense);

@@ -30,6 +30,7 @@ void PackedBatch::append(const EncoderConfig& config, uint32_t sample_id,
   QE_CHECK(length > 0, "sample ", sample_id, " has no tokens");
   QE_CHECK(length <= config.max_length(), "sample ", sample_id, " has ", length,
            " tokens; the model has positions for ", config.max_length());
+  int64_t next_position = config.position_offset;
   for (int64_t i = 0; i < length; ++i) {
     const int32_t row = static_cast<int32_t>(token_ids.size());
     if (!labels_of_ids.empty() && labels_of_ids[i] != kNoLabel) {
@@ -38,9 +39,14 @@ void PackedBatch::append(const EncoderConfig& config, uint32_t sample_id,
       label_samples.push_back(sample_id);
       label_indices.push_back(static_cast<uint32_t>(i));
     }
+    const int32_t type = types.empty() ? 0 : types[i];
+    QE_CHECK(config.n_token_types == 0 || (type >= 0 && type < config.n_token_types), "sample ",
+             sample_id, " has token type ", type, "; the model has ", config.n_token_types);
     token_ids.push_back(ids[i]);
-    type_ids.push_back(types.empty() ? 0 : types[i]);
-    position_ids.push_back(static_cast<int32_t>(config.position_offset + i));
+    type_ids.push_back(type);
+    const bool skipped =
+        config.position_ids == PositionIds::kSkipPadding && ids[i] == config.pad_token_id;
+    position_ids.push_back(static_cast<int32_t>(skipped ? config.pad_token_id : next_position++));
     row_samples.push_back(sample_id);
     row_indices.push_back(static_cast<uint32_t>(i));
   }

@@ -16,7 +16,7 @@ namespace qe {
 struct PackedBatch {
   std::vector<int32_t> token_ids;       ///< (T)
   std::vector<int32_t> type_ids;        ///< (T)
-  std::vector<int32_t> position_ids;    ///< (T)
+  std::vector<int32_t> position_ids;    ///< (T) rows of the position table
   std::vector<int32_t> cu_seqlens{0};   ///< (B + 1)
   std::vector<uint32_t> sample_ids;     ///< (B) global sample index
   std::vector<uint32_t> row_samples;    ///< (T) sample of each row
@@ -37,7 +37,8 @@ struct PackedBatch {
 
   void clear();
   /// Adds a sequence. type_ids may be empty (all 0); labels may be empty (none) or hold -100 where
-  /// there is none. Throws Error when the sequence is empty or longer than the encoder's positions.
+  /// there is none. Throws Error when the sequence is empty or longer than the encoder's positions,
+  /// or a token type is none of its.
   void append(const EncoderConfig& config, uint32_t sample_id, std::span<const int32_t> ids,
               std::span<const int32_t> types, std::span<const int32_t> labels_of_ids);
 };

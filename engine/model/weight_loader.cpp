@@ -30,9 +30,12 @@ class Loader {
     MaskedLm model;
     model.config = config_;
     load_embeddings(model);
-    model.layers.resize(config_.n_layers);
-    for (int64_t i = 0; i < config_.n_layers; ++i) model.layers[i] = load_layer(i);
+    model.layers.resize(config_.n_distinct_layers);
+    for (int64_t i = 0; i < config_.n_distinct_layers; ++i) model.layers[i] = load_layer(i);
+    model.final_norm = norm(config_.names.final_norm);
     load_head(model);
+    model.n_linears = next_id_;
+    model.n_parameters = n_parameters_;
     model.stored_quantization = stored_quantization_;
     return model;
   }
@@ -40,20 +43,23 @@ class Loader {
  private:
   void load_embeddings(MaskedLm& model) {
     const EncoderNames& names = config_.names;
-    const int64_t c = config_.hidden_size;
+    const int64_t e = config_.embedding_size;
     std::string word = names.word_embeddings + ".weight";
     // A tied decoder may be the side that the file holds.
     if (config_.tied_decoder && !source_.has(word)) word = names.decoder + ".weight";
-    model.word_table = matrix("embeddings", word, config_.vocab_size, c, kDecoderRows);
+    model.word_table = matrix("embeddings", word, config_.vocab_size, e, kDecoderRows);
     if (!names.position_embeddings.empty()) {
       model.position_table =
-          matrix("embeddings", names.position_embeddings + ".weight", config_.max_positions, c);
+          matrix("embeddings", names.position_embeddings + ".weight", config_.max_positions, e);
     }
     if (!names.token_type_embeddings.empty()) {
       model.type_table =
-          matrix("embeddings", names.token_type_embeddings + ".weight", config_.n_token_types, c);
+          matrix("embeddings", names.token_type_embeddings + ".weight", config_.n_token_types, e);
     }
-    model.embedding_norm = norm(names.embedding_norm);
+    model.embedding_norm = norm(names.embedding_norm, e);
+    if (!names.embedding_projection.empty()) {
+      model.embedding_projection = linear(names.embedding_projection, config_.hidden_size, e);
+    }
   }
 
   EncoderLayer load_layer(int64_t i) {
@@ -77,18 +83,23 @@ class Loader {
 
   void load_head(MaskedLm& model) {
     const EncoderNames& names = config_.names;
-    const int64_t c = config_.hidden_size;
-    QE_CHECK(source_.has(names.head_dense + ".weight"), source_.name(),
-             ": the model has no masked-LM head (no tensor \"", names.head_dense,
-             ".weight\"); it was saved from another class than ", config_.masked_lm_class);
-    model.head_dense = linear(names.head_dense, c, c);
-    model.head_norm = norm(names.head_norm);
+    const int64_t width = config_.head_size;
+    QE_CHECK(source_.has(names.head_tensor()), source_.name(),
+             ": the model has no masked-LM head (no tensor \"", names.head_tensor(),
+             "\"); it was saved from another class than ", config_.masked_lm_class);
+    if (!names.head_dense.empty()) {
+      model.head_dense = linear(names.head_dense, width, config_.hidden_size);
+      model.head_norm = norm(names.head_norm, width);
+    }
     model.decoder = config_.tied_decoder ? model.word_table
                                          : matrix("decoder", names.decoder + ".weight",
-                                                  config_.vocab_size, c, kDecoderRows);
-    const std::string own = names.decoder_bias;
-    model.decoder_bias = vector(source_.has(own) ? own : names.decoder + ".bias",
-                                config_.vocab_size, DType::kF32, kDecoderRows);
+                                                  config_.vocab_size, width, kDecoderRows);
+    // transformers computes with the decoder's own; a tied one may stand under either name.
+    const std::string own = names.decoder + ".bias";
+    const bool takes_own =
+        source_.has(own) && !(config_.tied_decoder && source_.has(names.decoder_bias));
+    model.decoder_bias =
+        vector(takes_own ? own : names.decoder_bias, config_.vocab_size, DType::kF32, kDecoderRows);
   }
 
   // The tensor, checked; its data is safe to read as an array of its type.
@@ -132,6 +143,7 @@ class Loader {
   Tensor matrix(const std::string& row, const std::string& name, int64_t rows, int64_t cols,
                 int64_t row_multiple = 1) {
     const StoredTensor& stored = require(name, {rows, cols});
+    n_parameters_ += rows * cols;
     const DType dtype = held_type(stored.dtype);
     const bool on_cpu = ctx_.device.kind == DeviceKind::kCpu;
     const int64_t held_rows =
@@ -146,6 +158,7 @@ class Loader {
   Tensor vector(const std::string& name, int64_t size, DType dtype = DType::kF32,
                 int64_t multiple = 1) {
     const StoredTensor& stored = require(name, {size});
+    n_parameters_ += size;
     const bool on_cpu = ctx_.device.kind == DeviceKind::kCpu;
     const int64_t held = on_cpu ? size : (size + multiple - 1) / multiple * multiple;
     void* data = memory_.allocate(cat("base: norms and biases (", dtype_name(dtype), ")"),
@@ -154,11 +167,14 @@ class Loader {
     return make_tensor(data, 1, size, dtype, ctx_.device);
   }
 
-  Norm norm(const std::string& module) {
-    return Norm{.gamma = vector(module + ".weight", config_.hidden_size),
-                .beta = vector(module + ".bias", config_.hidden_size),
+  // "" is no norm at all.
+  Norm norm(const std::string& module, int64_t size) {
+    if (module.empty()) return {};
+    return Norm{.gamma = vector(module + ".weight", size),
+                .beta = vector(module + ".bias", size),
                 .epsilon = config_.norm_epsilon};
   }
+  Norm norm(const std::string& module) { return norm(module, config_.hidden_size); }
 
   Linear linear(const std::string& module, int64_t out, int64_t in) {
     Linear linear;
@@ -175,6 +191,7 @@ class Loader {
       QE_CHECK(stored->n == n && stored->k == k, source_.name(), ": tensor \"", name,
                "\": expected shape ", shape_text({n, k}), ", got ",
                shape_text({stored->n, stored->k}));
+      n_parameters_ += n * k;
       stored_quantization_ = cat(stored->type == Quant4Type::kNf4 ? "nf4" : "fp4",
                                  stored->nested() ? ", double quantization" : "");
       return options_.bits == 4 ? FrozenWeight(stored_quantized(*stored))
@@ -187,6 +204,7 @@ class Loader {
 
   Quant4Matrix quantized(const std::string& name, int64_t n, int64_t k) {
     const StoredTensor& stored = require(name, {n, k});
+    n_parameters_ += n * k;
     Quant4Matrix q{.type = options_.quant.type,
                    .n = n,
                    .k = k,
@@ -292,6 +310,7 @@ class Loader {
   float* nested_map_ = nullptr;
   std::vector<float> nested_map_values_;
   int next_id_ = 0;
+  int64_t n_parameters_ = 0;
   std::string stored_quantization_;
 };
 

@@ -33,26 +33,6 @@ std::vector<Record> read_all(const std::string& path, const TextColumns& columns
   return records;
 }
 
-int64_t parameters_of(const MaskedLm& model) {
-  int64_t n = model.word_table.size() + model.position_table.size() + model.type_table.size() +
-              model.decoder_bias.size();
-  if (model.decoder.data != model.word_table.data) n += model.decoder.size();
-  const auto norm = [&](const Norm& x) { n += x.gamma.size() + x.beta.size(); };
-  const auto linear = [&](const Linear& x) { n += x.weight.n() * x.weight.k() + x.bias.size(); };
-  norm(model.embedding_norm);
-  for (const EncoderLayer& layer : model.layers) {
-    for (const Linear& part : layer.qkv) linear(part);
-    for (const Linear* part : {&layer.attention_output, &layer.ffn_up, &layer.ffn_down}) {
-      linear(*part);
-    }
-    norm(layer.attention_norm);
-    norm(layer.ffn_norm);
-  }
-  linear(model.head_dense);
-  norm(model.head_norm);
-  return n;
-}
-
 SampleOrder order_of(const std::string& strategy) {
   if (strategy == "sequential") return SampleOrder::kSequential;
   return strategy == "random" ? SampleOrder::kShuffled : SampleOrder::kGrouped;
@@ -284,7 +264,7 @@ Trainer::Schedule Trainer::make_schedule() const {
 }
 
 RunSummary Trainer::summary() const {
-  RunSummary summary{.n_parameters = parameters_of(model_),
+  RunSummary summary{.n_parameters = model_.n_parameters,
                      .stored_quantization = model_.stored_quantization,
                      .train_samples = train_data_.size(),
                      .train_tokens = train_data_.n_tokens(),

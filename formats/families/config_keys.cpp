@@ -64,6 +64,13 @@ void refuse_flag(const Json& config, const char* key, const char* reason) {
            ": true is not supported: ", reason);
 }
 
+void refuse_pruned_heads(const Json& config) {
+  const Json* pruned = find_value(config, "pruned_heads");
+  if (!pruned) return;
+  QE_CHECK(pruned->members().empty(), pruned->where(), ": pruned heads are not supported, got ",
+           pruned->dump());
+}
+
 HiddenAct read_activation(const Json& config, const char* key, const char* standard) {
   const Json* value = find_value(config, key);
   const std::string name = value ? value->as_string() : standard;
@@ -75,7 +82,51 @@ HiddenAct read_activation(const Json& config, const char* key, const char* stand
   fail(value->where(), ": activation ", value->dump(), " is not supported; supported: ", known);
 }
 
-void check_sizes(const EncoderConfig& encoder, const Json& config) {
+void check_choice(const Json& config, const char* key, const char* supported) {
+  const Json* value = find_value(config, key);
+  if (!value) return;
+  const std::string wanted = "|" + value->as_string() + "|";
+  QE_CHECK(cat("|", supported, "|").find(wanted) != std::string::npos, value->where(), ": ",
+           value->dump(), " is not supported; supported: ", supported);
+}
+
+EncoderConfig read_bert_keys(const Json& config, const BertDefaults& defaults) {
+  refuse_flag(config, "is_decoder", "masked language models attend in both directions");
+  refuse_flag(config, "add_cross_attention", "there is no second input to attend to");
+  refuse_pruned_heads(config);
+  EncoderConfig encoder;
+  encoder.vocab_size = read_int(config, "vocab_size", defaults.vocab_size, 1, kMaxVocabulary);
+  encoder.hidden_size = read_int(config, "hidden_size", defaults.hidden_size, 1, kMaxWidth);
+  encoder.n_layers = read_int(config, "num_hidden_layers", defaults.n_layers, 1, kMaxLayers);
+  encoder.n_heads = read_int(config, "num_attention_heads", defaults.n_heads, 1, kMaxWidth);
+  encoder.ffn_size = read_int(config, "intermediate_size", defaults.ffn_size, 1, kMaxWidth);
+  encoder.max_positions =
+      read_int(config, "max_position_embeddings", defaults.max_positions, 1, kMaxPositions);
+  encoder.n_token_types =
+      read_int(config, "type_vocab_size", defaults.n_token_types, 1, kMaxPositions);
+  encoder.activation = read_activation(config, "hidden_act", defaults.activation);
+  encoder.head_activation = encoder.activation;
+  encoder.norm_epsilon = read_epsilon(config, "layer_norm_eps", 1e-12f);
+  const float dropout = read_dropout(config, "hidden_dropout_prob", defaults.dropout);
+  encoder.embedding_dropout = dropout;
+  encoder.attention_output_dropout = dropout;
+  encoder.ffn_output_dropout = dropout;
+  encoder.attention_dropout =
+      read_dropout(config, "attention_probs_dropout_prob", defaults.dropout);
+  encoder.pad_token_id = read_int(config, "pad_token_id", defaults.pad_token_id, 0, kMaxVocabulary);
+  encoder.tied_decoder = read_bool(config, "tie_word_embeddings", true);
+  return encoder;
+}
+
+void skip_padding(EncoderConfig& encoder) {
+  encoder.position_ids = PositionIds::kSkipPadding;
+  encoder.position_offset = encoder.pad_token_id + 1;
+}
+
+void complete(EncoderConfig& encoder, const Json& config) {
+  if (encoder.embedding_size == 0) encoder.embedding_size = encoder.hidden_size;
+  if (encoder.head_size == 0) encoder.head_size = encoder.hidden_size;
+  if (encoder.n_distinct_layers == 0) encoder.n_distinct_layers = encoder.n_layers;
   QE_CHECK(encoder.hidden_size % encoder.n_heads == 0, config.where(), ": hidden size ",
            encoder.hidden_size, " is not a multiple of the ", encoder.n_heads, " attention heads");
   QE_CHECK(encoder.head_dim() <= kMaxHeadDim, config.where(), ": hidden size ", encoder.hidden_size,

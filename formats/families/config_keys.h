@@ -34,11 +34,40 @@ bool read_bool(const Json& config, const char* key, bool standard);
 /// Error unless the flag is absent, null or false: what it asks for is not supported, and why.
 void refuse_flag(const Json& config, const char* key, const char* reason);
 
+/// Error when heads were pruned: layers would differ in size.
+void refuse_pruned_heads(const Json& config);
+
 /// `key` as an activation; Error names the supported ones.
 HiddenAct read_activation(const Json& config, const char* key, const char* standard);
 
-/// The checks that join several keys: hidden_size a multiple of the heads, head_dim's limit, a
-/// pad id inside the vocabulary, at least one usable position.
-void check_sizes(const EncoderConfig& encoder, const Json& config);
+/// What a family takes for keys that a config.json leaves out.
+struct BertDefaults {
+  int64_t vocab_size = 30522;
+  int64_t hidden_size = 768;
+  int64_t n_layers = 12;
+  int64_t n_heads = 12;
+  int64_t ffn_size = 3072;
+  int64_t max_positions = 512;
+  int64_t n_token_types = 2;
+  const char* activation = "gelu";
+  float dropout = 0.1f;
+  int64_t pad_token_id = 0;
+};
+/// An EncoderConfig with what the keys of BERT's config.json say, which many families share: sizes,
+/// activation (the head's too), epsilon, dropouts everywhere, pad id, tied decoder. Throws Error
+/// for what makes no masked language model (decoders), and for pruned heads.
+EncoderConfig read_bert_keys(const Json& config, const BertDefaults& defaults);
+
+/// Positions counted as RoBERTa does, from pad_token_id + 1 on.
+void skip_padding(EncoderConfig& encoder);
+
+/// The last step of reading: sets what is still 0 (embedding_size and head_size to hidden_size,
+/// n_distinct_layers to n_layers), and makes the checks that join several keys: hidden_size a
+/// multiple of the heads, head_dim's limit, a pad id inside the vocabulary, at least one usable
+/// position.
+void complete(EncoderConfig& encoder, const Json& config);
+
+/// Error unless `key` is absent, null or one of `supported` (separated by '|').
+void check_choice(const Json& config, const char* key, const char* supported);
 
 }  // namespace qe::config_keys

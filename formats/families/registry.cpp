@@ -8,12 +8,22 @@
 
 namespace qe {
 namespace model_families {
+Family albert();
 Family bert();
+Family camembert();
+Family distilbert();
+Family electra();
+Family megatron_bert();
+Family roberta();
+Family xlm_roberta();
+Family xlm_roberta_xl();
 }  // namespace model_families
 
 const std::vector<Family>& families() {
   static const std::vector<Family> all = {
-      model_families::bert(),
+      model_families::albert(),     model_families::bert(),        model_families::camembert(),
+      model_families::distilbert(), model_families::electra(),     model_families::megatron_bert(),
+      model_families::roberta(),    model_families::xlm_roberta(), model_families::xlm_roberta_xl(),
   };
   return all;
 }

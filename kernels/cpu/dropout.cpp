@@ -20,10 +20,13 @@ DropoutRows plain_dropout(const Context& ctx, const Dropout& spec) {
   return plain;
 }
 
-void dropout(Context& ctx, const Dropout& spec, const Tensor& x, const Tensor& y) {
+void dropout(Context& ctx, const Dropout& spec, const Tensor& x, const Tensor& y,
+             const Tensor& residual) {
   const DropoutMatrix args{.dropout = plain_dropout(ctx, spec),
                            .x = x.f32(),
                            .x_stride = x.stride,
+                           .residual = residual ? residual.f32() : nullptr,
+                           .residual_stride = residual.stride,
                            .y = y.f32(),
                            .y_stride = y.stride,
                            .cols = x.cols};

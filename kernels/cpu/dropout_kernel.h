@@ -22,11 +22,13 @@ struct DropoutRows {
   const uint32_t* rows;     ///< (T) position inside the sample
 };
 
-/// y = dropout(x) for rows [begin, end); both (T, cols), possibly the same memory.
+/// y = [residual +] dropout(x) for rows [begin, end); all (T, cols), y possibly the memory of one.
 struct DropoutMatrix {
   DropoutRows dropout;
   const float* x;
   int64_t x_stride;
+  const float* residual;  ///< nullable
+  int64_t residual_stride;
   float* y;
   int64_t y_stride;
   int64_t cols;

@@ -6,6 +6,7 @@
 
 namespace qe::cuda {
 
-void dropout(Context& ctx, const Dropout& spec, const Tensor& x, const Tensor& y);
+void dropout(Context& ctx, const Dropout& spec, const Tensor& x, const Tensor& y,
+             const Tensor& residual);
 
 }  // namespace qe::cuda

@@ -27,10 +27,12 @@ struct Dropout {
   static constexpr uint32_t kEmbeddingLayer = 0xffff;
 };
 
-/// y = keep ? x / (1 - p) : 0. x, y: (T, C) of the compute type, may be the same memory. The keep
+/// y = dropout(x) = keep ? x / (1 - p) : 0, or with a residual y = residual + dropout(x). residual,
+/// x, y: (T, C) of the compute type; y may be the memory of x or of the residual. The keep
 /// decision of column c of row t is word c % 4 of philox(philox_counter(sample, epoch, layer, site,
 /// row, c / 4)), dropped when below probability_threshold(p). Backward is the same function applied
 /// to gradients.
-void dropout(Context& ctx, const Dropout& spec, const Tensor& x, const Tensor& y);
+void dropout(Context& ctx, const Dropout& spec, const Tensor& x, const Tensor& y,
+             const Tensor& residual = {});
 
 }  // namespace qe

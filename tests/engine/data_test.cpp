@@ -389,6 +389,21 @@ TEST_CASE("data_loader: an epoch visits every sample once; last batch and update
   CHECK(batches[0].token_ids == first);
 }
 
+TEST_CASE("packed_batch: positions that skip padding ids, and token types that the model has") {
+  EncoderConfig config = config_of_tiny();
+  config.position_ids = PositionIds::kSkipPadding;
+  config.pad_token_id = 1;
+  config.position_offset = 2;
+  PackedBatch batch;
+  batch.append(config, 0, std::vector<int32_t>{0, 1, 5, 1, 1, 7}, {}, {});
+  batch.append(config, 1, std::vector<int32_t>{1, 5}, {}, {});
+  CHECK(batch.position_ids == std::vector<int32_t>{2, 1, 3, 1, 1, 4, 1, 2});
+  const std::vector<int32_t> types{0, 2};
+  CHECK(error_of([&] {
+          batch.append(config, 3, std::vector<int32_t>{0, 5}, types, {});
+        }) == "sample 3 has token type 2; the model has 2");
+}
+
 TEST_CASE("packed_batch: positions, types and row coordinates restart with every sequence") {
   EncoderConfig config = config_of_tiny();
   config.position_offset = 2;

@@ -5,6 +5,7 @@ qe_device_test(qe_engine_tests qe_engine
   engine/adapter_loading_test.cpp
   engine/converted_tensors_test.cpp
   engine/data_test.cpp
+  engine/families_test.cpp
   engine/fill_mask_test.cpp
   engine/golden_model_test.cpp
   engine/host_quant4_test.cpp

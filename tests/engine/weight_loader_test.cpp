@@ -137,7 +137,7 @@ TEST_CASE("weight_loader: Linears in 4 bits, head and embeddings as stored") {
   CHECK_FALSE(model.head_dense.weight.is_quantized());
   CHECK(model.word_table.dtype == DType::kF16);
   CHECK(model.decoder.data == model.word_table.data);
-  CHECK(model.n_linears() == 25);
+  CHECK(model.n_linears == 25);
   CHECK(model.lora_sites().size() == 25);
   for (size_t i = 0; i < 25; ++i) CHECK(model.lora_sites()[i].linear_id == static_cast<int>(i));
 }

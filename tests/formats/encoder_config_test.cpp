@@ -18,7 +18,7 @@ TEST_CASE("the example model's config.json") {
   CHECK(config.n_heads == 4);
   CHECK(config.head_dim() == 64);
   CHECK(config.ffn_size == 1024);
-  CHECK(config.hidden_dropout == 0.0f);
+  CHECK(config.embedding_dropout == 0.0f);
   CHECK(config.max_length() == 512);
 }
 

@@ -32,7 +32,7 @@ TEST_CASE("named shapes: sizes of the published models") {
   // 28 layers of 4 h^2 + 3 h f, f = 2624.
   CHECK(linear_weights(named_encoder_config("modernbert-large")) ==
         28 * (4 * 1024 * 1024 + 3 * 1024 * 2624));
-  CHECK(named_encoder_config("esm2-650m").hidden_dropout == 0.0f);
+  CHECK(named_encoder_config("esm2-650m").embedding_dropout == 0.0f);
   CHECK(named_encoder_config("bert-base").attention_dropout == 0.1f);
 }
 

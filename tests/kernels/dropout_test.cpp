@@ -109,6 +109,35 @@ DEVICE_TEST_CASE("a row's mask does not depend on the rows beside it") {
   for (int64_t c = 0; c < 300; ++c) CHECK(one.at(0, c) == all.at(6, c));
 }
 
+DEVICE_TEST_CASE("dropout onto a residual is the sum of both, also in place") {
+  Matrix x = Matrix::random(9, 301, 9);
+  Matrix residual = Matrix::random(9, 301, 10, 304);
+  const Rows rows(9);
+  for (const float p : {0.0f, 0.4f}) {
+    const Dropout spec = p > 0.0f ? rows.spec(p) : Dropout{};
+    Matrix dropped(9, 301), sum(9, 301), onto_residual(9, 301), onto_x(9, 301);
+    for (int64_t t = 0; t < 9; ++t) {
+      for (int64_t c = 0; c < 301; ++c) {
+        onto_residual.at(t, c) = residual.at(t, c);
+        onto_x.at(t, c) = x.at(t, c);
+      }
+    }
+    run_planned(2, kStep, [&](Context& ctx) {
+      dropout(ctx, spec, x.view(), dropped.view());
+      dropout(ctx, spec, x.view(), sum.view(), residual.view());
+      dropout(ctx, spec, x.view(), onto_residual.view(), onto_residual.view());
+      dropout(ctx, spec, onto_x.view(), onto_x.view(), residual.view());
+    });
+    for (int64_t t = 0; t < 9; ++t) {
+      for (int64_t c = 0; c < 301; ++c) {
+        CHECK(test::alike(sum.at(t, c), residual.at(t, c) + dropped.at(t, c)));
+        CHECK(sum.at(t, c) == onto_residual.at(t, c));
+        CHECK(sum.at(t, c) == onto_x.at(t, c));
+      }
+    }
+  }
+}
+
 DEVICE_TEST_CASE("dropout gives the same bits everywhere") {
   Matrix x = Matrix::random(33, 521, 9);
   const Rows rows(33);

@@ -30,7 +30,7 @@ TEST_CASE("BERT's defaults are bert-base-uncased") {
   CHECK(config.activation == HiddenAct::kGelu);
   CHECK(config.head_activation == HiddenAct::kGelu);
   CHECK(config.norm_epsilon == 1e-12f);
-  CHECK(config.hidden_dropout == 0.1f);
+  CHECK(config.embedding_dropout == 0.1f);
   CHECK(config.attention_dropout == 0.1f);
   CHECK(config.pad_token_id == 0);
   CHECK(config.tied_decoder);
@@ -55,7 +55,7 @@ TEST_CASE("BERT's keys are read, unknown ones ignored, null means the default") 
   CHECK(config.n_token_types == 1);
   CHECK(config.activation == HiddenAct::kRelu);
   CHECK(config.norm_epsilon == 1e-5f);
-  CHECK(config.hidden_dropout == 0.0f);
+  CHECK(config.embedding_dropout == 0.0f);
   CHECK(config.attention_dropout == 0.25f);
   CHECK(config.pad_token_id == 0);
   CHECK_FALSE(config.tied_decoder);
@@ -132,7 +132,7 @@ TEST_CASE("BERT's stored names become the names the engine looks up") {
       {"encoder.layer.3.attention.self.query.weight.absmax",
        "bert.encoder.layer.3.attention.self.query.weight.absmax"},
       {"cls.predictions.bias", "cls.predictions.bias"},
-      {"cls.predictions.decoder.bias", "cls.predictions.bias"},
+      {"cls.predictions.decoder.bias", "cls.predictions.decoder.bias"},
       {"cls.predictions.decoder.weight", "cls.predictions.decoder.weight"},
       {"cls.seq_relationship.weight", ""},
       {"bert.pooler.dense.weight", ""},

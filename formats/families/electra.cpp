@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+
+// ELECTRA's generator: BERT whose embeddings may be narrower than its layers, with a projection
+// between, and a head as wide as the embeddings. Clark et al. 2020. (Discriminators have no
+// masked-LM head.)
+
+#include "formats/families/config_keys.h"
+#include "formats/families/name_rules.h"
+
+namespace qe::model_families {
+namespace {
+
+using namespace config_keys;
+
+EncoderNames electra_names(bool projected) {
+  const std::string layer = "electra.encoder.layer.{i}.";
+  return {
+      .base_prefix = "electra.",
+      .word_embeddings = "electra.embeddings.word_embeddings",
+      .position_embeddings = "electra.embeddings.position_embeddings",
+      .token_type_embeddings = "electra.embeddings.token_type_embeddings",
+      .embedding_norm = "electra.embeddings.LayerNorm",
+      .embedding_projection = projected ? "electra.embeddings_project" : "",
+      .query = layer + "attention.self.query",
+      .key = layer + "attention.self.key",
+      .value = layer + "attention.self.value",
+      .attention_output = layer + "attention.output.dense",
+      .attention_norm = layer + "attention.output.LayerNorm",
+      .ffn_up = layer + "intermediate.dense",
+      .ffn_down = layer + "output.dense",
+      .ffn_norm = layer + "output.LayerNorm",
+      .head_dense = "generator_predictions.dense",
+      .head_norm = "generator_predictions.LayerNorm",
+      .decoder = "generator_lm_head",
+      .decoder_bias = "generator_lm_head.bias",
+  };
+}
+
+EncoderConfig read_electra(const Json& config) {
+  check_choice(config, "position_embedding_type", "absolute");
+  EncoderConfig encoder =
+      read_bert_keys(config, {.hidden_size = 256, .n_heads = 4, .ffn_size = 1024});
+  encoder.embedding_size = read_int(config, "embedding_size", 128, 1, kMaxWidth);
+  encoder.head_size = encoder.embedding_size;
+  encoder.head_activation = HiddenAct::kGelu;
+  encoder.model_type = "electra";
+  encoder.names = electra_names(encoder.embedding_size != encoder.hidden_size);
+  encoder.masked_lm_class = "ElectraForMaskedLM";
+  encoder.parent_library = "transformers.models.electra.modeling_electra";
+  encoder.default_lora_targets = {"query", "value"};
+  encoder.quantize_skip = {"generator_predictions", "generator_lm_head"};
+  complete(encoder, config);
+  return encoder;
+}
+
+std::string electra_canonical_name(const std::string& stored) {
+  static const name_rules::NameRules rules{
+      .prefix = "electra.",
+      .bare = {"embeddings.", "embeddings_project.", "encoder."},
+      .ignored = {"discriminator_predictions."}};
+  return name_rules::canonical_name(rules, stored);
+}
+
+}  // namespace
+
+Family electra() { return {"electra", read_electra, electra_canonical_name}; }
+
+}  // namespace qe::model_families

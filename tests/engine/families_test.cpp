@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+// Every model family against transformers and peft: logits, loss, LoRA gradients and one optimizer
+// step, over the folders of tests/golden/families (made by scripts/make_family_goldens.py).
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "engine/train/trainer.h"
+#include "formats/mapped_file.h"
+#include "tests/support/golden_model.h"
+#include "tests/support/temporary_folder.h"
+
+namespace qe {
+namespace {
+
+std::vector<std::string> golden_families() {
+  std::vector<std::string> folders;
+  for (const auto& entry : std::filesystem::directory_iterator(test::golden_path("families"))) {
+    folders.push_back(entry.path().string());
+  }
+  std::sort(folders.begin(), folders.end());
+  return folders;
+}
+
+struct Base {
+  int64_t bits;
+  const char* name;
+};
+constexpr Base kBases[] = {{32, "base"}, {4, "nf4"}};
+
+// On the CPU: the largest absolute difference of a logit.
+double logit_tolerance(const std::string& family) {
+  return family.find("deberta") == std::string::npos ? 1e-4 : 5e-4;
+}
+
+}  // namespace
+
+TEST_CASE("every family has a golden") {
+  for (const Family& family : families()) {
+    const std::string name = family.model_type;
+    CAPTURE(name);
+    const std::string folder =
+        name == "bert" ? test::golden_path(name) : test::golden_path("families/" + name);
+    CHECK(read_encoder_config(folder + "/model").model_type == name);
+  }
+}
+
+DEVICE_TEST_CASE("golden families: logits and loss, of the base and with an adapter") {
+  for (const std::string& folder : golden_families()) {
+    const SafetensorsFile golden(folder + "/forward.safetensors");
+    const Json losses = Json::parse_file(folder + "/golden.json").at("loss");
+    const std::vector<Record> rows = test::rows_of(folder + "/train.jsonl");
+    for (const Base& base : kBases) {
+      for (const bool with_adapter : {false, true}) {
+        const std::string name = std::string(base.name) + (with_adapter ? ".adapter" : "");
+        CAPTURE(folder);
+        CAPTURE(name);
+        test::GoldenModel model(folder, base.bits, with_adapter);
+        const PackedBatch batch = test::pack(model.lm.config, rows, 0, rows.size(), false);
+        const std::vector<float> logits = test::logits_of(model, batch);
+        const std::vector<float> expected = test::golden_tensor(golden, name + ".logits");
+        if (!test::on_gpu()) {
+          CHECK(test::max_difference(logits, expected) < logit_tolerance(folder));
+        }
+        CHECK(test::relative_error(logits, expected) < test::tolerance(test::Result::kModel, 1e-5));
+
+        test::GoldenModel loss_model(folder, base.bits, with_adapter);
+        const float inverse_labels = 1.0f / static_cast<float>(batch.n_labels());
+        const MlmTotals totals = loss_model.train(batch, inverse_labels, false);
+        const double loss = totals.loss / static_cast<double>(totals.n_labels);
+        const double expected_loss = losses.at(name).as_double();
+        CHECK(std::abs(loss / expected_loss - 1.0) < test::tolerance(test::Result::kModel, 1e-5));
+      }
+    }
+  }
+}
+
+DEVICE_TEST_CASE("golden families: every LoRA gradient, with and without checkpointing") {
+  for (const std::string& folder : golden_families()) {
+    const std::vector<Record> rows = test::rows_of(folder + "/train.jsonl");
+    for (const Base& base : kBases) {
+      const SafetensorsFile golden(folder + "/" + base.name + ".gradients.safetensors");
+      std::vector<float> gradients[2];
+      for (const bool checkpoint : {false, true}) {
+        CAPTURE(folder);
+        const std::string base_name = base.name;
+        CAPTURE(base_name);
+        test::GoldenModel model(folder, base.bits, true);
+        const PackedBatch batch = test::pack(model.lm.config, rows, 0, rows.size(), false);
+        model.train(batch, 1.0f / static_cast<float>(batch.n_labels()), checkpoint);
+        gradients[checkpoint] = model.host(model.adapter->gradients());
+        const double allowed = test::tolerance(test::Result::kModelGradients, 1e-4);
+        for (const LoraPair& pair : model.adapter->pairs()) {
+          CAPTURE(pair.module);
+          const std::string prefix = "base_model.model." + pair.module;
+          CHECK(test::relative_error(model.host(pair.d_a),
+                                     test::golden_tensor(golden, prefix + ".lora_A.weight")) <
+                allowed);
+          CHECK(test::relative_error(model.host(pair.d_b),
+                                     test::golden_tensor(golden, prefix + ".lora_B.weight")) <
+                allowed);
+        }
+      }
+      CHECK(gradients[0] == gradients[1]);
+    }
+  }
+}
+
+DEVICE_TEST_CASE("golden families: one optimizer step") {
+  for (const std::string& folder : golden_families()) {
+    CAPTURE(folder);
+    const TemporaryFolder out;
+    RunConfig config;
+    config.model_name_or_path = folder + "/model";
+    config.adapter_name_or_path = folder + "/adapter";
+    config.train_file = folder + "/train.jsonl";
+    config.output_dir = out.path() + "/out";
+    config.max_seq_length = 150;
+    config.bits = 32;
+    config.train_sampling_strategy = "sequential";
+    config.per_device_train_batch_size = 4;
+    config.learning_rate = 5e-3;
+    config.weight_decay = 0.01;
+    config.max_steps = 1;
+    config.save_strategy = "no";
+    config.threads = 2;
+    config.device = test::device_setting();
+    config.compute_dtype = test::compute_setting();
+    Trainer(config, Trainer::Task::kTrain, false, Log()).train({});
+    const SafetensorsFile trained(config.output_dir + "/adapter_model.safetensors");
+    const SafetensorsFile golden(folder + "/base.final.safetensors");
+    REQUIRE(trained.tensors().size() == golden.tensors().size());
+    for (const auto& [name, tensor] : golden.tensors()) {
+      CAPTURE(name);
+      CHECK(test::relative_error(test::golden_tensor(trained, name), tensor.to_f32()) <
+            test::tolerance(test::Result::kModelGradients, 1e-4));
+    }
+  }
+}
+
+}  // namespace qe

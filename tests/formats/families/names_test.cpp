@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#include <doctest/doctest.h>
+
+#include "formats/encoder_config.h"
+#include "tests/support/temporary_folder.h"
+
+namespace qe {
+namespace {
+
+EncoderConfig defaults_of(const Family& family, const std::string& members = "") {
+  return family.read(Json::parse("{" + members + "}", "config.json"));
+}
+
+std::string filled(const std::string& pattern) {
+  return pattern.find("{i}") == std::string::npos ? pattern : layer_name(pattern, 0);
+}
+
+TEST_CASE("every family knows its own names, with the encoder's prefix and without") {
+  for (const Family& family : families()) {
+    CAPTURE(family.model_type);
+    const EncoderConfig config = defaults_of(family);
+    const EncoderNames& names = config.names;
+    std::vector<std::string> modules = names.linears();
+    for (const std::string& module : names.other_modules()) modules.push_back(module);
+    CHECK(modules.size() >= 12);
+    for (const std::string& pattern : modules) {
+      const std::string name = filled(pattern) + ".weight";
+      CAPTURE(name);
+      CHECK(family.canonical_name(name) == name);
+      if (!name.starts_with(names.base_prefix)) continue;
+      CHECK(family.canonical_name(name.substr(names.base_prefix.size())) == name);
+    }
+    CHECK(family.canonical_name(names.base_prefix + "embeddings.position_ids").empty());
+    if (names.embedding_norm.empty() || !names.embedding_norm.ends_with("LayerNorm")) continue;
+    CHECK(family.canonical_name(names.embedding_norm + ".gamma") ==
+          names.embedding_norm + ".weight");
+    CHECK(family.canonical_name(names.embedding_norm + ".beta") == names.embedding_norm + ".bias");
+  }
+}
+
+TEST_CASE("what pretraining classes hold beside the encoder and its head is ignored") {
+  const std::vector<std::pair<const char*, const char*>> cases = {
+      {"bert", "cls.seq_relationship.weight"},
+      {"bert", "pooler.dense.weight"},
+      {"megatron-bert", "bert.pooler.dense.bias"},
+      {"roberta", "roberta.pooler.dense.weight"},
+      {"xlm-roberta-xl", "pooler.dense.weight"},
+      {"albert", "sop_classifier.classifier.weight"},
+      {"albert", "albert.pooler.bias"},
+      {"electra", "discriminator_predictions.dense.weight"},
+  };
+  for (const auto& [model_type, name] : cases) {
+    CAPTURE(name);
+    CHECK(family_of(model_type).canonical_name(name).empty());
+  }
+}
+
+TEST_CASE("layers that share weights") {
+  const EncoderConfig config = defaults_of(
+      family_of("albert"), R"("num_hidden_layers": 12, "num_hidden_groups": 3, "hidden_size": 64)");
+  CHECK(config.n_distinct_layers == 3);
+  CHECK(config.layer_weights(0) == 0);
+  CHECK(config.layer_weights(3) == 0);
+  CHECK(config.layer_weights(4) == 1);
+  CHECK(config.layer_weights(11) == 2);
+}
+
+TEST_CASE("positions from the padding id on leave fewer for tokens") {
+  for (const char* model_type : {"roberta", "xlm-roberta", "camembert", "xlm-roberta-xl"}) {
+    const EncoderConfig config =
+        defaults_of(family_of(model_type), R"("max_position_embeddings": 514)");
+    CHECK(config.max_length() == 512);
+    CHECK(config.position_ids == PositionIds::kSkipPadding);
+  }
+}
+
+TEST_CASE("settings that would compute something else are refused by name") {
+  const std::vector<std::tuple<const char*, const char*, const char*>> cases = {
+      {"roberta", R"("position_embedding_type": "relative_key")", "/position_embedding_type"},
+      {"electra", R"("is_decoder": true)", "/is_decoder"},
+      {"albert", R"("inner_group_num": 2)", "/inner_group_num"},
+      {"albert", R"("num_hidden_groups": 13)", "/num_hidden_groups"},
+      {"distilbert", R"("pruned_heads": {"0": [1]})", "/pruned_heads"},
+  };
+  for (const auto& [model_type, members, key] : cases) {
+    CAPTURE(members);
+    const std::string error = error_of([&] { defaults_of(family_of(model_type), members); });
+    CHECK(error.starts_with(std::string("config.json: ") + key));
+  }
+}
+
+}  // namespace
+}  // namespace qe
