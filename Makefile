@@ -9,6 +9,7 @@
 #   make lint     formatting, layers, headers, shell scripts
 #   make format   reformat all sources
 #   make asan     all tests under AddressSanitizer and UndefinedBehaviorSanitizer
+#   make fuzz     hostile input for every parser, FUZZ_SECONDS (60) each, with clang's libFuzzer
 #   make clean    remove all that the targets above wrote
 
 BUILD ?= build
@@ -52,7 +53,14 @@ format:
 asan: setup
 	$(MAKE) test BUILD=build-asan CMAKE_FLAGS="-DQE_SANITIZE=ON $(CMAKE_FLAGS)"
 
-clean:
-	rm -rf build build-asan build-cuda demo
+fuzz: setup
+	@scripts/setup.sh fuzz
+	@cmake -S . -B build-fuzz -G Ninja --log-level=WARNING -DCMAKE_CXX_COMPILER=clang++-14 \
+	  -DQE_FUZZ=ON -DQE_CUDA=OFF $(CMAKE_FLAGS)
+	cmake --build build-fuzz -j $(JOBS)
+	scripts/fuzz.sh build-fuzz
 
-.PHONY: all setup configure build everything test cuda demo lint format asan clean
+clean:
+	rm -rf build build-asan build-cuda build-fuzz demo
+
+.PHONY: all setup configure build everything test cuda demo lint format asan fuzz clean

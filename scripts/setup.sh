@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 # SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #
-# Installs what is missing to build (setup.sh build) or to lint (setup.sh lint), from the
-# distribution's own packages. Says what before it does, and does nothing when all is there.
+# Installs what is missing to build (setup.sh build), to lint (setup.sh lint) or for the fuzz targets
+# (setup.sh fuzz), from the distribution's own packages. Says what before it does, and does nothing when all is there.
 # Knows Debian 12 and Ubuntu 24.04; elsewhere it names what is missing.
 set -euo pipefail
 
@@ -45,8 +45,13 @@ case $purpose in
     need_command clang-format-14 clang-format-14
     need_command shellcheck shellcheck
     ;;
+  fuzz)
+    need_command clang++-14 clang-14
+    [ -e "$(clang++-14 -print-resource-dir 2>/dev/null)/lib/linux/libclang_rt.fuzzer-$(uname -m).a" ] ||
+      missing+=(libclang-rt-14-dev)
+    ;;
   *)
-    echo "usage: setup.sh build|lint" >&2
+    echo "usage: setup.sh build|lint|fuzz" >&2
     exit 2
     ;;
 esac
