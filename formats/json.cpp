@@ -12,6 +12,7 @@
 
 #include "formats/library_versions.h"
 #include "formats/mapped_file.h"
+#include "formats/quote.h"
 #include "kernels/core/error.h"
 
 // Reading walks simdjson's on-demand parser over the whole document and builds the tree. Number
@@ -26,85 +27,9 @@ namespace qe {
 namespace {
 
 constexpr int kMaxDepth = 64;
-constexpr size_t kFewMembers = 16;  // up to here a linear search is as good as an index
+constexpr size_t kMaxValues = size_t{1} << 23;  // of a document: 0.8 GB of Json
+constexpr size_t kFewMembers = 16;              // up to here a linear search is as good as an index
 constexpr uint32_t kIsIndex = UINT32_MAX;
-
-/// Bytes of the longest valid UTF-8 prefix.
-size_t valid_utf8_prefix(std::string_view text) {
-  size_t i = 0;
-  while (i < text.size()) {
-    const auto byte = [&](size_t k) { return static_cast<unsigned char>(text[i + k]); };
-    const unsigned lead = byte(0);
-    const size_t length = lead < 0x80    ? 1
-                          : lead < 0xC2  ? 0
-                          : lead < 0xE0  ? 2
-                          : lead < 0xF0  ? 3
-                          : lead <= 0xF4 ? 4
-                                         : 0;
-    if (length == 0 || length > text.size() - i) return i;
-    for (size_t k = 1; k < length; ++k) {
-      if ((byte(k) & 0xC0) != 0x80) return i;
-    }
-    if ((lead == 0xE0 && byte(1) < 0xA0) || (lead == 0xED && byte(1) >= 0xA0) ||
-        (lead == 0xF0 && byte(1) < 0x90) || (lead == 0xF4 && byte(1) >= 0x90)) {
-      return i;
-    }
-    i += length;
-  }
-  return i;
-}
-
-/// Appends `text` escaped as inside a JSON string.
-void append_escaped(std::string& out, std::string_view text) {
-  static constexpr char kHex[] = "0123456789abcdef";
-  size_t valid_end = valid_utf8_prefix(text);
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (i == valid_end) {  // an invalid byte
-      out += "\xEF\xBF\xBD";
-      valid_end = i + 1 + valid_utf8_prefix(text.substr(i + 1));
-      continue;
-    }
-    const char c = text[i];
-    switch (c) {
-      case '"':
-        out += "\\\"";
-        break;
-      case '\\':
-        out += "\\\\";
-        break;
-      case '\n':
-        out += "\\n";
-        break;
-      case '\r':
-        out += "\\r";
-        break;
-      case '\t':
-        out += "\\t";
-        break;
-      case '\f':
-        out += "\\f";
-        break;
-      case '\b':
-        out += "\\b";
-        break;
-      default:
-        if (static_cast<unsigned char>(c) < 0x20) {
-          out += "\\u00";
-          out += kHex[c >> 4];
-          out += kHex[c & 15];
-        } else {
-          out += c;
-        }
-    }
-  }
-}
-
-/// At most `limit` bytes of `text`, for messages; cut at a code point.
-std::string abbreviated(std::string_view text, size_t limit) {
-  if (text.size() <= limit) return std::string(text);
-  while (limit > 0 && (static_cast<unsigned char>(text[limit]) & 0xC0) == 0x80) --limit;
-  return std::string(text.substr(0, limit)) + "...";
-}
 
 /// Python's repr of a double: shortest digits that read back, exponent form below 1e-4 and from
 /// 1e16 on, always recognizable as a double.
@@ -230,6 +155,8 @@ struct JsonBuilder {
   std::shared_ptr<Json::Document> document = std::make_shared<Json::Document>();
 
   uint32_t add_row(uint32_t parent, uint32_t begin, uint32_t size) {
+    QE_CHECK(document->rows.size() < kMaxValues, document->name, ": more than ", kMaxValues,
+             " values");
     document->rows.push_back({parent, begin, size});
     return static_cast<uint32_t>(document->rows.size() - 1);
   }
@@ -346,9 +273,7 @@ void Json::Object::index() {
   for (size_t i = 1; i < order.size(); ++i) {
     const std::string& key = members[order[i]].first;
     if (key != members[order[i - 1]].first) continue;
-    std::string shown;
-    append_escaped(shown, abbreviated(key, 100));
-    fail("duplicate key \"", shown, "\"");
+    fail("duplicate key ", quote(key));
   }
   by_key.clear();
   if (members.size() > kFewMembers) by_key = std::move(order);

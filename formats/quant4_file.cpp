@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "formats/json.h"
+#include "formats/quote.h"
 #include "kernels/core/error.h"
 
 namespace qe {
@@ -72,7 +73,7 @@ class Reader {
  private:
   const StoredTensor& part(std::string_view suffix) const {
     const StoredTensor* tensor = find_(cat(weight_, suffix));
-    QE_CHECK(tensor, where_, ": missing tensor \"", weight_, suffix, "\"");
+    QE_CHECK(tensor, where_, ": missing tensor ", quote(cat(weight_, suffix)));
     return *tensor;
   }
 
@@ -150,7 +151,7 @@ class Reader {
     for (int i = 0; i < 16; ++i) {
       const float expected = code_values(q_.type)[i];
       QE_CHECK(std::fabs(float_at(map, i) - expected) <= 1e-6f, *part(".quant_map").file,
-               ": tensor \"", weight_, ".quant_map\": value ", i, " of the code is ",
+               ": tensor ", quote(weight_ + ".quant_map"), ": value ", i, " of the code is ",
                float_at(map, i), ", expected ", expected);
     }
   }
@@ -158,8 +159,8 @@ class Reader {
   void read_scales() {
     if (!nested_) {
       for (const std::string_view suffix : {".nested_absmax", ".nested_quant_map"}) {
-        QE_CHECK(!find_(cat(weight_, suffix)), where_, ": has no nested_offset, but there is \"",
-                 weight_, suffix, "\"");
+        QE_CHECK(!find_(cat(weight_, suffix)), where_, ": has no nested_offset, but there is ",
+                 quote(cat(weight_, suffix)));
       }
       q_.absmax = finite(".absmax", q_.n_blocks());
       return;
@@ -172,8 +173,8 @@ class Reader {
   std::span<const std::byte> finite(std::string_view suffix, int64_t n) const {
     const std::span<const std::byte> values = list(suffix, DType::kF32, n);
     for (int64_t i = 0; i < n; ++i) {
-      QE_CHECK(std::isfinite(float_at(values, i)), *part(suffix).file, ": tensor \"", weight_,
-               suffix, "\": value ", i, " is ", float_at(values, i));
+      QE_CHECK(std::isfinite(float_at(values, i)), *part(suffix).file, ": tensor ",
+               quote(cat(weight_, suffix)), ": value ", i, " is ", float_at(values, i));
     }
     return values;
   }

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "formats/library_versions.h"
+#include "formats/quote.h"
 #include "kernels/core/error.h"
 
 namespace qe {
@@ -14,6 +15,7 @@ namespace {
 
 constexpr size_t kMaxPattern = size_t{1} << 20;
 constexpr int64_t kMaxMemory = int64_t{64} << 20;
+constexpr int kMaxProgram = 1 << 17;  // where memory does not suffice, each byte may go through all
 
 constexpr const char* kLookAround[] = {"(?=", "(?!", "(?<=", "(?<!"};
 
@@ -34,17 +36,18 @@ struct Regex::Impl {
 };
 
 Regex::Regex(const std::string& pattern) {
-  const auto shown = [&] { return pattern.substr(0, 200); };
-  QE_CHECK(pattern.size() <= kMaxPattern, "pattern \"", shown(), "...\": ", pattern.size(),
+  QE_CHECK(pattern.size() <= kMaxPattern, "pattern ", quote(pattern, 200), ": ", pattern.size(),
            " bytes, expected at most ", kMaxPattern);
   impl_ = std::make_unique<Impl>(pattern);
+  QE_CHECK(impl_->re.ProgramSize() <= kMaxProgram, "pattern ", quote(pattern, 200), ": makes ",
+           impl_->re.ProgramSize(), " instructions, expected at most ", kMaxProgram);
   if (impl_->re.ok()) return;
   const bool looks_around =
       std::any_of(std::begin(kLookAround), std::end(kLookAround),
                   [&](const char* sign) { return pattern.find(sign) != std::string::npos; });
-  fail("pattern \"", shown(),
-       "\": ", looks_around ? "look-ahead and look-behind are not supported: " : "",
-       impl_->re.error());
+  fail("pattern ", quote(pattern, 200), ": ",
+       looks_around ? "look-ahead and look-behind are not supported: " : "",
+       printable(impl_->re.error(), 200));
 }
 
 Regex::Regex(Regex&&) noexcept = default;

@@ -9,6 +9,7 @@
 
 #include "formats/atomic_write.h"
 #include "formats/json.h"
+#include "formats/quote.h"
 #include "kernels/core/error.h"
 
 static_assert(std::endian::native == std::endian::little, "safetensors data is little-endian");
@@ -21,7 +22,6 @@ constexpr uint64_t kMaxHeader = 100'000'000;  // the reference library's cap
 constexpr const char* kMetadata = "__metadata__";
 
 /// Tensor names come from the file: escaped, so that messages stay one line.
-std::string quoted(const std::string& name) { return Json(name).dump(); }
 
 /// Product of the dimensions times the element size; false on overflow of int64.
 bool size_of(const std::vector<int64_t>& shape, DType dtype, int64_t* n_bytes) {
@@ -106,10 +106,10 @@ void check_coverage(const std::map<std::string, StoredTensor>& tensors,
   size_t covered = 0;
   for (const StoredTensor* tensor : order) {
     const auto begin = static_cast<size_t>(tensor->bytes.data() - data.data());
-    QE_CHECK(begin >= covered, path, ": tensor ", quoted(tensor->name), " at byte ", begin,
+    QE_CHECK(begin >= covered, path, ": tensor ", quote(tensor->name), " at byte ", begin,
              " of the data overlaps the one before, which ends at ", covered);
     QE_CHECK(begin == covered, path, ": bytes ", covered, " to ", begin,
-             " of the data belong to no tensor (before ", quoted(tensor->name), ")");
+             " of the data belong to no tensor (before ", quote(tensor->name), ")");
     covered = begin + tensor->bytes.size();
   }
   QE_CHECK(covered == data.size(), path, ": the last ", data.size() - covered,
@@ -144,19 +144,19 @@ std::string make_header(const std::string& path, std::vector<TensorToWrite>& ten
   std::map<std::string, int> seen;
   for (const TensorToWrite& tensor : tensors) {
     QE_CHECK(tensor.name != kMetadata && seen[tensor.name]++ == 0, path, ": tensor name ",
-             quoted(tensor.name), " is reserved or given twice");
+             quote(tensor.name), " is reserved or given twice");
     int64_t n_bytes = 0;
     const bool negative =
         std::any_of(tensor.shape.begin(), tensor.shape.end(), [](int64_t d) { return d < 0; });
     QE_CHECK(!negative && size_of(tensor.shape, tensor.dtype, &n_bytes), path, ": tensor ",
-             quoted(tensor.name), ": impossible shape ", shape_text(tensor.shape));
-    QE_CHECK(n_bytes == 0 || tensor.data || tensor.produce, path, ": tensor ", quoted(tensor.name),
+             quote(tensor.name), ": impossible shape ", shape_text(tensor.shape));
+    QE_CHECK(n_bytes == 0 || tensor.data || tensor.produce, path, ": tensor ", quote(tensor.name),
              " has no data");
     const int64_t begin = offset;
     QE_CHECK(!__builtin_add_overflow(offset, n_bytes, &offset), path, ": sizes overflow");
     std::string shape;
     for (const int64_t d : tensor.shape) shape += cat(shape.empty() ? "" : ",", d);
-    header += cat(',', quoted(tensor.name), R"(:{"dtype":")", dtype_name(tensor.dtype),
+    header += cat(',', Json(tensor.name).dump(), R"(:{"dtype":")", dtype_name(tensor.dtype),
                   R"(","shape":[)", shape, R"(],"data_offsets":[)", begin, ',', offset, "]}");
   }
   header += '}';
@@ -173,7 +173,7 @@ int64_t StoredTensor::n_elements() const {
 }
 
 std::vector<float> StoredTensor::to_f32() const {
-  QE_CHECK(is_floating(dtype), file ? *file + ": " : "", "tensor ", quoted(name),
+  QE_CHECK(is_floating(dtype), file ? *file + ": " : "", "tensor ", quote(name),
            ": expected a floating type, got ", dtype_name(dtype));
   std::vector<float> out(static_cast<size_t>(n_elements()));
   switch (dtype) {
@@ -226,8 +226,8 @@ void write_safetensors(const std::string& path, std::vector<TensorToWrite> tenso
         n_produced += static_cast<int64_t>(bytes.size());
         append(bytes);
       });
-      QE_CHECK(n_produced == n_bytes, path, ": tensor ", quoted(tensor.name), ": expected ",
-               n_bytes, " bytes, got ", n_produced);
+      QE_CHECK(n_produced == n_bytes, path, ": tensor ", quote(tensor.name), ": expected ", n_bytes,
+               " bytes, got ", n_produced);
     }
   });
 }

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "formats/dataset/registry.h"
+#include "formats/quote.h"
 #include "kernels/core/error.h"
 
 namespace qe::row_formats {
@@ -126,7 +127,7 @@ void read_table(TextStream& text, char separator, const RowSink& take) {
   std::set<std::string_view> distinct;
   for (const std::string& name : names) {
     QE_CHECK(distinct.insert(name).second, text.path(), ":", records.line(),
-             ": two columns are named \"", name, "\"");
+             ": two columns are named ", quote(name));
   }
   for (std::vector<std::string> fields; records.next(fields, names.size());) {
     QE_CHECK(fields.size() == names.size(), text.path(), ":", records.line(), ": ", fields.size(),

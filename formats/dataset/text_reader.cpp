@@ -8,6 +8,7 @@
 
 #include "formats/dataset/registry.h"
 #include "formats/json.h"
+#include "formats/quote.h"
 #include "kernels/core/error.h"
 
 namespace qe {
@@ -49,7 +50,7 @@ bool is_number(const std::string& text) {
 std::string column_names(const Json& row) {
   std::string out;
   for (const auto& [key, value] : row.members()) out += (out.empty() ? "" : ", ") + key;
-  return out.substr(0, kMaxNames) + (out.size() > kMaxNames ? " ..." : "");
+  return printable(out, kMaxNames);
 }
 
 /// Turns rows into records. The first row decides which columns are read, as a table's header

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "formats/quote.h"
 #include "formats/tokenizer/unicode.h"
 #include "formats/tokenizer/utf8.h"
 #include "kernels/core/error.h"
@@ -94,12 +95,12 @@ int32_t AddedVocab::add(const AddedToken& token, const Vocab& vocab) {
   } else {
     const int64_t above = by_id_.empty() ? 0 : int64_t{by_id_.rbegin()->first} + 1;
     const int64_t next = std::max(vocab.size(), above);
-    QE_CHECK(next < Vocab::kMaxIds, "added token \"", token.content, "\": more than ",
+    QE_CHECK(next < Vocab::kMaxIds, "added token ", quote(token.content), ": more than ",
              Vocab::kMaxIds, " tokens");
     new_id = static_cast<int32_t>(next);
     const std::string* taken = vocab.token(new_id);
-    QE_CHECK(taken == nullptr, "added token \"", token.content, "\" would get id ", new_id,
-             ", which is that of \"", *taken, "\"");
+    QE_CHECK(taken == nullptr, "added token ", quote(token.content), " would get id ", new_id,
+             ", which is that of ", quote(*taken));
     ++n_new_;
   }
   ids_.insert(token.content, new_id);

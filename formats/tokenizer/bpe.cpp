@@ -6,6 +6,8 @@
 #include <bit>
 #include <cstdio>
 
+#include "formats/quote.h"
+#include "formats/tokenizer/probing.h"
 #include "formats/tokenizer/utf8.h"
 #include "kernels/core/error.h"
 
@@ -17,6 +19,7 @@ namespace qe {
 namespace {
 
 constexpr char32_t kDirectChars = 0x800;
+constexpr size_t kMaxAffix = 1024;
 
 uint64_t pair_of(int32_t left, int32_t right) {
   return uint64_t{static_cast<uint32_t>(left)} << 32 | static_cast<uint32_t>(right);
@@ -37,7 +40,7 @@ bool optional_flag(const Json& json, const char* key) {
 std::pair<std::string, std::string> split_rule(std::string_view rule, const std::string& where) {
   const size_t space = rule.find(' ');
   QE_CHECK(space != std::string_view::npos && rule.find(' ', space + 1) == std::string_view::npos,
-           where, ": expected a merge rule of two tokens, got \"", rule.substr(0, 100), "\"");
+           where, ": expected a merge rule of two tokens, got ", quote(rule));
   return {std::string(rule.substr(0, space)), std::string(rule.substr(space + 1))};
 }
 
@@ -99,17 +102,21 @@ Bpe::Bpe(Vocab vocab, const Merges& merges, Options options, const std::string& 
     : vocab_(std::move(vocab)), options_(std::move(options)) {
   if (options_.unk_token) unk_id_ = vocab_.id(*options_.unk_token);
   const std::string& prefix = options_.continuing_subword_prefix;
+  for (const std::string* affix :
+       {&options_.continuing_subword_prefix, &options_.end_of_word_suffix}) {
+    QE_CHECK(affix->size() <= kMaxAffix, where, ": a prefix or suffix of ", affix->size(),
+             " bytes: expected at most ", kMaxAffix);  // it is looked up with every character
+  }
   const auto id_of = [&](std::string_view token) {
     const std::optional<int32_t> id = vocab_.id(token);
-    QE_CHECK(id.has_value(), where, ": the vocabulary lacks \"", token.substr(0, 100),
-             "\" of the merge rules");
+    QE_CHECK(id.has_value(), where, ": the vocabulary lacks ", quote(token), " of the merge rules");
     return *id;
   };
   merges_.resize(std::bit_ceil(std::max<size_t>(16, 2 * merges.size())));
   for (size_t rank = 0; rank < merges.size(); ++rank) {
     const auto& [left, right] = merges[rank];
-    QE_CHECK(right.size() >= prefix.size(), where, ": \"", right, "\" of the merge rules is ",
-             "shorter than the prefix \"", prefix, "\"");
+    QE_CHECK(right.size() >= prefix.size(), where, ": ", quote(right), " of the merge rules is ",
+             "shorter than the prefix ", quote(prefix));
     add_merge({pair_of(id_of(left), id_of(right)), static_cast<uint32_t>(rank),
                id_of(left + right.substr(prefix.size()))});
   }
@@ -128,17 +135,22 @@ Bpe::Bpe(Vocab vocab, const Merges& merges, Options options, const std::string& 
 void Bpe::add_merge(const Merge& merge) {
   const size_t mask = merges_.size() - 1;
   size_t at = hash_of(merge.pair) & mask;
-  while (merges_[at].pair != kNoPair && merges_[at].pair != merge.pair) at = (at + 1) & mask;
+  for (size_t n = 0; merges_[at].pair != kNoPair && merges_[at].pair != merge.pair;) {
+    check_probes(++n);
+    at = (at + 1) & mask;
+  }
   merges_[at] = merge;  // of equal rules the last one counts
 }
 
 const Bpe::Merge* Bpe::find_merge(int32_t left, int32_t right) const {
   const uint64_t pair = pair_of(left, right);
   const size_t mask = merges_.size() - 1;
-  for (size_t at = hash_of(pair) & mask;; at = (at + 1) & mask) {
+  size_t at = hash_of(pair) & mask;
+  for (size_t n = 0; n < kMaxProbes; ++n, at = (at + 1) & mask) {
     if (merges_[at].pair == pair) return &merges_[at];
     if (merges_[at].pair == kNoPair) return nullptr;
   }
+  return nullptr;
 }
 
 std::optional<int32_t> Bpe::char_id(std::string_view c, bool first, bool last) const {
@@ -187,8 +199,8 @@ void Bpe::split_chars(std::string_view word, std::vector<Symbol>& symbols) const
       if (push_bytes(text, symbols)) continue;  // before unknown ones; the reference does so
     }
     if (!options_.unk_token) continue;
-    QE_CHECK(unk_id_.has_value(), "the unknown token \"", *options_.unk_token,
-             "\" is not in the vocabulary");
+    QE_CHECK(unk_id_.has_value(), "the unknown token ", quote(*options_.unk_token),
+             " is not in the vocabulary");
     if (!options_.fuse_unk) flush();
     unknown += static_cast<uint32_t>(c.size());
   }

@@ -2,6 +2,8 @@
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #include "formats/tokenizer/byte_trie.h"
 
+#include "formats/quote.h"
+#include "formats/tokenizer/probing.h"
 #include "kernels/core/error.h"
 
 namespace qe {
@@ -26,13 +28,15 @@ void ByteTrie::add_edge(uint32_t key, uint32_t child) {
     }
   }
   size_t at = hash(key) & mask_;
-  while (edges_[at].key != 0) at = (at + 1) & mask_;
+  for (size_t n = 0; edges_[at].key != 0; at = (at + 1) & mask_) check_probes(++n);
   edges_[at] = {key, child};
   ++n_edges_;
 }
 
 void ByteTrie::insert(std::string_view key, int32_t value) {
   QE_CHECK(!key.empty() && value >= 0, "a trie key without text or with value ", value);
+  QE_CHECK(key.size() <= kMaxKey, "a token of ", key.size(), " bytes (", quote(key),
+           "): expected at most ", kMaxKey);
   uint32_t& first = root_[static_cast<unsigned char>(key[0])];
   if (first == 0) first = add_node();
   uint32_t node = first;

@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "formats/tokenizer/probing.h"
+
 namespace qe {
 
 class ByteTrie {
@@ -16,6 +18,9 @@ class ByteTrie {
   static constexpr int32_t kNone = -1;
 
   ByteTrie();
+  /// Keys of more bytes are refused: a search walks down a whole key from every byte of a text.
+  static constexpr size_t kMaxKey = 1024;
+
   /// Adds a key that is not empty, or gives it another value (>= 0).
   void insert(std::string_view key, int32_t value);
   bool empty() const { return values_.size() == 1; }
@@ -41,10 +46,12 @@ class ByteTrie {
   static size_t hash(uint32_t key) { return (key * 0x9E3779B97F4A7C15ull) >> 20; }
   uint32_t child(uint32_t node, unsigned char byte) const {
     const uint32_t key = node << 8 | byte;
-    for (size_t at = hash(key) & mask_;; at = (at + 1) & mask_) {
+    size_t at = hash(key) & mask_;
+    for (size_t n = 0; n < kMaxProbes; ++n, at = (at + 1) & mask_) {
       if (edges_[at].key == key) return edges_[at].child;
       if (edges_[at].key == 0) return 0;
     }
+    return 0;
   }
   uint32_t add_node();
   void add_edge(uint32_t key, uint32_t child);

@@ -77,6 +77,7 @@ void Strip::normalize(NormalizedText& text) const {
 
 void Prepend::normalize(NormalizedText& text) const {
   if (text.text.empty()) return;
+  text.check_size(text.text.size() + prefix_.size());
   text.text.insert(0, prefix_);
   text.spans.insert(text.spans.begin(), prefix_.size(), Span(text.spans[0]));
 }

@@ -7,8 +7,10 @@
 #include <charconv>
 #include <optional>
 
+#include "formats/quote.h"
 #include "formats/tokenizer/byte_level.h"
 #include "formats/tokenizer/metaspace.h"
+#include "formats/tokenizer/normalized_text.h"
 #include "formats/tokenizer/replace.h"
 #include "formats/tokenizer/utf8.h"
 #include "kernels/core/error.h"
@@ -46,6 +48,14 @@ void replace_all(std::string& text, const Replacement& rule) {
   text.swap(out);
 }
 
+constexpr const char* kTooLong = "the tokenizer's rules make the decoded text too long: more than ";
+
+size_t bytes_of(const std::vector<std::string>& tokens) {
+  size_t n = 0;
+  for (const std::string& token : tokens) n += token.size();
+  return n;
+}
+
 /// The cleanup of the `tokenizers` library.
 void clean_up_token(std::string& token) {
   for (const Replacement& rule : kCleanupBefore) replace_all(token, rule);
@@ -55,7 +65,7 @@ void clean_up_token(std::string& token) {
 
 class SpaceDecoder final : public Decoder {
  public:
-  void apply(std::vector<std::string>& tokens) const override {
+  void apply(std::vector<std::string>& tokens, size_t) const override {
     for (size_t k = 1; k < tokens.size(); ++k) tokens[k].insert(0, " ");
   }
 };
@@ -64,8 +74,11 @@ class DecoderSequence final : public Decoder {
  public:
   explicit DecoderSequence(std::vector<std::unique_ptr<Decoder>> parts)
       : parts_(std::move(parts)) {}
-  void apply(std::vector<std::string>& tokens) const override {
-    for (const auto& part : parts_) part->apply(tokens);
+  void apply(std::vector<std::string>& tokens, size_t max_bytes) const override {
+    for (const auto& part : parts_) {
+      part->apply(tokens, max_bytes);
+      QE_CHECK(bytes_of(tokens) <= max_bytes, kTooLong, max_bytes, " bytes");
+    }
   }
 
  private:
@@ -75,7 +88,7 @@ class DecoderSequence final : public Decoder {
 /// Characters that stand for bytes become these bytes; a token with others stays as it is.
 class ByteLevelDecoder final : public Decoder {
  public:
-  void apply(std::vector<std::string>& tokens) const override {
+  void apply(std::vector<std::string>& tokens, size_t) const override {
     std::string bytes, token_bytes;
     for (const std::string& token : tokens) {
       token_bytes.clear();
@@ -95,7 +108,7 @@ class ByteLevelDecoder final : public Decoder {
 class MetaspaceDecoder final : public Decoder {
  public:
   explicit MetaspaceDecoder(Metaspace::Options options) : options_(std::move(options)) {}
-  void apply(std::vector<std::string>& tokens) const override {
+  void apply(std::vector<std::string>& tokens, size_t) const override {
     for (size_t k = 0; k < tokens.size(); ++k) {
       const bool drops = k == 0 && options_.prepend != Metaspace::Prepend::kNever;
       replace_all(tokens[k], {options_.replacement, drops ? "" : " "});
@@ -110,7 +123,7 @@ class MetaspaceDecoder final : public Decoder {
 class BpeDecoder final : public Decoder {
  public:
   explicit BpeDecoder(std::string suffix) : suffix_(std::move(suffix)) {}
-  void apply(std::vector<std::string>& tokens) const override {
+  void apply(std::vector<std::string>& tokens, size_t) const override {
     for (size_t k = 0; k < tokens.size() && !suffix_.empty(); ++k) {
       replace_all(tokens[k], {suffix_, k + 1 == tokens.size() ? "" : " "});
     }
@@ -123,8 +136,12 @@ class BpeDecoder final : public Decoder {
 class ReplaceDecoder final : public Decoder {
  public:
   explicit ReplaceDecoder(Replace replace) : replace_(std::move(replace)) {}
-  void apply(std::vector<std::string>& tokens) const override {
-    for (std::string& token : tokens) token = replace_.replaced(token);
+  void apply(std::vector<std::string>& tokens, size_t max_bytes) const override {
+    size_t room = max_bytes;
+    for (std::string& token : tokens) {
+      token = replace_.replaced(token, room);
+      room -= token.size();
+    }
   }
 
  private:
@@ -134,7 +151,7 @@ class ReplaceDecoder final : public Decoder {
 /// Runs of "<0x41>" become the text of these bytes, or a U+FFFD for each of them.
 class ByteFallbackDecoder final : public Decoder {
  public:
-  void apply(std::vector<std::string>& tokens) const override {
+  void apply(std::vector<std::string>& tokens, size_t) const override {
     std::vector<std::string> out;
     std::string bytes;
     const auto flush = [&] {
@@ -172,7 +189,7 @@ class ByteFallbackDecoder final : public Decoder {
 
 class FuseDecoder final : public Decoder {
  public:
-  void apply(std::vector<std::string>& tokens) const override {
+  void apply(std::vector<std::string>& tokens, size_t) const override {
     std::string all;
     for (const std::string& token : tokens) all += token;
     tokens.assign(1, std::move(all));
@@ -184,7 +201,7 @@ class StripDecoder final : public Decoder {
  public:
   StripDecoder(std::string content, int64_t start, int64_t stop)
       : content_(std::move(content)), start_(start), stop_(stop) {}
-  void apply(std::vector<std::string>& tokens) const override {
+  void apply(std::vector<std::string>& tokens, size_t) const override {
     for (std::string& token : tokens) {
       size_t begin = 0, end = token.size();
       for (int64_t n = 0; n < start_ && token.compare(begin, content_.size(), content_) == 0; ++n) {
@@ -209,7 +226,7 @@ class CtcDecoder final : public Decoder {
  public:
   CtcDecoder(std::string pad, std::string delimiter, bool cleanup)
       : pad_(std::move(pad)), delimiter_(std::move(delimiter)), cleanup_(cleanup) {}
-  void apply(std::vector<std::string>& tokens) const override {
+  void apply(std::vector<std::string>& tokens, size_t) const override {
     tokens.erase(std::unique(tokens.begin(), tokens.end()), tokens.end());
     for (std::string& token : tokens) {
       if (!pad_.empty()) replace_all(token, {pad_, ""});
@@ -229,7 +246,7 @@ class CtcDecoder final : public Decoder {
 
 std::string Decoder::decode(const std::vector<std::string_view>& tokens) const {
   std::vector<std::string> parts(tokens.begin(), tokens.end());
-  apply(parts);
+  apply(parts, max_rewritten_bytes(bytes_of(parts)));
   std::string text;
   for (const std::string& part : parts) text += part;
   return text;
@@ -266,7 +283,7 @@ std::unique_ptr<Decoder> make_decoder(const Json& json) {
   if (name == "Strip") {
     const Json& content = json.at("content");
     QE_CHECK(count_code_points(content.as_string()) == 1, content.where(),
-             ": expected one character, got \"", content.as_string(), "\"");
+             ": expected one character, got ", quote(content.as_string()));
     return std::make_unique<StripDecoder>(content.as_string(), json.at("start").as_int(),
                                           json.at("stop").as_int());
   }
@@ -274,12 +291,12 @@ std::unique_ptr<Decoder> make_decoder(const Json& json) {
     return std::make_unique<CtcDecoder>(text("pad_token", "<pad>"),
                                         text("word_delimiter_token", "|"), cleanup);
   }
-  fail(type.where(), ": decoder type \"", name,
-       "\" is not supported (expected WordPiece, ByteLevel, Metaspace, BPEDecoder, Sequence, "
+  fail(type.where(), ": decoder type ", quote(name),
+       " is not supported (expected WordPiece, ByteLevel, Metaspace, BPEDecoder, Sequence, "
        "Replace, ByteFallback, Fuse, Strip, CTC or null)");
 }
 
-void WordPieceDecoder::apply(std::vector<std::string>& tokens) const {
+void WordPieceDecoder::apply(std::vector<std::string>& tokens, size_t) const {
   for (size_t k = 0; k < tokens.size(); ++k) {
     std::string& token = tokens[k];
     if (k > 0) {

@@ -17,7 +17,8 @@ namespace qe {
 class Decoder {
  public:
   virtual ~Decoder() = default;
-  virtual void apply(std::vector<std::string>& tokens) const = 0;
+  /// Error when the tokens' text would become longer than max_bytes.
+  virtual void apply(std::vector<std::string>& tokens, size_t max_bytes) const = 0;
   std::string decode(const std::vector<std::string_view>& tokens) const;
 };
 
@@ -30,7 +31,7 @@ class WordPieceDecoder final : public Decoder {
  public:
   WordPieceDecoder(std::string prefix, bool cleanup)
       : prefix_(std::move(prefix)), cleanup_(cleanup) {}
-  void apply(std::vector<std::string>& tokens) const override;
+  void apply(std::vector<std::string>& tokens, size_t max_bytes) const override;
 
  private:
   std::string prefix_;

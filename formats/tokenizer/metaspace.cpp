@@ -2,6 +2,7 @@
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #include "formats/tokenizer/metaspace.h"
 
+#include "formats/quote.h"
 #include "formats/tokenizer/utf8.h"
 #include "kernels/core/error.h"
 
@@ -14,13 +15,13 @@ Metaspace::Options Metaspace::options(const Json& json) {
     size_t end = 0;
     if (!options.replacement.empty()) next_code_point(options.replacement, end);
     QE_CHECK(end > 0 && end == options.replacement.size(), replacement->where(),
-             ": expected one character, got \"", options.replacement, "\"");
+             ": expected one character, got ", quote(options.replacement));
   }
   const Json* scheme = json.find("prepend_scheme");
   if (scheme != nullptr) {
     const std::string& name = scheme->as_string();
     QE_CHECK(name == "always" || name == "first" || name == "never", scheme->where(),
-             ": expected always, first or never, got \"", name, "\"");
+             ": expected always, first or never, got ", quote(name));
     options.prepend = name == "always"  ? Prepend::kAlways
                       : name == "first" ? Prepend::kFirst
                                         : Prepend::kNever;

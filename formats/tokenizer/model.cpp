@@ -2,6 +2,7 @@
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #include "formats/tokenizer/model.h"
 
+#include "formats/quote.h"
 #include "formats/tokenizer/bpe.h"
 #include "formats/tokenizer/unigram.h"
 #include "formats/tokenizer/word_level.h"
@@ -28,8 +29,8 @@ std::unique_ptr<Model> make_model(const Json& json) {
   if (name == "BPE") return std::make_unique<Bpe>(Bpe::from_json(json));
   if (name == "Unigram") return std::make_unique<Unigram>(Unigram::from_json(json));
   if (name == "WordLevel") return std::make_unique<WordLevel>(WordLevel::from_json(json));
-  fail(type != nullptr ? type->where() : json.where(), ": model type \"", name,
-       "\" is not supported (expected WordPiece, BPE, Unigram or WordLevel)");
+  fail(type != nullptr ? type->where() : json.where(), ": model type ", quote(name),
+       " is not supported (expected WordPiece, BPE, Unigram or WordLevel)");
 }
 
 }  // namespace qe

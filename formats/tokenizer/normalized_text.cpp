@@ -2,10 +2,17 @@
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #include "formats/tokenizer/normalized_text.h"
 
+#include <algorithm>
+
 #include "formats/tokenizer/utf8.h"
+#include "kernels/core/error.h"
 
 namespace qe {
 namespace {
+
+constexpr size_t kMaxGrowth = 64;                        // times as long
+constexpr size_t kMinRoom = size_t{1} << 16;             // that short texts have anyway
+constexpr size_t kMaxRewritten = (size_t{1} << 30) - 1;  // places in words are 32 bits
 
 /// Moves `at` past n characters, at most to the end.
 void skip_chars(std::string_view text, size_t& at, int32_t n) {
@@ -14,7 +21,10 @@ void skip_chars(std::string_view text, size_t& at, int32_t n) {
 
 }  // namespace
 
+size_t max_rewritten_bytes(size_t n) { return std::min(kMaxGrowth * n + kMinRoom, kMaxRewritten); }
+
 void NormalizedText::assign(std::string_view piece, int32_t first) {
+  max_bytes = max_rewritten_bytes(piece.size());
   text.assign(piece);
   spans.resize(piece.size());
   origin = first;
@@ -28,12 +38,18 @@ void NormalizedText::assign(std::string_view piece, int32_t first) {
 void NormalizedText::assign(const NormalizedText& other, size_t begin, size_t end) {
   clear();
   append(other, begin, end);
+  max_bytes = other.max_bytes;
   origin = begin < end ? other.spans[begin].begin : other.origin;
 }
 
 void NormalizedText::clear() {
   text.clear();
   spans.clear();
+}
+
+void NormalizedText::check_size(size_t n_bytes) const {
+  QE_CHECK(n_bytes <= max_bytes, "the tokenizer's rules make the text too long: more than ",
+           max_bytes, " bytes");
 }
 
 void NormalizedText::append(char32_t c, Span span) {

@@ -25,12 +25,17 @@ struct CharChange {
   int32_t change;
 };
 
+/// Bytes that n bytes of text may become on their way to the model. Real tokenizers stay below 20
+/// n.
+size_t max_rewritten_bytes(size_t n);
+
 /// A piece of text and, for each of its bytes, the original code points it stands for. The bytes
 /// of one character share one span.
 struct NormalizedText {
   std::string text;
   std::vector<Span> spans;
-  int32_t origin = 0;  ///< the original code point where the piece begins
+  int32_t origin = 0;           ///< the original code point where the piece begins
+  size_t max_bytes = SIZE_MAX;  ///< what it may grow to
 
   /// Starts over with a piece of the original (valid UTF-8) whose first code point is number
   /// `first`. Keeps its memory.
@@ -47,6 +52,10 @@ struct NormalizedText {
   void append(char32_t c, Span span);
   /// Appends bytes [begin, end) of another text.
   void append(const NormalizedText& other, size_t begin, size_t end);
+
+  /// Error when n_bytes are more than the text may grow to. Rewriting that is not limited by itself
+  /// (as lower case is) checks before it writes; sequences check after each of their parts.
+  void check_size(size_t n_bytes) const;
 
   /// Rewrites the text as the changes say. What they do not account for is gone.
   void apply(const std::vector<CharChange>& changes);

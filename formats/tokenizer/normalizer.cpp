@@ -2,6 +2,7 @@
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #include "formats/tokenizer/normalizer.h"
 
+#include "formats/quote.h"
 #include "formats/tokenizer/bert_normalizer.h"
 #include "formats/tokenizer/char_normalizers.h"
 #include "formats/tokenizer/normal_forms.h"
@@ -49,8 +50,8 @@ std::unique_ptr<Normalizer> make_normalizer(const Json& json) {
   }
   if (name == "Nmt") return std::make_unique<Nmt>();
   if (name == "ByteLevel") return std::make_unique<ByteLevelNormalizer>();
-  fail(type.where(), ": normalizer type \"", name,
-       "\" is not supported (expected BertNormalizer, Sequence, NFC, NFD, NFKC, NFKD, Lowercase, "
+  fail(type.where(), ": normalizer type ", quote(name),
+       " is not supported (expected BertNormalizer, Sequence, NFC, NFD, NFKC, NFKD, Lowercase, "
        "StripAccents, Strip, Replace, Prepend, Precompiled, Nmt, ByteLevel or null)");
 }
 

@@ -24,7 +24,10 @@ class NormalizerSequence final : public Normalizer {
   explicit NormalizerSequence(std::vector<std::unique_ptr<Normalizer>> parts)
       : parts_(std::move(parts)) {}
   void normalize(NormalizedText& text) const override {
-    for (const auto& part : parts_) part->normalize(text);
+    for (const auto& part : parts_) {
+      part->normalize(text);
+      text.check_size(text.text.size());
+    }
   }
 
  private:

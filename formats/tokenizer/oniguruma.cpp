@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <vector>
 
+#include "formats/quote.h"
 #include "formats/tokenizer/unicode.h"
 #include "formats/tokenizer/utf8.h"
 #include "kernels/core/error.h"
@@ -14,10 +15,10 @@
 namespace qe {
 namespace {
 
-using unicode::CharTable;
-
 constexpr char32_t kLastChar = 0x10FFFF;
+constexpr size_t kMaxPattern = size_t{1} << 17;
 constexpr size_t kMaxRewritten = size_t{1} << 19;
+constexpr size_t kMaxUnmerged = size_t{1} << 14;  // ranges
 
 /// A set of characters: ranges [first, last].
 class CharSet {
@@ -25,6 +26,7 @@ class CharSet {
   void add(char32_t first, char32_t last) { ranges_.push_back({first, last}); }
   void add(const CharSet& other) {
     ranges_.insert(ranges_.end(), other.ranges_.begin(), other.ranges_.end());
+    if (ranges_.size() > kMaxUnmerged) merge();
   }
   bool empty() const { return ranges_.empty(); }
 
@@ -69,37 +71,33 @@ class CharSet {
   std::vector<std::pair<char32_t, char32_t>> ranges_;
 };
 
+/// The characters in the runs whose value is among those asked for.
 template <class Has>
-CharSet set_of(Has has) {
+CharSet set_of(const unicode::Run* runs, size_t count, Has has) {
   CharSet set;
-  for (char32_t c = 0; c <= kLastChar;) {
-    if (!has(c)) {
-      ++c;
-      continue;
-    }
-    const char32_t first = c;
-    while (c <= kLastChar && has(c)) ++c;
-    set.add(first, c - 1);
+  for (size_t k = 0; k < count; ++k) {
+    const char32_t last = k + 1 < count ? runs[k + 1].first - 1 : kLastChar;
+    if (has(runs[k].value)) set.add(runs[k].first, last);
   }
   return set;
 }
 
 CharSet set_of_flag(uint16_t flag) {
-  const CharTable& table = CharTable::get();
-  return set_of([&](char32_t c) { return (table.flags(c) & flag) != 0; });
+  return set_of(unicode::kFlagRuns, unicode::kFlagRunCount,
+                [&](uint16_t flags) { return (flags & flag) != 0; });
 }
 
 /// "L", "Lu"
 CharSet set_of_category(std::string_view name) {
+  const auto has = [&](uint16_t category) {
+    return std::string_view(unicode::kCategoryNames[category]).starts_with(name);
+  };
   bool known = false;
-  for (const char* category : unicode::kCategoryNames) {
-    known |= name.size() <= 2 && !name.empty() && std::string_view(category).starts_with(name);
+  for (uint16_t category = 0; category < unicode::kCategoryCount; ++category) {
+    known |= !name.empty() && has(category);
   }
   QE_CHECK(known, "class \\p{", name, "}: expected a general category");
-  const CharTable& table = CharTable::get();
-  return set_of([&](char32_t c) {
-    return std::string_view(unicode::kCategoryNames[table.category(c)]).starts_with(name);
-  });
+  return set_of(unicode::kCategoryRuns, unicode::kCategoryRunCount, has);
 }
 
 class Rewriter {
@@ -107,6 +105,8 @@ class Rewriter {
   explicit Rewriter(std::string_view pattern) : pattern_(pattern) {}
 
   std::string run() {
+    QE_CHECK(pattern_.size() <= kMaxPattern, pattern_.size(), " bytes: expected at most ",
+             kMaxPattern);
     QE_CHECK(valid_utf8_prefix_length(pattern_) == pattern_.size(), "invalid UTF-8");
     while (at_ < pattern_.size()) {
       QE_CHECK(out_.size() <= kMaxRewritten, "too many classes");

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "formats/quote.h"
 #include "formats/tokenizer/oniguruma.h"
 #include "formats/tokenizer/unicode.h"
 #include "formats/tokenizer/utf8.h"
@@ -117,8 +118,8 @@ Pattern Pattern::regex(const std::string& text, const std::string& where) {
     // The rewritten pattern may be very long; the user knows the original.
     const std::string_view what = error.what();
     const size_t reason = what.starts_with("pattern \"") ? what.rfind("\": ") + 3 : 0;
-    fail(where, ": pattern \"", text.substr(0, 200),
-         "\" is not supported: ", what.substr(reason, 200));
+    fail(where, ": pattern ", quote(text, 200),
+         " is not supported: ", printable(what.substr(reason), 200));
   }
   return pattern;
 }
@@ -170,8 +171,8 @@ SplitBehavior split_behavior_from_json(const Json& json) {
   if (name == "Contiguous") return SplitBehavior::kContiguous;
   fail(json.where(),
        ": expected Removed, Isolated, MergedWithPrevious, MergedWithNext or "
-       "Contiguous, got \"",
-       name, "\"");
+       "Contiguous, got ",
+       quote(name));
 }
 
 void split_by(std::vector<MatchPiece>& pieces, SplitBehavior behavior,

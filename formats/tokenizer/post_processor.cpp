@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "formats/quote.h"
 #include "formats/tokenizer/tokenizer.h"
 #include "formats/tokenizer/unicode.h"
 #include "formats/tokenizer/utf8.h"
@@ -12,6 +13,8 @@
 
 namespace qe {
 namespace {
+
+constexpr size_t kMaxTemplate = 256;  // items, and ids of special tokens
 
 using Item = PostProcessor::Item;
 using IsToken = PostProcessor::IsToken;
@@ -36,7 +39,7 @@ int32_t token_and_id(const Json& json, const IsToken& is_token) {
 std::vector<int32_t> special_ids(const Json& special_tokens, const Json& name,
                                  const IsToken& is_token) {
   const Json* token = special_tokens.find(name.as_string());
-  QE_CHECK(token != nullptr, name.where(), ": \"", name.as_string(), "\" is not in ",
+  QE_CHECK(token != nullptr, name.where(), ": ", quote(name.as_string()), " is not in ",
            special_tokens.where());
   std::vector<int32_t> ids;
   for (const Json& id : token->at("ids").items()) ids.push_back(existing_id(id, is_token));
@@ -46,6 +49,7 @@ std::vector<int32_t> special_ids(const Json& special_tokens, const Json& name,
 std::vector<Item> template_items(const Json& json, const Json& special_tokens,
                                  const IsToken& is_token) {
   std::vector<Item> items;
+  size_t n = 0;
   for (const Json& piece : json.items()) {
     const Json* sequence = piece.find("Sequence");
     const Json& body = sequence != nullptr ? *sequence : piece.at("SpecialToken");
@@ -58,9 +62,12 @@ std::vector<Item> template_items(const Json& json, const Json& special_tokens,
       item.ids = special_ids(special_tokens, id, is_token);
     } else {
       QE_CHECK(id.as_string() == "A" || id.as_string() == "B", id.where(),
-               ": expected \"A\" or \"B\", got \"", id.as_string(), "\"");
+               ": expected \"A\" or \"B\", got ", quote(id.as_string()));
       item.kind = id.as_string() == "A" ? Item::Kind::kFirst : Item::Kind::kSecond;
     }
+    n += 1 + item.ids.size();
+    QE_CHECK(n <= kMaxTemplate, json.where(), ": a template of more than ", kMaxTemplate,
+             " tokens");
     items.push_back(std::move(item));
   }
   return items;
@@ -189,8 +196,8 @@ void PostProcessor::add(const Json& json, const IsToken& is_token) {
     }
     added.pair_ = template_items(json.at("pair"), specials, is_token);
   } else {
-    fail(type.where(), ": post-processor type \"", name,
-         "\" is not supported (expected TemplateProcessing, BertProcessing, RobertaProcessing, "
+    fail(type.where(), ": post-processor type ", quote(name),
+         " is not supported (expected TemplateProcessing, BertProcessing, RobertaProcessing, "
          "ByteLevel, Sequence or null)");
   }
   QE_CHECK(!adds_tokens_, json.where(), ": a second processor that adds special tokens");

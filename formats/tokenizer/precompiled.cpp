@@ -49,6 +49,8 @@ Precompiled::Precompiled(std::string_view map, const std::string& where) {
     const char key = static_cast<char>(c);
     changes_ascii_[c] = shortest_key({&key, 1}) != kNoKey;
   }
+  // The only cluster of several characters.
+  changes_ascii_['\r'] = changes_ascii_['\r'] || shortest_key("\r\n") != kNoKey;
 }
 
 int32_t Precompiled::shortest_key(std::string_view text) const {
@@ -83,10 +85,13 @@ void Precompiled::normalize(NormalizedText& text) const {
   static thread_local std::vector<CharChange> changes;
   changes.clear();
   bool modified = false;
+  size_t n_added = 0;  // bytes
   const auto replace = [&](std::string_view key) {
     const int32_t at = shortest_key(key);
     if (at == kNoKey) return false;
     const size_t end = std::min(texts_.find('\0', static_cast<size_t>(at)), texts_.size());
+    n_added += end - static_cast<size_t>(at);
+    text.check_size(n_added);
     append_changes(key, std::string_view(texts_).substr(static_cast<size_t>(at), end - at),
                    changes);
     modified = true;

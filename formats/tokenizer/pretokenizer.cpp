@@ -2,6 +2,7 @@
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #include "formats/tokenizer/pretokenizer.h"
 
+#include "formats/quote.h"
 #include "formats/tokenizer/byte_level.h"
 #include "formats/tokenizer/metaspace.h"
 #include "formats/tokenizer/split_pretokenizers.h"
@@ -17,8 +18,8 @@ char32_t single_char(const Json& json) {
   const std::string& text = json.as_string();
   size_t end = 0;
   const char32_t c = text.empty() ? 0 : next_code_point(text, end);
-  QE_CHECK(end > 0 && end == text.size(), json.where(), ": expected one character, got \"", text,
-           "\"");
+  QE_CHECK(end > 0 && end == text.size(), json.where(), ": expected one character, got ",
+           quote(text));
   return c;
 }
 
@@ -82,8 +83,8 @@ std::unique_ptr<PreTokenizer> make_pretokenizer(const Json& json) {
     QE_CHECK(n > 0, length->where(), ": expected a positive length, got ", n);
     return std::make_unique<FixedLength>(n);
   }
-  fail(type.where(), ": pre-tokenizer type \"", name,
-       "\" is not supported (expected BertPreTokenizer, Sequence, ByteLevel, Metaspace, "
+  fail(type.where(), ": pre-tokenizer type ", quote(name),
+       " is not supported (expected BertPreTokenizer, Sequence, ByteLevel, Metaspace, "
        "WhitespaceSplit, Whitespace, Punctuation, Digits, CharDelimiterSplit, Split, "
        "UnicodeScripts, FixedLength or null)");
 }

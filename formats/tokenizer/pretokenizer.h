@@ -27,7 +27,10 @@ class PreTokenizerSequence final : public PreTokenizer {
   explicit PreTokenizerSequence(std::vector<std::unique_ptr<PreTokenizer>> parts)
       : parts_(std::move(parts)) {}
   void split(NormalizedText& text, std::vector<ByteRange>& words) const override {
-    for (const auto& part : parts_) part->split(text, words);
+    for (const auto& part : parts_) {
+      part->split(text, words);
+      text.check_size(text.text.size());
+    }
   }
 
  private:

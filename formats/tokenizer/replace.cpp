@@ -2,7 +2,15 @@
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #include "formats/tokenizer/replace.h"
 
+#include "kernels/core/error.h"
+
 namespace qe {
+
+size_t Replace::replaced_size(std::string_view text, const std::vector<ByteRange>& matches) const {
+  size_t n = text.size();
+  for (const ByteRange match : matches) n -= match.end - match.begin;
+  return n + matches.size() * content_.size();
+}
 
 void Replace::normalize(NormalizedText& text) const {
   static thread_local std::vector<ByteRange> matches;
@@ -11,6 +19,7 @@ void Replace::normalize(NormalizedText& text) const {
   if (text.text.empty()) return;
   pattern_.find(text.text, matches);
   if (matches.empty()) return;
+  text.check_size(replaced_size(text.text, matches));
   out.clear();
   size_t done = 0;
   for (const ByteRange match : matches) {
@@ -24,10 +33,12 @@ void Replace::normalize(NormalizedText& text) const {
   text.spans.swap(out.spans);
 }
 
-std::string Replace::replaced(std::string_view text) const {
+std::string Replace::replaced(std::string_view text, size_t max_bytes) const {
   if (text.empty()) return "";
   std::vector<ByteRange> matches;
   pattern_.find(text, matches);
+  QE_CHECK(replaced_size(text, matches) <= max_bytes,
+           "the tokenizer's rules make the decoded text too long: more than ", max_bytes, " bytes");
   std::string out;
   size_t done = 0;
   for (const ByteRange match : matches) {

@@ -17,9 +17,12 @@ class Replace final : public Normalizer {
       : pattern_(std::move(pattern)), content_(std::move(content)) {}
   /// The new characters belong to the last character of the match.
   void normalize(NormalizedText& text) const override;
-  std::string replaced(std::string_view text) const;
+  /// Error when the result would be longer than max_bytes.
+  std::string replaced(std::string_view text, size_t max_bytes) const;
 
  private:
+  size_t replaced_size(std::string_view text, const std::vector<ByteRange>& matches) const;
+
   Pattern pattern_;
   std::string content_;
 };

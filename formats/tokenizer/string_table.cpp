@@ -6,6 +6,7 @@
 #include <bit>
 #include <cstring>
 
+#include "formats/tokenizer/probing.h"
 #include "kernels/core/error.h"
 
 namespace qe {
@@ -28,25 +29,28 @@ void StringTable::rehash(size_t n_slots) {
   for (const Slot& slot : old) {
     if (slot.id == kNotFound) continue;
     size_t at = slot.hash & mask;
-    while (slots_[at].id != kNotFound) at = (at + 1) & mask;
+    for (size_t n = 0; slots_[at].id != kNotFound; at = (at + 1) & mask) check_probes(++n);
     slots_[at] = slot;
   }
 }
 
 size_t StringTable::locate(std::string_view text, uint32_t hash) const {
   const size_t mask = slots_.size() - 1;
-  size_t at = hash & mask;
-  while (slots_[at].id != kNotFound && (slots_[at].hash != hash || text_of(slots_[at]) != text)) {
-    at = (at + 1) & mask;
+  for (size_t n = 0; n < kMaxProbes; ++n) {
+    const size_t at = (hash + n) & mask;
+    const Slot& slot = slots_[at];
+    if (slot.id == kNotFound || (slot.hash == hash && text_of(slot) == text)) return at;
   }
-  return at;
+  return kNoSlot;
 }
 
 int32_t StringTable::insert(std::string_view text, int32_t id) {
   QE_CHECK(id >= 0, "expected an id of at least 0, got ", id);
   reserve(n_entries_ + 1);
   const uint32_t hashed = hash(text);
-  Slot& slot = slots_[locate(text, hashed)];
+  const size_t at = locate(text, hashed);
+  check_probes(at == kNoSlot ? kMaxProbes : 0);
+  Slot& slot = slots_[at];
   const int32_t before = slot.id;
   if (before == kNotFound) {
     QE_CHECK(text_.size() + text.size() <= UINT32_MAX, "more than 4 GiB of vocabulary text");
@@ -60,7 +64,9 @@ int32_t StringTable::insert(std::string_view text, int32_t id) {
 }
 
 int32_t StringTable::find(std::string_view text, uint32_t hash) const {
-  return slots_.empty() ? kNotFound : slots_[locate(text, hash)].id;
+  if (slots_.empty()) return kNotFound;
+  const size_t at = locate(text, hash);
+  return at == kNoSlot ? kNotFound : slots_[at].id;
 }
 
 }  // namespace qe

@@ -47,9 +47,11 @@ class StringTable {
   std::string_view text_of(const Slot& slot) const {
     return std::string_view(text_).substr(slot.offset, slot.length);
   }
-  /// The slot of text, or the free slot where it belongs.
+  /// The slot of text, or the free slot where it belongs; kNoSlot when that is too far away.
   size_t locate(std::string_view text, uint32_t hash) const;
   void rehash(size_t n_slots);
+
+  static constexpr size_t kNoSlot = SIZE_MAX;
 
   std::vector<Slot> slots_;  // a power of two of them, at most half used
   std::string text_;

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "formats/json.h"
+#include "formats/quote.h"
 #include "formats/tokenizer/vocab.h"
 #include "kernels/core/error.h"
 
@@ -34,7 +35,7 @@ std::optional<Value> chosen(const Json& request, const char* key,
     if (member->as_string() == name) return value;
     known += cat(known.empty() ? "" : ", ", name);
   }
-  fail(member->where(), ": expected one of ", known, ", got \"", member->as_string(), "\"");
+  fail(member->where(), ": expected one of ", known, ", got ", quote(member->as_string()));
 }
 
 Tokenizer::EncodeOptions options_of(const Json& request) {

@@ -8,6 +8,7 @@
 #include <map>
 
 #include "formats/json.h"
+#include "formats/quote.h"
 #include "formats/tokenizer/bert_normalizer.h"
 #include "formats/tokenizer/byte_level.h"
 #include "formats/tokenizer/side_files.h"
@@ -61,7 +62,7 @@ void add_with_id(TokenizerParts& parts, const AddedToken& token, int64_t expecte
                  const std::string& where) {
   QE_CHECK(!token.content.empty(), where, ": an added token is empty");
   const int32_t id = parts.added.add(token, parts.model->vocab());
-  QE_CHECK(id == expected, where, ": added token \"", token.content, "\" has id ", expected,
+  QE_CHECK(id == expected, where, ": added token ", quote(token.content), " has id ", expected,
            " here, but ", id, " by the vocabulary and the added tokens before it");
 }
 
@@ -75,8 +76,8 @@ void load_tokenizer_json(TokenizerParts& parts, const std::string& path, const S
   const Json json = Json::parse_file(path);
   QE_CHECK(json.is_object(), path, ": expected a JSON object");
   if (const Json* version = find_value(json, "version")) {
-    QE_CHECK(version->as_string() == "1.0", version->where(), ": expected version 1.0, got \"",
-             version->as_string(), "\"");
+    QE_CHECK(version->as_string() == "1.0", version->where(), ": expected version 1.0, got ",
+             quote(version->as_string()));
   }
   parts.model = make_model(json.at("model"));
   parts.normalizer = load_normalizer(member_or_null(json, "normalizer"), side);
@@ -110,7 +111,7 @@ void add_side_tokens(TokenizerParts& parts, const SideFiles& side) {
       const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
       QE_CHECK(
           error == std::errc() && end == key.data() + key.size() && id >= 0 && id < Vocab::kMaxIds,
-          decoder->where(), ": expected token ids as keys, got \"", key, "\"");
+          decoder->where(), ": expected token ids as keys, got ", quote(key));
       tokens[id] = {added_token_from_json(value), value.where()};
     }
   }
@@ -207,8 +208,8 @@ int64_t read_model_max_length(const SideFiles& side) {
 TruncationSide read_truncation_side(const SideFiles& side) {
   const Json* value = find_value(side.config, "truncation_side");
   if (value == nullptr || value->as_string() == "right") return TruncationSide::kRight;
-  QE_CHECK(value->as_string() == "left", value->where(), ": expected left or right, got \"",
-           value->as_string(), "\"");
+  QE_CHECK(value->as_string() == "left", value->where(), ": expected left or right, got ",
+           quote(value->as_string()));
   return TruncationSide::kLeft;
 }
 

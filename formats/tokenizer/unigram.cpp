@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <limits>
 
+#include "formats/quote.h"
 #include "formats/tokenizer/utf8.h"
 #include "kernels/core/error.h"
 
@@ -40,7 +41,7 @@ Unigram::Unigram(const Pieces& pieces, std::optional<int32_t> unk_id, bool byte_
   double lowest = std::numeric_limits<double>::infinity();
   for (size_t id = 0; id < pieces.size(); ++id) {
     const auto& [piece, score] = pieces[id];
-    QE_CHECK(std::isfinite(score), where, ": the score of \"", piece, "\" is not finite");
+    QE_CHECK(std::isfinite(score), where, ": the score of ", quote(piece), " is not finite");
     scores_.push_back(score);
     lowest = std::min(lowest, score);
     if (!piece.empty()) trie_.insert(piece, static_cast<int32_t>(id));

@@ -5,10 +5,18 @@
 #include <algorithm>
 
 #include "formats/mapped_file.h"
+#include "formats/quote.h"
 #include "formats/tokenizer/utf8.h"
 #include "kernels/core/error.h"
 
 namespace qe {
+namespace {
+
+// Tables are indexed by id: a few tokens must not make them large.
+constexpr size_t kFreeIds = size_t{1} << 16;
+constexpr size_t kMaxGaps = 4;  // for each token
+
+}  // namespace
 
 int32_t token_id_from_json(const Json& json) {
   const int64_t id = json.as_int();
@@ -22,14 +30,17 @@ Vocab Vocab::from_json(const Json& json) {
   const std::vector<Json::Member>& members = json.members();
   int32_t last = -1;
   for (const auto& [token, id] : members) last = std::max(last, token_id_from_json(id));
+  const auto limit = static_cast<int64_t>(kFreeIds + kMaxGaps * members.size());
+  QE_CHECK(last < limit, json.where(), ": an id of ", last, " in a vocabulary of ", members.size(),
+           " tokens: expected less than ", limit);
   vocab.tokens_.resize(static_cast<size_t>(last + 1));
   vocab.present_.resize(static_cast<size_t>(last + 1));
   vocab.table_.reserve(members.size());
   for (const auto& [token, value] : members) {
     const int32_t id = static_cast<int32_t>(value.as_int());
     const size_t at = static_cast<size_t>(id);
-    QE_CHECK(!vocab.present_[at], value.where(), ": id ", id, " is already that of \"",
-             vocab.tokens_[at], "\"");
+    QE_CHECK(!vocab.present_[at], value.where(), ": id ", id, " is already that of ",
+             quote(vocab.tokens_[at]));
     vocab.tokens_[at] = token;
     vocab.present_[at] = true;
     vocab.table_.insert(token, id);

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "formats/mapped_file.h"
+#include "formats/quote.h"
 #include "formats/tokenizer/bpe.h"
 #include "formats/tokenizer/byte_level.h"
 #include "formats/tokenizer/sentencepiece_files.h"
@@ -109,11 +110,11 @@ TokenizerFamily family_by_file(const std::string& folder, const SideFiles& side)
        {F::kBert, F::kRoberta, F::kXlmRoberta, F::kDebertaV2, F::kAlbert, F::kSentencepiece}) {
     const std::string path = folder + "/" + traits_of(family).file;
     if (!file_exists(path)) continue;
-    QE_CHECK(side.is_generic(), path, ": a vocabulary of tokenizer class ", side.tokenizer_class,
-             " is not supported without tokenizer.json");
+    QE_CHECK(side.is_generic(), path, ": a vocabulary of tokenizer class ",
+             printable(side.tokenizer_class, 100), " is not supported without tokenizer.json");
     QE_CHECK(std::find(kOtherModelTypes.begin(), kOtherModelTypes.end(), side.model_type) ==
                  kOtherModelTypes.end(),
-             path, ": a vocabulary of model type ", side.model_type,
+             path, ": a vocabulary of model type ", printable(side.model_type, 100),
              " is not supported without tokenizer.json");
     return family;
   }
@@ -137,8 +138,8 @@ int32_t role_id(const TokenizerParts& parts, const SideFiles& side, TokenizerFam
                 TokenRole role, const std::string& path) {
   const std::string content = role_token(side, family, role).content;
   const std::optional<int32_t> id = parts.model->vocab().id(content);
-  QE_CHECK(id.has_value(), path, ": the ", kRoleNames[static_cast<size_t>(role)], " \"", content,
-           "\" is not in the vocabulary");
+  QE_CHECK(id.has_value(), path, ": the ", kRoleNames[static_cast<size_t>(role)], " ",
+           quote(content), " is not in the vocabulary");
   return *id;
 }
 

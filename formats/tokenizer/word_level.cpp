@@ -2,6 +2,7 @@
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #include "formats/tokenizer/word_level.h"
 
+#include "formats/quote.h"
 #include "kernels/core/error.h"
 
 namespace qe {
@@ -15,7 +16,7 @@ WordLevel::WordLevel(Vocab vocab, std::string unk_token)
 
 void WordLevel::tokenize(std::string_view word, std::vector<WordToken>& out) const {
   const std::optional<int32_t> known = vocab_.id(word);
-  QE_CHECK(known || unk_id_, "the unknown token \"", unk_token_, "\" is not in the vocabulary");
+  QE_CHECK(known || unk_id_, "the unknown token ", quote(unk_token_), " is not in the vocabulary");
   out.push_back({known ? *known : *unk_id_, 0, static_cast<uint32_t>(word.size())});
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "formats/quote.h"
 #include "formats/tokenizer/utf8.h"
 #include "kernels/core/error.h"
 
@@ -12,6 +13,9 @@
 // UTF-8: candidates can shrink byte by byte. The hashes of all prefixes come from one pass.
 
 namespace qe {
+namespace {
+constexpr size_t kMaxToken = 1024;  // bytes; every prefix of so much text is looked up
+}
 
 WordPiece WordPiece::from_json(const Json& json) {
   Options options;
@@ -31,9 +35,11 @@ WordPiece WordPiece::from_json(const Json& json) {
 WordPiece::WordPiece(Vocab vocab, Options options, const std::string& where)
     : vocab_(std::move(vocab)), options_(std::move(options)) {
   const std::optional<int32_t> unk = vocab_.id(options_.unk_token);
-  QE_CHECK(unk.has_value(), where, ": the unknown token \"", options_.unk_token,
-           "\" is not in the vocabulary");
+  QE_CHECK(unk.has_value(), where, ": the unknown token ", quote(options_.unk_token),
+           " is not in the vocabulary");
   unk_id_ = *unk;
+  QE_CHECK(vocab_.table().longest() <= kMaxToken, where, ": a token of ", vocab_.table().longest(),
+           " bytes: expected at most ", kMaxToken);
   continuations_.reserve(static_cast<size_t>(vocab_.size()) / 4);
   for (int32_t id = 0; id < vocab_.id_end(); ++id) {
     const std::string* token = vocab_.token(id);
@@ -45,16 +51,10 @@ WordPiece::WordPiece(Vocab vocab, Options options, const std::string& where)
 }
 
 WordToken WordPiece::longest_match(std::string_view word, uint32_t begin) const {
-  constexpr size_t kHashes = 128;  // longer candidates are hashed one by one
   const StringTable& table = begin == 0 ? vocab_.table() : continuations_;
   const std::string_view rest = word.substr(begin, table.longest());
   size_t length = rest.size();
-  for (; length > kHashes; --length) {
-    const std::string_view candidate = rest.substr(0, length);
-    const int32_t id = table.find(candidate);
-    if (id != StringTable::kNotFound) return {id, begin, begin + static_cast<uint32_t>(length)};
-  }
-  std::array<uint32_t, kHashes> hashes;  // of the prefixes of 1, 2, ... bytes
+  std::array<uint32_t, kMaxToken> hashes;  // of the prefixes of 1, 2, ... bytes
   uint64_t state = StringTable::kHashSeed;
   for (size_t k = 0; k < length; ++k) {
     state = StringTable::step(state, rest[k]);
