@@ -24,10 +24,15 @@ qe_test(qe_formats_tests qe_formats
   formats/safetensors_test.cpp
   formats/tokenizer/added_tokens_test.cpp
   formats/tokenizer/bert_normalizer_test.cpp
+  formats/tokenizer/char_normalizers_test.cpp
   formats/tokenizer/decoder_test.cpp
+  formats/tokenizer/grapheme_test.cpp
+  formats/tokenizer/hostile_test.cpp
   formats/tokenizer/model_test.cpp
+  formats/tokenizer/normal_forms_test.cpp
   formats/tokenizer/pattern_test.cpp
   formats/tokenizer/post_processor_test.cpp
+  formats/tokenizer/precompiled_test.cpp
   formats/tokenizer/sentencepiece_model_test.cpp
   formats/tokenizer/string_table_test.cpp
   formats/tokenizer/tokenize_json_test.cpp
