@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cstdio>
+#include <set>
 #include <vector>
 
 #include "formats/quote.h"
@@ -16,9 +17,8 @@ namespace qe {
 namespace {
 
 constexpr char32_t kLastChar = 0x10FFFF;
-constexpr size_t kMaxPattern = size_t{1} << 17;
+constexpr size_t kMaxPattern = size_t{1} << 19;
 constexpr size_t kMaxRewritten = size_t{1} << 19;
-constexpr size_t kMaxUnmerged = size_t{1} << 14;  // ranges
 
 /// A set of characters: ranges [first, last].
 class CharSet {
@@ -26,7 +26,6 @@ class CharSet {
   void add(char32_t first, char32_t last) { ranges_.push_back({first, last}); }
   void add(const CharSet& other) {
     ranges_.insert(ranges_.end(), other.ranges_.begin(), other.ranges_.end());
-    if (ranges_.size() > kMaxUnmerged) merge();
   }
   bool empty() const { return ranges_.empty(); }
 
@@ -300,15 +299,20 @@ class Rewriter {
     const bool negated = peek() == '^';
     if (negated) ++at_;
     CharSet set;
+    std::set<std::string_view> seen;  // class escapes: they are large
     bool first = true;
     for (; peek() != ']' || first; first = false) {
       QE_CHECK(at_ < pattern_.size(), "a class without end");
       QE_CHECK(peek() != '[' && !(peek() == '&' && peek(1) == '&') && peek() != ']',
                "nested classes cannot be matched");
       if (peek() == '\\') {
-        ++at_;
-        if (class_escape(set)) continue;
-        range(set, char_escape());
+        const size_t escape = ++at_;
+        CharSet found;
+        if (!class_escape(found)) {
+          range(set, char_escape());
+        } else if (seen.insert(pattern_.substr(escape, at_ - escape)).second) {
+          set.add(found);
+        }
       } else {
         range(set, next_code_point(pattern_, at_));
       }
