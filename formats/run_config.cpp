@@ -123,6 +123,33 @@ double parse_number(const Given& given, const std::string& expected) {
   return number;
 }
 
+/// A size in memory as MB (10^6 bytes): a number, or one with a unit.
+double to_megabytes(const Given& given) {
+  static constexpr std::pair<const char*, double> kUnits[] = {
+      {"gib", 1073.741824}, {"mib", 1.048576}, {"kib", 0.001024},
+      {"gb", 1000.0},       {"mb", 1.0},       {"kb", 0.001}};
+  constexpr const char* kExpected = "a size: a number of MB, or one with GB, GiB, MB or MiB";
+  if (!given.value.is_string()) {
+    if (!given.value.is_number()) fail_type(given, kExpected);
+    return given.value.as_double();
+  }
+  std::string text = lower(given.value.as_string());
+  double factor = 1.0;
+  for (const auto& [unit, megabytes] : kUnits) {
+    if (!text.ends_with(unit)) continue;
+    factor = megabytes;
+    text.resize(text.size() - std::string_view(unit).size());
+    text.erase(text.find_last_not_of(' ') + 1);
+    break;
+  }
+  double number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(number)) {
+    fail_type(given, kExpected);
+  }
+  return factor * number;
+}
+
 double to_number(const Given& given) {
   if (given.from_text) return parse_number(given, "a number");
   if (!given.value.is_number()) fail_type(given, "a number");
@@ -291,7 +318,7 @@ void store(RunConfig& config, const Setting& row, const Given& given, T RunConfi
   } else if constexpr (std::is_same_v<T, bool> || std::is_same_v<T, std::optional<bool>>) {
     config.*member = to_bool(given);
   } else if constexpr (std::is_same_v<T, double>) {
-    const double value = to_number(given);
+    const double value = row.allowed.megabytes ? to_megabytes(given) : to_number(given);
     check_number(given, row.allowed, value, "a number");
     config.*member = value;
   } else if constexpr (std::is_integral_v<T>) {

@@ -111,7 +111,11 @@ struct RunConfig {
   bool deterministic = true;  ///< (ours) GPU: no kernel is chosen by timing
   bool bf16 = false;
   bool fp16 = false;
-  int64_t threads = 0;  ///< (ours) CPU threads; 0 = all
+  int64_t threads = 0;       ///< (ours) CPU threads; 0 = all
+  double max_memory_MB = 0;  ///< of the device, in 10^6 bytes; 0 = what is free
+  Json resident_weights =
+      Json("auto");                  ///< (ours) true, false, "auto"; planned: a number of layers
+  Json paged_states = Json("auto");  ///< (ours) true, false, "auto": as optim's name says
 
   /// Where each setting came from, in declaration order, for `plan`.
   struct Origin {

@@ -191,6 +191,15 @@ constexpr Setting kSettings[] = {
      "GPU: the same bits in every run; false: matrix products' algorithms are chosen by timing"},
     {"bf16", &C::bf16, kMlm, "the same as compute_dtype: bf16"},
     {"fp16", &C::fp16, kMlm, "the same as compute_dtype: fp16 (with a dynamic loss scale)"},
+    {"max_memory_MB", &C::max_memory_MB, kQlora,
+     "memory of the device that may be used, in MB or with a unit (8GB, 7500MiB); 0: on a GPU what "
+     "is free", {.low = 0, .high = 1e12, .megabytes = true}},
+    {"resident_weights", &C::resident_weights, kOurs,
+     "GPU: hold 4-bit weights decoded as well, which is faster; auto: as many layers as fit. The "
+     "results do not depend on it", {.choices = "true|false|auto", .shape = Shape::kFlagOrText}},
+    {"paged_states", &C::paged_states, kOurs,
+     "GPU: optimizer states live in host memory; auto: as optim says (paged_*), or to fit",
+     {.choices = "true|false|auto", .shape = Shape::kFlagOrText}},
     {"threads", &C::threads, kOurs, "CPU threads; 0: all. The results do not depend on it",
      between(0, 4096)},
 };
@@ -198,6 +207,7 @@ constexpr Setting kSettings[] = {
 constexpr Alias kAliases[] = {
     {"activation_checkpointing", "gradient_checkpointing"},
     {"bnb_4bit_compute_dtype", "compute_dtype"},
+    {"memory", "max_memory_MB"},
     {"bnb_4bit_quant_type", "quant_type"},
     {"bnb_4bit_use_double_quant", "double_quant"},
     {"dataset", "train_file"},
@@ -377,7 +387,6 @@ constexpr ForeignKey kForeignKeys[] = {
     // qlora.py
     {"full_finetune", "false", kRefuse, "the base stays frozen: this engine trains adapters"},
     {"adam8bit", "false", kNote, "qlora.py ignores it too: use optim, for example adamw_bnb_8bit"},
-    {"max_memory_MB", "", kNote, kPlanned},
     {"eval_dataset_size", "", kNote, "use validation_file or validation_split_percentage"},
     {"dataset_format", "", kNote, "rows are texts: see text_column_name"},
     {"target_max_len", "", kNote, "use max_seq_length"},

@@ -31,6 +31,7 @@ struct Allowed {
   bool high_open = false;
   bool whole_above_one = false;  ///< below 1 it is a ratio of all steps, from 1 on a count
   bool power_of_two = false;
+  bool megabytes = false;         ///< also a text with a unit: "8GB", "7500 MiB"
   const char* choices = nullptr;  ///< separated by '|'
   Shape shape = Shape::kObject;
 };

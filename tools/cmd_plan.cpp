@@ -10,8 +10,9 @@ namespace {
 
 int run_plan(const Arguments& arguments) {
   Progress progress;
-  const RunConfig config = read_config(arguments, progress);
-  const Trainer trainer(config, Trainer::Task::kTrain, /*planning=*/true, progress.log());
+  const Trainer trainer(read_config(arguments, progress), Trainer::Task::kTrain,
+                        /*planning=*/true, progress.log());
+  const RunConfig& config = trainer.config();
   progress.clear();
   std::cout << summary_text(config, trainer.summary()) << "\nMemory, in bytes on the right\n"
             << memory_text(trainer.memory()) << "\nSettings, and where each came from\n"

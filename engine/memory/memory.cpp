@@ -6,15 +6,15 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "kernels/core/error.h"
-
 namespace qe {
 namespace {
 
 // The driver maps device memory in pages of 2 MiB: a weight of its own each would waste a page's
-// rest. Small pieces share blocks instead.
+// rest. Where nothing was reserved, small pieces share blocks instead.
 constexpr size_t kSharedBlock = size_t{16} << 20;
 constexpr size_t kSmallPiece = size_t{4} << 20;
+constexpr size_t kHostUnit = 64;
+constexpr size_t kDeviceUnit = 256;
 
 }  // namespace
 
@@ -24,15 +24,35 @@ Memory::~Memory() {
   for (const CudaBlock& block : cuda_blocks_) cuda::release(block.space, block.data);
 }
 
+MemoryRow& Memory::row_of(const std::string& name, MemoryKind kind) {
+  auto found = std::find_if(rows_.begin(), rows_.end(),
+                            [&](const MemoryRow& r) { return r.name == name && r.kind == kind; });
+  if (found == rows_.end()) found = rows_.insert(rows_.end(), MemoryRow{name, kind, 0});
+  return *found;
+}
+
+void Memory::account(const std::string& row, size_t n_bytes) {
+  row_of(row, MemoryKind::kDevice).n_bytes += n_bytes;
+  n_accounted_ += n_bytes;
+}
+
+void Memory::reserve(const std::vector<MemoryRow>& plan) {
+  if (planning_ || device_.kind == DeviceKind::kCpu) return;
+  const size_t n_bytes = device_bytes(plan, device_) - n_accounted_;
+  try {
+    void* block = cuda_block(n_bytes, cuda::MemorySpace::kDevice);
+    rests_.push_back(Rest{static_cast<char*>(block), n_bytes});
+  } catch (const Error& error) {
+    throw OutOfMemory(error.what(), plan);
+  }
+}
+
 void* Memory::allocate(const std::string& row, size_t n_bytes, MemoryKind kind) {
-  constexpr size_t kAlignment = 64;
-  const size_t size = std::max<size_t>((n_bytes + kAlignment - 1) / kAlignment, 1) * kAlignment;
   const bool on_cpu = device_.kind == DeviceKind::kCpu;
   if (on_cpu && kind != MemoryKind::kPaged) kind = MemoryKind::kHost;
-  auto found = std::find_if(rows_.begin(), rows_.end(),
-                            [&](const MemoryRow& r) { return r.name == row && r.kind == kind; });
-  if (found == rows_.end()) found = rows_.insert(rows_.end(), MemoryRow{row, kind, 0});
-  found->n_bytes += size;
+  const size_t unit = kind == MemoryKind::kDevice ? kDeviceUnit : kHostUnit;
+  const size_t size = std::max<size_t>((n_bytes + unit - 1) / unit, 1) * unit;
+  row_of(row, kind).n_bytes += size;
   if (planning_) {
     const uintptr_t address = next_counting_address_;
     next_counting_address_ += size;
@@ -44,9 +64,7 @@ void* Memory::allocate(const std::string& row, size_t n_bytes, MemoryKind kind) 
     return cuda_block(size, kind == MemoryKind::kPinned ? cuda::MemorySpace::kPinned
                                                         : cuda::MemorySpace::kManaged);
   } catch (const Error& error) {
-    std::string table;
-    for (const MemoryRow& r : rows_) table += cat("; ", r.name, " ", r.n_bytes);
-    fail(error.what(), ", for ", row, table);
+    throw OutOfMemory(cat(error.what(), ", for ", row), rows_);
   }
 }
 
@@ -70,18 +88,16 @@ void* Memory::cuda_block(size_t size, cuda::MemorySpace space) {
 }
 
 void* Memory::device_piece(size_t size) {
-  if (size > kSmallPiece) return cuda_block(size, cuda::MemorySpace::kDevice);
-  constexpr size_t kStart = 256;  // where pieces begin
-  const size_t taken = (size + kStart - 1) / kStart * kStart;
   auto rest =
-      std::find_if(rests_.begin(), rests_.end(), [&](const Rest& r) { return r.n_bytes >= taken; });
+      std::find_if(rests_.begin(), rests_.end(), [&](const Rest& r) { return r.n_bytes >= size; });
   if (rest == rests_.end()) {
+    if (size > kSmallPiece) return cuda_block(size, cuda::MemorySpace::kDevice);
     void* block = cuda_block(kSharedBlock, cuda::MemorySpace::kDevice);
     rest = rests_.insert(rests_.end(), Rest{static_cast<char*>(block), kSharedBlock});
   }
   char* const piece = rest->begin;
-  rest->begin += taken;
-  rest->n_bytes -= taken;
+  rest->begin += size;
+  rest->n_bytes -= size;
   return piece;
 }
 
@@ -91,10 +107,10 @@ size_t Memory::total() const {
   return sum;
 }
 
-size_t Memory::device_total() const {
+size_t device_bytes(const std::vector<MemoryRow>& rows, Device device) {
   size_t sum = 0;
-  for (const MemoryRow& row : rows_) {
-    if (row.kind == MemoryKind::kDevice) sum += row.n_bytes;
+  for (const MemoryRow& row : rows) {
+    if (device.kind == DeviceKind::kCpu || row.kind == MemoryKind::kDevice) sum += row.n_bytes;
   }
   return sum;
 }

@@ -14,6 +14,7 @@
 
 #include "kernels/core/context.h"
 #include "kernels/core/cuda.h"
+#include "kernels/core/error.h"
 
 namespace qe {
 
@@ -32,6 +33,18 @@ struct MemoryRow {
   size_t n_bytes = 0;
 };
 
+/// Of the rows that the device itself holds: on a GPU its own memory (of paged rows only what
+/// passes through), on the CPU everything.
+size_t device_bytes(const std::vector<MemoryRow>& rows, Device device);
+
+/// The system has less memory than was asked for.
+class OutOfMemory : public Error {
+ public:
+  OutOfMemory(const std::string& what, std::vector<MemoryRow> asked)
+      : Error(what), rows(std::move(asked)) {}
+  std::vector<MemoryRow> rows;  ///< what is asked for in all, as far as it is known
+};
+
 class Memory {
  public:
   /// Of the CPU.
@@ -45,9 +58,16 @@ class Memory {
 
   bool planning() const { return planning_; }
 
-  /// n_bytes of zeroed, 64-byte aligned memory, accounted under `row` as its size rounded up to 64.
-  /// While planning, an address that must not be dereferenced. Throws Error, with the table so far,
-  /// when the system has none left.
+  /// Takes what the device holds of a plan's rows at once, for the pieces that will be asked for:
+  /// on a GPU, whose memory comes in pages of 2 MiB, so that planned and taken bytes agree. Throws
+  /// OutOfMemory with the plan.
+  void reserve(const std::vector<MemoryRow>& plan);
+  /// Notes device memory that something else takes: CUDA itself.
+  void account(const std::string& row, size_t n_bytes);
+
+  /// n_bytes of zeroed memory, aligned and accounted under `row` in units of 64 bytes (a GPU's own
+  /// memory: 256). While planning, an address that must not be dereferenced. Throws OutOfMemory,
+  /// with the rows so far.
   void* allocate(const std::string& row, size_t n_bytes, MemoryKind kind = MemoryKind::kDevice);
   template <class T>
   T* allocate_array(const std::string& row, int64_t n, MemoryKind kind = MemoryKind::kDevice) {
@@ -57,8 +77,6 @@ class Memory {
   /// Bytes requested so far, one row per name, in order of first use.
   const std::vector<MemoryRow>& rows() const { return rows_; }
   size_t total() const;
-  /// Of the rows that the device holds (paged ones not).
-  size_t device_total() const;
 
  private:
   struct Free {
@@ -73,6 +91,7 @@ class Memory {
     char* begin;
     size_t n_bytes;
   };
+  MemoryRow& row_of(const std::string& name, MemoryKind kind);
   void* host_block(size_t size);
   void* cuda_block(size_t size, cuda::MemorySpace space);
   void* device_piece(size_t size);
@@ -85,6 +104,7 @@ class Memory {
   std::vector<std::unique_ptr<void, Free>> blocks_;
   std::vector<CudaBlock> cuda_blocks_;
   std::vector<Rest> rests_;
+  size_t n_accounted_ = 0;  // device bytes that are not ours
 };
 
 }  // namespace qe

@@ -39,7 +39,7 @@ Optimizer::Optimizer(const OptimizerOptions& options, const LoraAdapter& adapter
       (blocked ? n_blocks : n_fp32) += blocked ? blocks_of(tensor.size()) : tensor.size();
     }
   }
-  const bool paged = options.name.starts_with("paged_");
+  const bool paged = options.paged.value_or(options.name.starts_with("paged_"));
   const MemoryKind kind = paged ? MemoryKind::kPaged : MemoryKind::kDevice;
   const char* const row = paged ? "optimizer states (paged)" : "optimizer states";
   const std::span<float> exp_avg = array<float>(memory, row, n_fp32, kind);

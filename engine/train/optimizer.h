@@ -5,6 +5,7 @@
 // AdamW over an adapter's flat buffers. States are fp32, or in 8-bit blocks for large matrices;
 // they may be paged.
 
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -24,6 +25,7 @@ struct OptimizerOptions {
   double beta2 = 0.999;
   double epsilon = 1e-8;
   double weight_decay = 0.0;
+  std::optional<bool> paged;  ///< absent: as the name says; the results are the same either way
 };
 
 /// One stored part of a matrix's states.

@@ -6,8 +6,7 @@
 #include <chrono>
 #include <cmath>
 
-#include "engine/memory/planning.h"
-#include "engine/model/adapter_loading.h"
+#include "engine/train/device_overhead.h"
 #include "engine/train/update.h"
 #include "formats/atomic_write.h"
 #include "kernels/ops/backend.h"
@@ -66,52 +65,125 @@ Trainer::Trainer(const RunConfig& config, Task task, bool planning, const Log& l
       backend_(find_device(config.device, planning), planning),
       ctx_(make_context(planning)),
       memory_(ctx_),
-      step_(task == Task::kTrain ? config.gradient_accumulation_steps : 1, ctx_, memory_),
       encoder_(read_encoder_config(config.model_name_or_path)),
       tokenizer_(Tokenizer::load(config.model_name_or_path)) {
   QE_CHECK(tokenizer_.mask_id(), config.model_name_or_path, ": the tokenizer has no mask token");
-  ctx_.step = step_.device_state();
-  if (!planning) {
-    step_.values().seed = config.seed;
-    if (ctx_.compute == DType::kF16) step_.values().loss_scale = kFirstLossScale;
-    step_.upload_all(ctx_);
-  }
   if (task == Task::kTrain && !planning) {
     QE_CHECK(!config.output_dir.empty(), "output_dir: not given");
     require_writable_folder(config.output_dir);
   }
   load_data();
-  model_ = load_masked_lm(config.model_name_or_path, base_options(config), ctx_, memory_);
-  load_adapter();
-  if (task == Task::kTrain) {
-    optimizer_ = std::make_unique<Optimizer>(OptimizerOptions{.name = config.optim,
-                                                              .beta1 = config.adam_beta1,
-                                                              .beta2 = config.adam_beta2,
-                                                              .epsilon = config.adam_epsilon,
-                                                              .weight_decay = config.weight_decay},
-                                             *adapter_, memory_);
-    loader_ = std::make_unique<DataLoader>(
-        train_data_, collator(RandomPurpose::kMask),
-        LoaderOptions{.batch_size = config.per_device_train_batch_size,
-                      .gradient_accumulation_steps = config.gradient_accumulation_steps,
-                      .order = order_of(config.train_sampling_strategy),
-                      .drop_last = config.dataloader_drop_last,
-                      .seed = static_cast<uint64_t>(
-                          config.data_seed.value_or(static_cast<int64_t>(config.seed)))});
-    schedule_ = make_schedule();
-    triggers_ = Triggers(config, schedule_.total_steps, loader_->updates_per_epoch());
-    best_ = BestMetric(config);
-    learning_rate_.emplace(LrSchedule::Options{.name = config.lr_scheduler_type,
-                                               .kwargs = config.lr_scheduler_kwargs,
-                                               .learning_rate = config.learning_rate,
-                                               .warmup = schedule_.warmup_steps,
-                                               .total = schedule_.total_steps});
+  FolderTensors weights(config.model_name_or_path, family_of(encoder_.model_type));
+  fit_memory(weights);
+  parts_ =
+      std::make_unique<TrainingParts>(config_, shape(), encoder_, weights, ctx_, memory_, log_);
+  if (!planning) {
+    StepState& values = parts_->step.values();
+    values.seed = config.seed;
+    if (ctx_.compute == DType::kF16) values.loss_scale = kFirstLossScale;
+    parts_->step.upload_all(ctx_);
   }
-  allocate_arena();
+  if (task == Task::kTrain) prepare_training();
+}
+
+void Trainer::prepare_training() {
+  if (!config_.adapter_name_or_path.empty()) {
+    warn_of_ignored_settings(config_, *parts_->adapter, log_);
+  }
+  loader_ = std::make_unique<DataLoader>(
+      train_data_, collator(RandomPurpose::kMask),
+      LoaderOptions{.batch_size = config_.per_device_train_batch_size,
+                    .gradient_accumulation_steps = config_.gradient_accumulation_steps,
+                    .order = order_of(config_.train_sampling_strategy),
+                    .drop_last = config_.dataloader_drop_last,
+                    .seed = static_cast<uint64_t>(
+                        config_.data_seed.value_or(static_cast<int64_t>(config_.seed)))});
+  schedule_ = make_schedule();
+  triggers_ = Triggers(config_, schedule_.total_steps, loader_->updates_per_epoch());
+  best_ = BestMetric(config_);
+  learning_rate_.emplace(LrSchedule::Options{.name = config_.lr_scheduler_type,
+                                             .kwargs = config_.lr_scheduler_kwargs,
+                                             .learning_rate = config_.learning_rate,
+                                             .warmup = schedule_.warmup_steps,
+                                             .total = schedule_.total_steps});
+}
+
+RunShape Trainer::shape() const {
+  return {.trains = task_ == Task::kTrain,
+          .train_samples = train_data_.size(),
+          .train_length = train_data_.max_length(),
+          .eval_samples = eval_data_.size(),
+          .eval_length = eval_data_.max_length()};
+}
+
+bool Trainer::gpu_is_absent() const {
+  return ctx_.device.kind == DeviceKind::kCuda && ctx_.device.index >= cuda::device_count();
+}
+
+// On a GPU the limit is what is free, less what the driver may still round up or load. A plan with
+// a limit of its own may be for another GPU.
+MemoryLimit Trainer::memory_limit(size_t overhead) const {
+  MemoryLimit limit{static_cast<size_t>(std::llround(config_.max_memory_MB * 1e6)),
+                    "max_memory_MB"};
+  const bool given = limit.n_bytes > 0;
+  if (ctx_.device.kind == DeviceKind::kCpu || gpu_is_absent() || (given && memory_.planning())) {
+    return limit;
+  }
+  constexpr size_t kMargin = size_t{64} << 20;
+  const size_t n_free = cuda::device_info(ctx_.device.index).free_bytes;
+  const size_t available = overhead + n_free - std::min(n_free, kMargin);
+  if (!given || available < limit.n_bytes) {
+    limit = {available, cat("free memory of ", device_name(ctx_.device))};
+  }
+  return limit;
+}
+
+// Makes the choices that the settings leave open, and takes the GPU's memory.
+void Trainer::fit_memory(TensorSource& weights) {
+  const bool on_gpu = ctx_.device.kind == DeviceKind::kCuda;
+  size_t overhead = 0;
+  if (on_gpu) {
+    overhead = gpu_is_absent() ? kAssumedDeviceOverhead
+                               : measure_device_overhead(config_, shape(), encoder_, ctx_.device,
+                                                         threads_);
+    memory_.account(kDeviceOverheadRow, overhead);
+  }
+  keep_choices_of_checkpoint();
+  const MemoryLimit limit = memory_limit(overhead);
+  const CountRows count = [&](const RunConfig& config) {
+    Context ctx = ctx_;
+    ctx.planning = true;
+    Memory counting(ctx);
+    if (on_gpu) counting.account(kDeviceOverheadRow, overhead);
+    const TrainingParts counted(config, shape(), encoder_, weights, ctx, counting, Log());
+    return counting.rows();
+  };
+  MemoryPlan plan = plan_memory(config_, shape(), encoder_, ctx_.device, limit, count);
+  config_ = std::move(plan.config);
+  for (const std::string& note : plan.notes) log_.info(note);
+  memory_.reserve(plan.rows);
+}
+
+// The batch of a run that is resumed stays what it was, also where it was chosen to fit another
+// GPU: sums over micro-batches have its bits.
+void Trainer::keep_choices_of_checkpoint() {
+  constexpr const char* kBatch = "per_device_train_batch_size";
+  constexpr const char* kAccumulation = "gradient_accumulation_steps";
+  const std::string folder = task_ == Task::kTrain ? resumed_folder(config_) : "";
+  if (folder.empty() || !is_open(config_, kBatch) || !is_open(config_, kAccumulation)) return;
+  const Json arguments = Json::parse_file(folder + "/training_args.json");
+  const Json *batch = arguments.find(kBatch), *accumulation = arguments.find(kAccumulation);
+  if (!batch || !accumulation || batch->as_int() == config_.per_device_train_batch_size ||
+      batch->as_int() * accumulation->as_int() !=
+          config_.per_device_train_batch_size * config_.gradient_accumulation_steps) {
+    return;
+  }
+  choose_setting(config_, kBatch, *batch, folder);
+  choose_setting(config_, kAccumulation, *accumulation, folder);
 }
 
 Context Trainer::make_context(bool planning) {
-  Context ctx{.threads = &threads_, .arena = &arena_, .log = &log_, .planning = planning};
+  Context ctx{.threads = &threads_, .log = &log_, .planning = planning};
   const Device device = backend_.device();
   const DType compute = compute_type(config_.compute_dtype, device, backend_.limits());
   backend_.attach(ctx, compute);
@@ -173,21 +245,6 @@ void Trainer::load_data() {
   }
 }
 
-void Trainer::load_adapter() {
-  const std::string& folder = config_.adapter_name_or_path;
-  const bool training = task_ == Task::kTrain;
-  if (!folder.empty()) {
-    adapter_ =
-        qe::load_adapter(folder, model_, config_.model_name_or_path, training, ctx_, memory_, log_);
-    if (training) warn_of_ignored_settings(config_, *adapter_, log_);
-  } else if (training) {
-    AdapterConfig settings = lora_config_of(config_);
-    settings.base_model_name_or_path = config_.model_name_or_path;
-    adapter_ = make_adapter(settings, model_, true, ctx_, memory_);
-    if (!memory_.planning()) adapter_->initialize(config_.seed);
-  }
-}
-
 MlmCollator Trainer::collator(RandomPurpose purpose) const {
   uint8_t word_flag = 0;
   if (config_.whole_word_mask) word_flag = config_.wwm_compat ? kTouchesPrevious : kInsideWord;
@@ -199,54 +256,6 @@ MlmCollator Trainer::collator(RandomPurpose purpose) const {
                                  .mask_id = *tokenizer_.mask_id(),
                                  .n_random_ids = std::min(tokenizer_.size(), encoder_.vocab_size)},
                      philox_key(config_.seed, purpose));
-}
-
-// The largest batch there can be: every row labelled.
-PackedBatch Trainer::planning_batch(int64_t batch_size, int64_t length) const {
-  PackedBatch batch;
-  const std::vector<int32_t> ids(length, *tokenizer_.mask_id());
-  for (int64_t i = 0; i < batch_size; ++i) {
-    batch.append(encoder_, static_cast<uint32_t>(i), ids, {}, ids);
-  }
-  batch.token_capacity = batch.n_tokens();
-  batch.label_capacity = batch.n_tokens();
-  return batch;
-}
-
-void Trainer::allocate_arena() {
-  size_t n_bytes = 0;
-  MlmTotals totals;
-  const auto plan = [&](const PackedBatch& batch, bool training) {
-    const size_t needed = planned_arena_bytes(ctx_, [&](Context& planning) {
-      Tape tape(planning, training);
-      const ForwardPass pass{&tape, batch, adapter_.get(), training};
-      masked_lm_loss(model_, pass, config_.gradient_checkpointing, &totals);
-    });
-    n_bytes = std::max(n_bytes, needed);
-  };
-  BatchCapacity capacity;
-  const auto reserve = [&](int64_t n_sequences, int64_t n_tokens) {
-    capacity.sequences = std::max(capacity.sequences, n_sequences);
-    capacity.tokens = std::max(capacity.tokens, n_tokens);
-    capacity.labels = capacity.tokens;
-  };
-  if (task_ == Task::kTrain) {
-    const int64_t size = std::min(config_.per_device_train_batch_size, train_data_.size());
-    train_capacity_ = size * train_data_.max_length();
-    reserve(size, train_capacity_);
-    plan(planning_batch(size, train_data_.max_length()), true);
-  }
-  if (eval_data_.size() > 0) {
-    const int64_t size = std::min(config_.per_device_eval_batch_size, eval_data_.size());
-    eval_capacity_ = size * eval_data_.max_length();
-    reserve(size, eval_capacity_);
-    plan(planning_batch(size, eval_data_.max_length()), false);
-  }
-  const int64_t n_micro = task_ == Task::kTrain ? config_.gradient_accumulation_steps : 1;
-  batches_ = std::make_unique<BatchBuffer>(capacity, static_cast<int>(n_micro), ctx_, memory_);
-  void* slab = memory_.allocate("activations, gradients, scratch", n_bytes);
-  arena_ = Arena(slab, n_bytes);
-  tape_ = std::make_unique<Tape>(ctx_, task_ == Task::kTrain);
 }
 
 Trainer::Schedule Trainer::make_schedule() const {
@@ -264,8 +273,8 @@ Trainer::Schedule Trainer::make_schedule() const {
 }
 
 RunSummary Trainer::summary() const {
-  RunSummary summary{.n_parameters = model_.n_parameters,
-                     .stored_quantization = model_.stored_quantization,
+  RunSummary summary{.n_parameters = parts_->model.n_parameters,
+                     .stored_quantization = parts_->model.stored_quantization,
                      .train_samples = train_data_.size(),
                      .train_tokens = train_data_.n_tokens(),
                      .eval_samples = eval_data_.size(),
@@ -273,12 +282,13 @@ RunSummary Trainer::summary() const {
                      .total_steps = schedule_.total_steps,
                      .max_length = std::max(train_data_.max_length(), eval_data_.max_length()),
                      .device = ctx_.device,
-                     .backend = backend_name(ctx_.device),
+                     .backend = gpu_is_absent() ? "which is not here: planned as an H100"
+                                                : backend_name(ctx_.device),
                      .compute = ctx_.compute,
                      .threads = threads_.n_threads()};
-  if (adapter_) {
-    summary.n_trainable = static_cast<int64_t>(adapter_->parameters().size());
-    summary.n_lora_modules = static_cast<int64_t>(adapter_->pairs().size());
+  if (parts_->adapter) {
+    summary.n_trainable = static_cast<int64_t>(parts_->adapter->parameters().size());
+    summary.n_lora_modules = static_cast<int64_t>(parts_->adapter->pairs().size());
   }
   if (loader_) summary.updates_per_epoch = loader_->updates_per_epoch();
   return summary;
@@ -291,22 +301,23 @@ EvalMetrics Trainer::evaluate() {
                     LoaderOptions{.batch_size = config_.per_device_eval_batch_size,
                                   .order = SampleOrder::kSequential});
   // Without fixed masks every evaluation draws new ones, as Hugging Face does.
-  const uint32_t draw = config_.fixed_eval_masks ? 0 : static_cast<uint32_t>(step_.values().step);
+  const uint32_t draw =
+      config_.fixed_eval_masks ? 0 : static_cast<uint32_t>(parts_->step.values().step);
   Tape tape(ctx_, false);
   PackedBatch batch;
-  batch.token_capacity = eval_capacity_;
-  batch.label_capacity = eval_capacity_;
+  batch.token_capacity = parts_->eval_capacity;
+  batch.label_capacity = parts_->eval_capacity;
   MlmTotals totals;
   double hf_sum = 0.0;
   for (int64_t i = 0; i < loader.batches_per_epoch(); ++i) {
     loader.load_batch(draw, i, batch);
-    step_.begin(ctx_);
+    parts_->step.begin(ctx_);
     const ForwardPass pass{.tape = &tape,
-                           .batch = batches_->bind(ctx_, batch),
-                           .adapter = adapter_.get(),
+                           .batch = parts_->batches->bind(ctx_, batch),
+                           .adapter = parts_->adapter.get(),
                            .label_smoothing = static_cast<float>(config_.label_smoothing_factor)};
-    masked_lm_loss(model_, pass, false, step_.totals(0));
-    const MlmTotals of_batch = step_.fetch(ctx_)[0];
+    masked_lm_loss(parts_->model, pass, false, parts_->step.totals(0));
+    const MlmTotals of_batch = parts_->step.fetch(ctx_)[0];
     totals.loss += of_batch.loss;
     totals.n_labels += of_batch.n_labels;
     totals.n_correct += of_batch.n_correct;
@@ -314,8 +325,8 @@ EvalMetrics Trainer::evaluate() {
     hf_sum += static_cast<double>(batch.n_sequences()) * of_batch.loss / n_labels;
   }
   const double n_labels = static_cast<double>(std::max<int64_t>(1, totals.n_labels));
-  return EvalMetrics{.step = step_.values().step,
-                     .epoch = epoch_of(step_.values().step),
+  return EvalMetrics{.step = parts_->step.values().step,
+                     .epoch = epoch_of(parts_->step.values().step),
                      .loss = totals.loss / n_labels,
                      .loss_hf = hf_sum / static_cast<double>(eval_data_.size()),
                      .accuracy = static_cast<double>(totals.n_correct) / n_labels,

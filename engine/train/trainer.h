@@ -17,9 +17,9 @@
 #include "engine/model/weight_loader.h"
 #include "engine/train/data_loader.h"
 #include "engine/train/lr_schedule.h"
+#include "engine/train/memory_plan.h"
 #include "engine/train/metrics.h"
-#include "engine/train/optimizer.h"
-#include "engine/train/step_memory.h"
+#include "engine/train/training_parts.h"
 #include "engine/train/training_state.h"
 #include "engine/train/triggers.h"
 #include "formats/run_config.h"
@@ -72,12 +72,14 @@ class Trainer {
   enum class Task { kTrain, kEvaluate };
 
   /// Reads the model's config, tokenizer and data, loads (or, planning, only measures) the weights,
-  /// and plans then owns all memory. Throws Error for anything wrong with the settings or the
-  /// files.
+  /// and plans then owns all memory. What the settings leave open is chosen so that it fits
+  /// (memory_plan.h); logged. Throws Error for anything wrong with the settings or the files, and
+  /// where the run does not fit.
   Trainer(const RunConfig& config, Task task, bool planning, const Log& log);
   ~Trainer();
 
   const std::vector<MemoryRow>& memory() const { return memory_.rows(); }
+  Device device() const { return ctx_.device; }
   RunSummary summary() const;
 
   /// Loss over the validation data.
@@ -85,8 +87,10 @@ class Trainer {
   /// Trains to the end (or until stopped) and writes everything into output_dir. Task::kTrain only.
   TrainResult train(const TrainEvents& events);
 
-  const LoraAdapter* adapter() const { return adapter_.get(); }
-  const MaskedLm& model() const { return model_; }
+  /// The settings with what was chosen for memory.
+  const RunConfig& config() const { return config_; }
+  const LoraAdapter* adapter() const { return parts_->adapter.get(); }
+  const MaskedLm& model() const { return parts_->model; }
 
  private:
   struct Schedule {
@@ -94,10 +98,13 @@ class Trainer {
     int64_t warmup_steps = 0;
   };
   void load_data();
-  void load_adapter();
-  void allocate_arena();
+  RunShape shape() const;
+  void fit_memory(TensorSource& weights);
+  bool gpu_is_absent() const;
+  MemoryLimit memory_limit(size_t overhead) const;
+  void keep_choices_of_checkpoint();
+  void prepare_training();
   Context make_context(bool planning);
-  PackedBatch planning_batch(int64_t batch_size, int64_t length) const;
   MlmCollator collator(RandomPurpose purpose) const;
   Schedule make_schedule() const;
   double epoch_of(int64_t step) const;
@@ -119,26 +126,18 @@ class Trainer {
   Log log_;
   ThreadPool threads_;
   Backend backend_;
-  Arena arena_;
   Context ctx_;
   Memory memory_;
-  StepMemory step_;
   EncoderConfig encoder_;
   Tokenizer tokenizer_;
   TokenDataset train_data_;
   TokenDataset eval_data_;
-  MaskedLm model_;
-  std::unique_ptr<LoraAdapter> adapter_;
-  std::unique_ptr<Optimizer> optimizer_;
+  std::unique_ptr<TrainingParts> parts_;
   std::unique_ptr<DataLoader> loader_;
   Schedule schedule_;
   std::optional<LrSchedule> learning_rate_;
   Triggers triggers_;
   BestMetric best_;
-  int64_t train_capacity_ = 0;  // tokens that a micro-batch was planned for
-  int64_t eval_capacity_ = 0;
-  std::unique_ptr<BatchBuffer> batches_;
-  std::unique_ptr<Tape> tape_;
 };
 
 }  // namespace qe

@@ -34,8 +34,8 @@ struct Trainer::Run {
 Json Trainer::arguments() const {
   const RunConfig& c = config_;
   Json targets = Json::array();
-  for (const LoraPair& pair : adapter_->pairs()) targets.push_back(pair.module);
-  const Json lora = Json::object(lora_config_members(adapter_->config()));
+  for (const LoraPair& pair : parts_->adapter->pairs()) targets.push_back(pair.module);
+  const Json lora = Json::object(lora_config_members(parts_->adapter->config()));
   Json arguments = Json::object({{"adam_beta1", c.adam_beta1},
                                  {"adam_beta2", c.adam_beta2},
                                  {"adam_epsilon", c.adam_epsilon},
@@ -88,23 +88,18 @@ Json Trainer::arguments() const {
 }
 
 void Trainer::resume(TrainingState& state) {
-  std::string folder = config_.resume;
-  if (folder == "no") return;
-  if (folder == "auto") {
-    const auto newest = newest_checkpoint(config_.output_dir);
-    if (!newest) return;
-    folder = *newest;
-  }
-  state = read_checkpoint(folder, arguments(), *adapter_, *optimizer_);
+  const std::string folder = resumed_folder(config_);
+  if (folder.empty()) return;
+  state = read_checkpoint(folder, arguments(), *parts_->adapter, *parts_->optimizer);
   learning_rate_->restore(state.lr_schedule);
-  adapter_->refresh(ctx_);
+  parts_->adapter->refresh(ctx_);
   if (!state.choices.empty()) {
     const std::string refused = backend_.adopt_choices(ctx_, state.choices);
     if (!refused.empty()) log_.warn(cat("resume is not bit-exact here: ", refused));
   }
-  step_.values().loss_scale = state.loss_scale;
-  step_.values().finite_updates = state.finite_updates;
-  step_.upload_all(ctx_);
+  parts_->step.values().loss_scale = state.loss_scale;
+  parts_->step.values().finite_updates = state.finite_updates;
+  parts_->step.upload_all(ctx_);
   log_.info(
       cat("resuming from ", folder, " (step ", state.step, " of ", schedule_.total_steps, ")"));
 }
@@ -114,7 +109,7 @@ StepMetrics Trainer::train_step(Run& run) {
   const int64_t step = run.state.step;
   const int64_t n_micro = run.events.load_update ? run.events.load_update(step, run.batches)
                                                  : loader_->load_update(step, run.batches);
-  StepState& values = step_.values();
+  StepState& values = parts_->step.values();
   values.step = static_cast<int32_t>(step);
   values.epoch = static_cast<uint32_t>(step / loader_->updates_per_epoch());
   values.learning_rate = static_cast<float>(learning_rate_->rate(step));
@@ -124,12 +119,12 @@ StepMetrics Trainer::train_step(Run& run) {
     if (run.events.on_batch) run.events.on_batch(step, i, run.batches[i]);
   }
   const UpdateResult update =
-      run_update({.model = model_,
-                  .adapter = *adapter_,
-                  .optimizer = *optimizer_,
-                  .tape = *tape_,
-                  .step = step_,
-                  .batches = *batches_,
+      run_update({.model = parts_->model,
+                  .adapter = *parts_->adapter,
+                  .optimizer = *parts_->optimizer,
+                  .tape = *parts_->tape,
+                  .step = parts_->step,
+                  .batches = *parts_->batches,
                   .checkpoint = config_.gradient_checkpointing,
                   .max_grad_norm = static_cast<float>(config_.max_grad_norm),
                   .label_smoothing = static_cast<float>(config_.label_smoothing_factor),
@@ -179,7 +174,7 @@ void Trainer::record_step(Run& run, StepMetrics step, bool log) {
 // follow it.
 bool Trainer::evaluate_in(Run& run, bool decides) {
   TrainingState& state = run.state;
-  step_.values().step = static_cast<int32_t>(state.step);
+  parts_->step.values().step = static_cast<int32_t>(state.step);
   const EvalMetrics metrics = evaluate();
   run.evaluations.push_back(metrics);
   run.metrics->append(to_json(metrics));
@@ -212,8 +207,9 @@ void Trainer::checkpoint_in(Run& run) {
   if (run.state.best_step == run.state.step) {  // it is being written
     progress.best_checkpoint = checkpoint_folder(config_.output_dir, run.state.step);
   }
-  const std::string folder = write_checkpoint(config_.output_dir, run.state, arguments(), progress,
-                                              *adapter_, *optimizer_, tokenizer_.files());
+  const std::string folder =
+      write_checkpoint(config_.output_dir, run.state, arguments(), progress, *parts_->adapter,
+                       *parts_->optimizer, tokenizer_.files());
   if (config_.save_total_limit > 0) {
     prune_checkpoints(config_.output_dir, config_.save_total_limit, run.state.best_step);
   }
@@ -230,7 +226,7 @@ void Trainer::load_best(Run& run) {
     return;
   }
   if (run.state.best_step == run.state.step) return;
-  adapter_->assign(read_adapter(folder), folder);
+  parts_->adapter->assign(read_adapter(folder), folder);
   log_.info(cat("loaded the best checkpoint, ", folder));
   evaluate_in(run, false);
 }
@@ -245,8 +241,8 @@ TrainResult Trainer::train(const TrainEvents& events) {
       std::make_unique<MetricsFile>(config_.output_dir + "/metrics.jsonl", run.state.step);
   run.batches.resize(config_.gradient_accumulation_steps);
   for (PackedBatch& batch : run.batches) {
-    batch.token_capacity = train_capacity_;
-    batch.label_capacity = train_capacity_;
+    batch.token_capacity = parts_->train_capacity;
+    batch.label_capacity = parts_->train_capacity;
   }
   const Clock::time_point start = Clock::now();
   if (run.state.step == 0 && config_.eval_on_start) evaluate_in(run, false);
@@ -276,7 +272,7 @@ void Trainer::save_results(const Run& run) {
   const auto write = [&](const char* name, const Json& json) {
     write_file_atomically(folder + "/" + name, json.dump(2, true) + "\n");
   };
-  write_adapter(folder, adapter_->config(), adapter_->views());
+  write_adapter(folder, parts_->adapter->config(), parts_->adapter->views());
   copy_files(tokenizer_.files(), folder);
   write("trainer_state.json", trainer_state_json(run.state, arguments(), progress_of(run)));
   Json all = Json::object({{"epoch", epoch},

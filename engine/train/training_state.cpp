@@ -177,6 +177,12 @@ std::optional<std::string> newest_checkpoint(const std::string& output_dir) {
   return all.back().second;
 }
 
+std::string resumed_folder(const RunConfig& config) {
+  if (config.resume == "no") return "";
+  if (config.resume != "auto") return config.resume;
+  return newest_checkpoint(config.output_dir).value_or("");
+}
+
 std::string checkpoint_folder(const std::string& output_dir, int64_t step) {
   return output_dir + "/" + kCheckpointPrefix + std::to_string(step);
 }

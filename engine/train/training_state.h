@@ -12,6 +12,7 @@
 #include "engine/model/lora.h"
 #include "engine/train/optimizer.h"
 #include "formats/json.h"
+#include "formats/run_config.h"
 
 namespace qe {
 
@@ -59,6 +60,8 @@ TrainingState read_checkpoint(const std::string& folder, const Json& arguments,
 
 /// The checkpoint-N folder of `output_dir` with the largest N, if any.
 std::optional<std::string> newest_checkpoint(const std::string& output_dir);
+/// The checkpoint that a run of these settings goes on from; "": it starts anew.
+std::string resumed_folder(const RunConfig& config);
 /// The folder of a step's checkpoint, whether or not it is there.
 std::string checkpoint_folder(const std::string& output_dir, int64_t step);
 /// Deletes the oldest checkpoints until `keep` are left, but never the newest nor that of

@@ -4,6 +4,9 @@
 
 #include <cuda_runtime.h>
 
+#include <map>
+#include <mutex>
+
 #include "kernels/core/error.h"
 
 namespace qe::cuda {
@@ -22,6 +25,40 @@ int attribute(cudaDeviceAttr attr, int device) {
   int value = 0;
   check(cudaDeviceGetAttribute(&value, attr, device), "cudaDeviceGetAttribute");
   return value;
+}
+
+// What allocate has given out of each device's own memory.
+class Given {
+ public:
+  void add(void* memory, int device, size_t n_bytes) {
+    constexpr size_t kPage = size_t{2} << 20;
+    const std::lock_guard lock(mutex_);
+    blocks_[memory] = {device, (n_bytes + kPage - 1) / kPage * kPage};
+  }
+  void remove(void* memory) {
+    const std::lock_guard lock(mutex_);
+    blocks_.erase(memory);
+  }
+  size_t bytes(int device) {
+    const std::lock_guard lock(mutex_);
+    size_t sum = 0;
+    for (const auto& [memory, block] : blocks_) sum += block.device == device ? block.n_bytes : 0;
+    return sum;
+  }
+
+ private:
+  struct Block {
+    int device;
+    size_t n_bytes;
+  };
+  std::mutex mutex_;
+  std::map<void*, Block> blocks_;
+};
+
+// Never destroyed: blocks may be released at the end of the process.
+Given& given() {
+  static Given* const all = new Given;
+  return *all;
 }
 
 cudaStream_t stream_of(void* stream) { return static_cast<cudaStream_t>(stream); }
@@ -104,6 +141,7 @@ void* allocate(int device, MemorySpace space, size_t n_bytes) {
          n_total, " are free");
   }
   check(status, "allocating memory");
+  if (space == MemorySpace::kDevice) given().add(memory, device, n_bytes);
   if (space == MemorySpace::kManaged &&
       attribute(cudaDevAttrConcurrentManagedAccess, device) != 0) {
     prefer_host(memory, n_bytes);
@@ -116,9 +154,12 @@ void release(MemorySpace space, void* memory) noexcept {
   if (space == MemorySpace::kPinned) {
     cudaFreeHost(memory);
   } else {
+    if (space == MemorySpace::kDevice) given().remove(memory);
     cudaFree(memory);
   }
 }
+
+size_t allocated_bytes(int device) { return given().bytes(device); }
 
 void* create_stream(int device) {
   use(device);

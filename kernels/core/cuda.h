@@ -42,6 +42,8 @@ enum class MemorySpace {
 /// not enough.
 void* allocate(int device, MemorySpace space, size_t n_bytes);
 void release(MemorySpace space, void* memory) noexcept;
+/// Bytes of kDevice memory that this process holds by allocate, in the driver's pages.
+size_t allocated_bytes(int device);
 
 /// A stream of its own, which does not synchronize with the default stream (cudaStream_t).
 void* create_stream(int device);

@@ -17,6 +17,7 @@ std::string unavailable_reason() { return "this build has no CUDA backend"; }
 DeviceInfo device_info(int) { absent(); }
 void* allocate(int, MemorySpace, size_t) { absent(); }
 void release(MemorySpace, void*) noexcept {}
+size_t allocated_bytes(int) { return 0; }
 void* create_stream(int) { absent(); }
 void destroy_stream(void*) noexcept {}
 void copy(void*, const void*, size_t, void*) { absent(); }

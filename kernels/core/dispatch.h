@@ -9,11 +9,12 @@
 
 /// Calls cpu::FUNCTION or cuda::FUNCTION (both in namespace qe) by the context's device. A backend
 /// that this build lacks is an error, not a link error. QE_DISPATCH calls nothing while planning;
-/// QE_ON_DEVICE is an expression and always calls (what planning itself asks: workspace sizes).
-#ifdef QE_WITH_CUDA
+/// QE_ON_DEVICE is an expression and always calls what planning itself asks: workspace sizes, which
+/// every build has (kernels/cuda/workspace.cpp).
 #define QE_ON_DEVICE(device_kind, FUNCTION, ...)                              \
   ((device_kind) == ::qe::DeviceKind::kCpu ? ::qe::cpu::FUNCTION(__VA_ARGS__) \
                                            : ::qe::cuda::FUNCTION(__VA_ARGS__))
+#ifdef QE_WITH_CUDA
 #define QE_DISPATCH(ctx, FUNCTION, ...)                \
   do {                                                 \
     if ((ctx).planning) break;                         \
@@ -24,11 +25,6 @@
     }                                                  \
   } while (0)
 #else
-#define QE_ON_DEVICE(device_kind, FUNCTION, ...)                    \
-  ((device_kind) == ::qe::DeviceKind::kCpu                          \
-       ? ::qe::cpu::FUNCTION(__VA_ARGS__)                           \
-       : (::qe::fail(#FUNCTION ": this build has no CUDA backend"), \
-          ::qe::cpu::FUNCTION(__VA_ARGS__)))
 #define QE_DISPATCH(ctx, FUNCTION, ...)                         \
   do {                                                          \
     if ((ctx).planning) break;                                  \

@@ -8,18 +8,12 @@
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/attention_simt.cuh"
 #include "kernels/cuda/attention_sm80.cuh"
+#include "kernels/cuda/choices.h"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/vec.cuh"
 
 namespace qe::cuda {
 namespace {
-
-constexpr int kShortLength = 128;
-constexpr int64_t kMaxShortDim = 64;
-
-// One block for a whole short sequence spares two products of seven, a launch, and half of the
-// reads. With wider heads its accumulators would not fit into registers.
-int short_length(int64_t head_dim) { return head_dim <= kMaxShortDim ? kShortLength : 0; }
 
 // Columns that the tensor-core kernels give a head: the next size that they are compiled for. 0:
 // none. (24 takes 32; 80 is its own size because padding it to 96 would waste a sixth.)
@@ -66,28 +60,12 @@ AttentionArgs args_of(const Context& ctx, const AttentionShape& shape, const Ten
           .lse_stride = lse.stride};
 }
 
-// Words of drop decisions for each (query, head) that one pass of backward leaves for the other: 1
-// bit a score, up to a length where that is still less than the activations of a layer.
-int64_t drop_words(const Context& ctx, const AttentionShape& shape) {
-  constexpr int64_t kMaxLength = 1024;
-  const bool drawn_twice = shape.dropout_p > 0.0f && ctx.compute != DType::kF32 &&
-                           shape.max_length > short_length(shape.head_dim);
-  return drawn_twice && shape.max_length <= kMaxLength ? ceil_div(shape.max_length, 32) : 0;
-}
-
 template <class Function>
 void with_16_bit_type(DType dtype, const Function& f) {
   dtype == DType::kBF16 ? f(Type<__nv_bfloat16>{}) : f(Type<__half>{});
 }
 
 }  // namespace
-
-size_t attention_workspace_bytes(const Context& ctx, const AttentionShape& shape, int64_t n_tokens,
-                                 bool backward) {
-  if (!backward) return 0;
-  return static_cast<size_t>(n_tokens * shape.n_heads * (1 + drop_words(ctx, shape))) *
-         sizeof(float);
-}
 
 void attention_forward(Context& ctx, const AttentionShape& shape, const Tensor& qkv,
                        const Tensor& out, const Tensor& lse, void*) {

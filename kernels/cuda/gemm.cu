@@ -112,14 +112,6 @@ void plain_product(Context& ctx, const Gemm& g) {
 
 }  // namespace
 
-// What NVIDIA recommends for its own libraries: 32 MiB from Hopper on, 4 before; and what it takes
-// to begin at a multiple of kWorkspaceAlignment, where arenas begin at multiples of 64.
-size_t gemm_workspace_bytes(const Context& ctx, int64_t m, int64_t n, int64_t k) {
-  if (m == 0 || n == 0 || k == 0) return 0;
-  return (size_t{ctx.limits.compute_capability >= 90 ? 32u : 4u} << 20) +
-         CublasLt::kWorkspaceAlignment;
-}
-
 void gemm(Context& ctx, const Gemm& args, float* scratch) {
   const int64_t m = args.c.rows;
   const int64_t n = args.c.cols;

@@ -14,6 +14,7 @@
 // Used in backward, for 16-bit types on compute capability 8.0 and newer; else gemm.
 #include <algorithm>
 
+#include "kernels/cuda/choices.h"
 #include "kernels/cuda/elementwise.cuh"
 #include "kernels/cuda/gemm.h"
 #include "kernels/cuda/lora.h"
@@ -23,13 +24,11 @@ namespace qe::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kWide = 128;   // columns of the wide side for a block
-constexpr int kNarrow = 64;  // of the narrow side
-constexpr int kTokens = 32;  // at a time
+constexpr int kWide = OuterProductTile::kWide;
+constexpr int kNarrow = OuterProductTile::kNarrow;
+constexpr int kTokens = OuterProductTile::kTokens;
 constexpr int kStages = 4;
 constexpr int kPad = 8;  // elements: rows of 16 bytes more fall into different banks
-constexpr int64_t kBlocksWanted = 256;
-constexpr int64_t kMinSlice = 128;
 
 struct OuterProducts {
   const void* wide;  // (tokens, n_wide)
@@ -145,24 +144,6 @@ __global__ void add_slices_kernel(const float* parts, int n_slices, int64_t rows
   d[i / cols * d_stride + i % cols] += sum;
 }
 
-struct Slices {
-  int64_t tokens;  // of one
-  int64_t n;
-};
-
-Slices choose_slices(int64_t n_tokens, int64_t n_wide, int64_t n_narrow) {
-  const int64_t tiles = ceil_div(n_wide, kWide) * ceil_div(n_narrow, kNarrow);
-  const int64_t wanted = std::min(ceil_div(kBlocksWanted, tiles), ceil_div(n_tokens, kMinSlice));
-  const int64_t tokens =
-      ceil_div(ceil_div(n_tokens, std::max<int64_t>(wanted, 1)), kTokens) * kTokens;
-  return {tokens, ceil_div(n_tokens, tokens)};
-}
-
-bool has_kernel(const Context& ctx, int64_t n_left, int64_t n_right) {
-  return ctx.compute != DType::kF32 && ctx.limits.compute_capability >= 80 && n_left % 8 == 0 &&
-         n_right % 8 == 0;
-}
-
 bool aligned(const Tensor& t) {
   return reinterpret_cast<uintptr_t>(t.data) % 16 == 0 && t.stride % 8 == 0;
 }
@@ -213,22 +194,11 @@ void add_matrix(Context& ctx, const Tensor& x, const Tensor& y) {
   });
 }
 
-size_t add_outer_products_workspace_bytes(const Context& ctx, int64_t n_tokens, int64_t n_left,
-                                          int64_t n_right) {
-  if (n_tokens == 0 || n_left == 0 || n_right == 0) return 0;
-  const size_t product = cuda::gemm_workspace_bytes(ctx, n_left, n_right, n_tokens);
-  if (!has_kernel(ctx, n_left, n_right)) return product;
-  const Slices slices =
-      choose_slices(n_tokens, std::max(n_left, n_right), std::min(n_left, n_right));
-  // Operands that are not aligned take the other way, whatever was planned.
-  return std::max(product, static_cast<size_t>(slices.n * n_left * n_right) * sizeof(float));
-}
-
 void add_outer_products(Context& ctx, const Tensor& left, const Tensor& right, const Tensor& d,
                         float* scratch) {
   const int64_t n_tokens = left.rows;
   if (n_tokens == 0 || d.size() == 0) return;
-  if (!has_kernel(ctx, left.cols, right.cols) || !aligned(left) || !aligned(right)) {
+  if (!has_outer_products_kernel(ctx, left.cols, right.cols) || !aligned(left) || !aligned(right)) {
     return cuda::gemm(ctx,
                       Gemm{.a = left,
                            .b = right,

@@ -2,10 +2,11 @@
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 // Products with a frozen 4-bit weight.
 //
-// Many tokens: the weight is decoded into scratch (quant4.cu) and multiplied by cuBLASLt. Decoding
-// moves 2.5 bytes a weight, which is small beside the arithmetic of thousands of tokens.
+// Many tokens: the weight is decoded into scratch (quant4.cu), unless memory allows to keep it
+// decoded, and multiplied by cuBLASLt. Decoding moves 2.5 bytes a weight, which is small beside the
+// arithmetic of thousands of tokens.
 //
-// Few tokens (up to kFewTokens; fill-mask): reading 16-bit weights would be the cost, so the weight
+// Few tokens (see few_tokens; fill-mask): reading 16-bit weights would be the cost, so the weight
 // is read once, in 4 bits, and decoded in registers: y^T = W x^T with the weight as the A operand
 // of mma.sync, because tokens are the small side and fit the 8-wide n dimension without padding
 // waste (the operand order of Marlin, Frantar et al. 2024, arXiv:2408.11743). The file's layout is
@@ -22,6 +23,7 @@
 // ascending order: deterministic.
 #include <algorithm>
 
+#include "kernels/cuda/choices.h"
 #include "kernels/cuda/gemm.h"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/matmul4.h"
@@ -32,10 +34,9 @@
 namespace qe::cuda {
 namespace {
 
-constexpr int64_t kFewTokens = 64;
 constexpr int kThreads = 128;
-constexpr int kRows = 128;   // of W for a block; 32 for a warp
-constexpr int kDepth = 128;  // of k at a time: 32 for a lane
+constexpr int kRows = FewTokensTile::kRows;
+constexpr int kDepth = FewTokensTile::kDepth;
 constexpr int kStages = 3;
 // Parts of k times tokens up to which one block adds the parts, and not a kernel of many.
 constexpr int64_t kFewParts = 32;
@@ -221,30 +222,6 @@ __global__ void __launch_bounds__(kThreads) few_tokens_kernel(const __grid_const
   }
 }
 
-struct Split {
-  int64_t steps;  // of kDepth, per part
-  int64_t parts;
-};
-
-// Three blocks for each multiprocessor, as long as there is k to split. Independent of the number
-// of tokens: a token's result does not depend on its neighbours.
-Split choose_split(const Context& ctx, int64_t n, int64_t k) {
-  const int64_t tiles = ceil_div(n, kRows);
-  const int64_t n_steps = std::max<int64_t>(ceil_div(k, kDepth), 1);
-  const int64_t wanted = ceil_div(3 * ctx.limits.n_multiprocessors, tiles);
-  const int64_t steps = ceil_div(n_steps, std::clamp<int64_t>(wanted, 1, n_steps));
-  return {steps, ceil_div(n_steps, steps)};
-}
-
-// Which of the two ways. Measured on an H100 with 64 tokens: 4096 x 1024 11 us instead of 7 to
-// decode and 6 to multiply, 16384 x 4096 56 us instead of 63 and 50; fewer tokens gain more
-// (16: 6.5 and 28 us).
-bool few_tokens(const Context& ctx, int64_t m, const Quant4Matrix& w) {
-  return m <= kFewTokens && w.k > 0 && w.k % 32 == 0 && ctx.compute != DType::kF32 &&
-         (w.dtype == ctx.compute || w.dtype == DType::kF32) && w.n <= kRows * Runtime::kCounters &&
-         ctx.limits.compute_capability >= 80;
-}
-
 bool aligned(const Tensor& x, const Quant4Matrix& w) {
   return reinterpret_cast<uintptr_t>(w.codes) % 16 == 0 &&
          reinterpret_cast<uintptr_t>(x.data) % 8 == 0 && x.stride % 4 == 0;
@@ -302,28 +279,17 @@ void multiply_few_tokens(Context& ctx, const Tensor& x, const Quant4Matrix& w, c
          dim3(kThreads), 0, p, static_cast<int>(split.parts));
 }
 
-// The decoded weight in scratch, behind the product's workspace.
+// The decoded weight: where it is kept, or in scratch behind the product's workspace. The same bits
+// either way.
 Tensor decoded(Context& ctx, const Quant4Matrix& w, float* scratch, size_t offset) {
+  if (w.expanded) return w.expanded;
   const Tensor dense =
       make_tensor(reinterpret_cast<char*>(scratch) + offset, w.n, w.k, ctx.compute, ctx.device);
   cuda::dequantize4(ctx, w, dense);
   return dense;
 }
 
-size_t decoded_bytes(const Context& ctx, int64_t n, int64_t k) {
-  return static_cast<size_t>(n * k) * dtype_size(ctx.compute);
-}
-
 }  // namespace
-
-size_t matmul4_workspace_bytes(const Context& ctx, int64_t m, const Quant4Matrix& w, bool forward) {
-  if (m == 0 || w.n == 0 || w.k == 0) return 0;
-  const size_t dense = cuda::gemm_workspace_bytes(ctx, m, w.n, w.k) + decoded_bytes(ctx, w.n, w.k);
-  if (!forward || !few_tokens(ctx, m, w)) return dense;
-  // Operands that are not aligned take the other way, whatever was planned.
-  const Split split = choose_split(ctx, w.n, w.k);
-  return std::max(dense, static_cast<size_t>(split.parts * m * w.n) * sizeof(float));
-}
 
 void matmul4_forward(Context& ctx, const Tensor& x, const Quant4Matrix& w, const Tensor& bias,
                      const Tensor& y, float* scratch) {

@@ -70,7 +70,7 @@ Device find_device(const std::string& name, bool planning) {
                  device.index >= 0,
              "device: expected auto, cpu, cuda or cuda:N, got \"", name, "\"");
   }
-  QE_CHECK(cuda::built_in(), device_name(device), ": ", cuda::unavailable_reason());
+  QE_CHECK(planning || cuda::built_in(), device_name(device), ": ", cuda::unavailable_reason());
   const int n = cuda::device_count();
   QE_CHECK(planning || n > 0, device_name(device), ": ", cuda::unavailable_reason());
   QE_CHECK(planning || device.index < n, device_name(device), ": there are ", n,

@@ -8,11 +8,19 @@
 #include "kernels/ops/contract.h"
 
 namespace qe {
+namespace {
+
+void check_expanded(const Context& ctx, const char* op, const Quant4Matrix& w) {
+  if (w.expanded) contract::check_computed(ctx, op, "the expanded weight", w.expanded, w.n, w.k);
+}
+
+}  // namespace
 
 void matmul4_forward(Context& ctx, const Tensor& x, const Quant4Matrix& w, const Tensor& bias,
                      const Tensor& y) {
   constexpr const char* kOp = "matmul4_forward";
   check_quant4(ctx, kOp, w);
+  check_expanded(ctx, kOp, w);
   contract::check_computed(ctx, kOp, "x", x, x.rows, w.k);
   contract::check_computed(ctx, kOp, "y", y, x.rows, w.n);
   contract::check_disjoint(kOp, "x", x, "y", y);
@@ -28,6 +36,7 @@ void matmul4_backward(Context& ctx, const Tensor& dy, const Quant4Matrix& w, con
                       GradientMode mode) {
   constexpr const char* kOp = "matmul4_backward";
   check_quant4(ctx, kOp, w);
+  check_expanded(ctx, kOp, w);
   contract::check_computed(ctx, kOp, "dy", dy, dy.rows, w.n);
   contract::check_computed(ctx, kOp, "dx", dx, dy.rows, w.k);
   contract::check_disjoint(kOp, "dy", dy, "dx", dx);

@@ -32,6 +32,9 @@ struct Quant4Matrix {
   float* nested_absmax = nullptr;     ///< (ceil(n_blocks / 256))
   const float* nested_map = nullptr;  ///< (256), sorted ascending
   float nested_offset = 0.0f;
+  /// GPU: the decoded matrix, (N, K) of the compute type, where there is memory to keep it beside
+  /// the codes; else absent. Nothing depends on it but speed.
+  Tensor expanded;
 
   int64_t n_blocks() const { return (n * k + block_size - 1) / block_size; }
   int64_t n_code_bytes() const { return (n * k + 1) / 2; }

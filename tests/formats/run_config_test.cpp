@@ -289,7 +289,7 @@ TEST_CASE("three keys name the compute type, and may not contradict each other")
 
 TEST_CASE("keys of other trainers pass, are noted or refused") {
   const auto config = read(R"({"do_train": true, "report_to": "none", "bf16": true, "fp16": false,
-                               "max_memory_MB": 80000, "deepspeed": null,
+                               "skip_memory_metrics": false, "deepspeed": null,
                                "full_finetune": false, "lr_scheduler_kwargs": {}})");
   REQUIRE(config.notes.size() == 2);
   CHECK(config.compute_dtype == "bf16");

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#pragma once
+
+// All of a run that takes memory, in the order in which it takes it. Built over memory that counts
+// it is the run's plan, over memory that is owned it is the run.
+
+#include <memory>
+
+#include "engine/memory/memory.h"
+#include "engine/model/batch_buffer.h"
+#include "engine/model/weight_loader.h"
+#include "engine/train/optimizer.h"
+#include "engine/train/step_memory.h"
+#include "formats/run_config.h"
+
+namespace qe {
+
+/// What of a run's data its memory depends on.
+struct RunShape {
+  bool trains = false;                          ///< else it evaluates only
+  int64_t train_samples = 0, train_length = 0;  ///< tokens of the longest sample
+  int64_t eval_samples = 0, eval_length = 0;    ///< 0: no evaluation
+
+  int64_t train_batch(const RunConfig& config) const {
+    return std::min(config.per_device_train_batch_size, train_samples);
+  }
+  int64_t eval_batch(const RunConfig& config) const {
+    return std::min(config.per_device_eval_batch_size, eval_samples);
+  }
+};
+
+/// Whether the run's optimizer states are paged; "auto" is as optim says.
+bool pages_states(const RunConfig& config);
+
+struct TrainingParts {
+  /// `config` has no resident_weights "auto" that should be more than none. Sets the context's
+  /// arena and step state, which live here; the context outlives this. Memory rows: StepMemory's,
+  /// load_masked_lm's, LoraAdapter's, Optimizer's, BatchBuffer's, and "activations, gradients,
+  /// scratch".
+  TrainingParts(const RunConfig& config, const RunShape& shape, const EncoderConfig& encoder,
+                TensorSource& weights, Context& ctx, Memory& memory, const Log& log);
+  TrainingParts(const TrainingParts&) = delete;
+  TrainingParts& operator=(const TrainingParts&) = delete;
+
+  StepMemory step;
+  MaskedLm model;
+  std::unique_ptr<LoraAdapter> adapter;  ///< null: the base alone
+  std::unique_ptr<Optimizer> optimizer;  ///< of a run that trains
+  int64_t train_capacity = 0;            ///< tokens that a micro-batch was planned for
+  int64_t eval_capacity = 0;
+  std::unique_ptr<BatchBuffer> batches;
+  Arena arena;
+  std::unique_ptr<Tape> tape;
+
+ private:
+  void make_adapter_of(const RunConfig& config, const RunShape& shape, const Context& ctx,
+                       Memory& memory, const Log& log);
+  void allocate_arena(const RunConfig& config, const RunShape& shape, Context& ctx, Memory& memory);
+};
+
+/// The largest batch there can be: every row labelled. Its tokens and labels are 0.
+PackedBatch largest_batch(const EncoderConfig& encoder, int64_t n_sequences, int64_t length);
+
+}  // namespace qe

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#pragma once
+
+// What is decided on the host before a kernel runs and before its scratch is planned. No CUDA in
+// here: a program without the CUDA backend plans for a GPU, too (workspace.cpp).
+
+#include <algorithm>
+
+#include "kernels/cuda/runtime.h"
+#include "kernels/ops/attention.h"
+#include "kernels/ops/matmul4.h"
+
+namespace qe::cuda {
+
+/// How many pieces of `size` cover `total`.
+inline int64_t pieces(int64_t total, int64_t size) { return (total + size - 1) / size; }
+
+// ---- Attention (attention.cu) -------------------------------------------------------------------
+
+inline constexpr int kShortLength = 128;
+inline constexpr int64_t kMaxShortDim = 64;
+
+// One block for a whole short sequence spares two products of seven, a launch, and half of the
+// reads. With wider heads its accumulators would not fit into registers.
+inline int short_length(int64_t head_dim) { return head_dim <= kMaxShortDim ? kShortLength : 0; }
+
+// Words of drop decisions for each (query, head) that one pass of backward leaves for the other: 1
+// bit a score, up to a length where that is still less than the activations of a layer.
+inline int64_t drop_words(const Context& ctx, const AttentionShape& shape) {
+  constexpr int64_t kMaxLength = 1024;
+  const bool drawn_twice = shape.dropout_p > 0.0f && ctx.compute != DType::kF32 &&
+                           shape.max_length > short_length(shape.head_dim);
+  return drawn_twice && shape.max_length <= kMaxLength ? pieces(shape.max_length, 32) : 0;
+}
+
+// ---- Sums of outer products (lora.cu) -----------------------------------------------------------
+
+struct OuterProductTile {
+  static constexpr int kWide = 128;   // columns of the wide side for a block
+  static constexpr int kNarrow = 64;  // of the narrow side
+  static constexpr int kTokens = 32;  // at a time
+};
+
+struct Slices {
+  int64_t tokens;  // of one
+  int64_t n;
+};
+
+inline Slices choose_slices(int64_t n_tokens, int64_t n_wide, int64_t n_narrow) {
+  constexpr int64_t kBlocksWanted = 256;
+  constexpr int64_t kMinSlice = 128;
+  using Tile = OuterProductTile;
+  const int64_t tiles = pieces(n_wide, Tile::kWide) * pieces(n_narrow, Tile::kNarrow);
+  const int64_t wanted = std::min(pieces(kBlocksWanted, tiles), pieces(n_tokens, kMinSlice));
+  const int64_t tokens =
+      pieces(pieces(n_tokens, std::max<int64_t>(wanted, 1)), Tile::kTokens) * Tile::kTokens;
+  return {tokens, pieces(n_tokens, tokens)};
+}
+
+inline bool has_outer_products_kernel(const Context& ctx, int64_t n_left, int64_t n_right) {
+  return ctx.compute != DType::kF32 && ctx.limits.compute_capability >= 80 && n_left % 8 == 0 &&
+         n_right % 8 == 0;
+}
+
+// ---- Products with 4-bit weights (matmul4.cu) ---------------------------------------------------
+
+struct FewTokensTile {
+  static constexpr int kRows = 128;   // of W for a block; 32 for a warp
+  static constexpr int kDepth = 128;  // of k at a time: 32 for a lane
+};
+
+struct Split {
+  int64_t steps;  // of FewTokensTile::kDepth, per part
+  int64_t parts;
+};
+
+// Three blocks for each multiprocessor, as long as there is k to split. Independent of the number
+// of tokens: a token's result does not depend on its neighbours.
+inline Split choose_split(const Context& ctx, int64_t n, int64_t k) {
+  const int64_t tiles = pieces(n, FewTokensTile::kRows);
+  const int64_t n_steps = std::max<int64_t>(pieces(k, FewTokensTile::kDepth), 1);
+  const int64_t wanted = pieces(3 * ctx.limits.n_multiprocessors, tiles);
+  const int64_t steps = pieces(n_steps, std::clamp<int64_t>(wanted, 1, n_steps));
+  return {steps, pieces(n_steps, steps)};
+}
+
+// Which of the two ways. Measured on an H100 with 64 tokens: 4096 x 1024 11 us instead of 7 to
+// decode and 6 to multiply, 16384 x 4096 56 us instead of 63 and 50; fewer tokens gain more
+// (16: 6.5 and 28 us).
+inline bool few_tokens(const Context& ctx, int64_t m, const Quant4Matrix& w) {
+  constexpr int64_t kFewTokens = 64;
+  return m <= kFewTokens && w.k > 0 && w.k % 32 == 0 && ctx.compute != DType::kF32 &&
+         (w.dtype == ctx.compute || w.dtype == DType::kF32) &&
+         w.n <= FewTokensTile::kRows * Runtime::kCounters && ctx.limits.compute_capability >= 80;
+}
+
+}  // namespace qe::cuda
