@@ -3,6 +3,7 @@
 #include "tools/bench_model.h"
 
 #include "engine/memory/planning.h"
+#include "engine/train/device_overhead.h"
 #include "kernels/ops/topk.h"
 #include "kernels/ops/transfer.h"
 
@@ -15,32 +16,37 @@ constexpr int64_t kBest = 5;
 
 }  // namespace
 
-Context BenchModel::make_context(const std::string& type) {
-  Context ctx{.threads = &threads_, .arena = &arena_};
+Context BenchModel::make_context(const std::string& type, bool planning) {
+  Context ctx{.threads = &threads_, .arena = &arena_, .planning = planning};
   backend_.attach(ctx, compute_type(type, backend_.device(), backend_.limits()));
   return ctx;
 }
 
-BenchModel::BenchModel(const EncoderConfig& config, BenchWork& work, const std::string& device,
-                       const std::string& compute_dtype, int threads)
-    : threads_(threads),
-      backend_(find_device(device, false), false),
-      ctx_(make_context(compute_dtype)),
+BenchModel::BenchModel(const EncoderConfig& config, BenchWork& work, const Options& options,
+                       bool planning)
+    : threads_(options.threads),
+      backend_(find_device(options.device, planning), planning),
+      ctx_(make_context(options.compute_dtype, planning)),
       memory_(ctx_),
-      step_(1, ctx_, memory_),
       training_(work.training),
       recompute_(work.recompute) {
-  ctx_.step = step_.device_state();
-  step_.values() = StepState{.seed = kSeed, .learning_rate = 1e-4f};
-  step_.upload_all(ctx_);
-  model_ = random_masked_lm(config, kSeed, BaseOptions{.bits = work.bits}, ctx_, memory_);
+  if (!planning && ctx_.device.kind == DeviceKind::kCuda) take_memory(config, work, options);
+  step_.emplace(1, ctx_, memory_);
+  ctx_.step = step_->device_state();
+  if (!planning) {
+    step_->values() = StepState{.seed = kSeed, .learning_rate = 1e-4f};
+    step_->upload_all(ctx_);
+  }
+  const BaseOptions base{.bits = work.bits,
+                         .expanded_layers = options.resident_weights ? BaseOptions::kAllLayers : 0};
+  model_ = random_masked_lm(config, kSeed, base, ctx_, memory_);
   if (work.lora_r > 0) {
     AdapterConfig adapter;
     adapter.r = work.lora_r;
     adapter.all_linear = true;
     adapter_ = std::make_unique<LoraAdapter>(adapter, model_.lora_sites(), model_.n_linears,
                                              training_, ctx_, memory_);
-    adapter_->initialize(kSeed);
+    if (!planning) adapter_->initialize(kSeed);
   }
   QE_CHECK(adapter_ || !training_, "training needs an adapter: lora_r above 0");
   make_batch(work);
@@ -57,7 +63,7 @@ BenchModel::BenchModel(const EncoderConfig& config, BenchWork& work, const std::
   const size_t n_bytes = planned_arena_bytes(ctx_, [&](Context& planning) {
     Tape tape(planning, training_);
     if (training_) {
-      masked_lm_loss(model_, {&tape, batch_, adapter_.get(), true}, recompute_, step_.totals(0));
+      masked_lm_loss(model_, {&tape, batch_, adapter_.get(), true}, recompute_, step_->totals(0));
     } else {
       infer(tape, batch_);
     }
@@ -66,6 +72,24 @@ BenchModel::BenchModel(const EncoderConfig& config, BenchWork& work, const std::
       BatchCapacity{batch_.n_tokens(), batch_.n_sequences(), batch_.n_labels()}, 1, ctx_, memory_);
   arena_ = Arena(memory_.allocate("activations, gradients, scratch", n_bytes), n_bytes);
   tape_ = std::make_unique<Tape>(ctx_, training_);
+}
+
+// As Trainer does: what CUDA takes for itself, then all that a plan of this asks for.
+void BenchModel::take_memory(const EncoderConfig& config, BenchWork& work, const Options& options) {
+  RunConfig run;
+  run.bits = work.bits;
+  run.lora_r = std::max<int64_t>(work.lora_r, 1);
+  run.compute_dtype = options.compute_dtype;
+  run.gradient_checkpointing = work.recompute;
+  run.per_device_train_batch_size = run.per_device_eval_batch_size = work.sequences;
+  RunShape shape{.trains = work.training};
+  (work.training ? shape.train_samples : shape.eval_samples) = work.sequences;
+  (work.training ? shape.train_length : shape.eval_length) = work.length;
+  memory_.account(kDeviceOverheadRow,
+                  measure_device_overhead(run, shape, config, ctx_.device, threads_));
+  BenchModel planned(config, work, options, true);
+  planned.memory_.account(kDeviceOverheadRow, memory_.rows().front().n_bytes);
+  memory_.reserve(planned.memory());
 }
 
 void BenchModel::make_batch(BenchWork& work) {
@@ -107,12 +131,12 @@ void BenchModel::step() {
                            .adapter = *adapter_,
                            .optimizer = *optimizer_,
                            .tape = *tape_,
-                           .step = step_,
+                           .step = *step_,
                            .batches = *buffer_,
                            .checkpoint = recompute_},
                           {&batch_, 1})
                    .loss;
-  ++step_.values().step;
+  ++step_->values().step;
 }
 
 }  // namespace qe::tools

@@ -6,6 +6,7 @@
 // infer` time.
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "engine/model/weight_loader.h"
@@ -17,11 +18,15 @@ namespace qe::tools {
 
 class BenchModel {
  public:
-  /// Loads random weights and plans and owns all memory, as the trainer and fill-mask do. device
-  /// and compute_dtype are run_config's; threads: 0 = all. work.n_labels is set: 15 % of the tokens
-  /// in training, else one per sequence.
-  BenchModel(const EncoderConfig& config, BenchWork& work, const std::string& device,
-             const std::string& compute_dtype, int threads);
+  struct Options {  ///< run_config's
+    std::string device = "auto", compute_dtype = "auto";
+    int threads = 0;
+    bool resident_weights = true;
+  };
+  /// Loads random weights and plans and owns all memory, as the trainer and fill-mask do.
+  /// work.n_labels is set: 15 % of the tokens in training, else one per sequence.
+  BenchModel(const EncoderConfig& config, BenchWork& work, const Options& options)
+      : BenchModel(config, work, options, false) {}
 
   /// One update, or one forward pass with the best 5 answers of every mask.
   void step();
@@ -31,17 +36,19 @@ class BenchModel {
   double last_loss() const { return last_loss_; }  ///< per label; training only
 
  private:
+  BenchModel(const EncoderConfig& config, BenchWork& work, const Options& options, bool planning);
+  void take_memory(const EncoderConfig& config, BenchWork& work, const Options& options);
   void make_batch(BenchWork& work);
   void infer(Tape& tape, const BatchView& batch);
 
-  Context make_context(const std::string& compute_dtype);
+  Context make_context(const std::string& compute_dtype, bool planning);
 
   ThreadPool threads_;
   Backend backend_;
   Arena arena_;
   Context ctx_;
   Memory memory_;
-  StepMemory step_;
+  std::optional<StepMemory> step_;
   MaskedLm model_;
   std::unique_ptr<LoraAdapter> adapter_;
   std::unique_ptr<Optimizer> optimizer_;

@@ -56,7 +56,8 @@ struct StepReport {
   Device device;
   DType compute = DType::kF32;
   int64_t device_planned_bytes = 0;  ///< of planned_bytes, on the GPU
-  int64_t device_used_bytes = 0;  ///< of the GPU, after the last step; with context and libraries
+  int64_t device_used_bytes = 0;     ///< of the GPU, after the last step, by whomever
+  std::string device_use;            ///< both, for people
   std::vector<MemoryRow> memory;
 
   double floor_seconds() const {
@@ -118,12 +119,9 @@ std::string text_of(const StepReport& r) {
                            ", peak of the process ",
                            human_bytes(static_cast<uint64_t>(r.peak_resident_bytes)))});
   if (r.device.kind == DeviceKind::kCuda) {
-    table.add(
-        {"GPU memory", cat("planned ", human_bytes(static_cast<uint64_t>(r.device_planned_bytes)),
-                           ", in use ", human_bytes(static_cast<uint64_t>(r.device_used_bytes)),
-                           " with CUDA's context and libraries")});
+    table.add({"GPU memory", r.device_use});
   }
-  return table.text() + "\n" + memory_text(r.memory);
+  return table.text() + "\n" + memory_text(r.memory, r.device);
 }
 
 EncoderConfig shape_option(const Arguments& arguments, std::string& name) {
@@ -154,8 +152,15 @@ int run_steps(const Arguments& arguments, bool training) {
   const int64_t n_warmup = arguments.integer("warmup", training ? 1 : 5, 0, kMany);
 
   Progress progress;
-  BenchModel model(config, report.work, arguments.text("device", "auto"),
-                   arguments.text("compute_dtype", "auto"), threads_option(arguments));
+  const std::string resident = arguments.text("resident_weights", "true");
+  if (resident != "true" && resident != "false") {
+    throw UsageError("--resident_weights: expected true or false");
+  }
+  BenchModel model(config, report.work,
+                   {.device = arguments.text("device", "auto"),
+                    .compute_dtype = arguments.text("compute_dtype", "auto"),
+                    .threads = threads_option(arguments),
+                    .resident_weights = resident == "true"});
   Context& ctx = model.context();
   std::vector<double> seconds;
   for (int64_t i = 0; i < n_warmup + n_steps; ++i) {
@@ -180,11 +185,8 @@ int run_steps(const Arguments& arguments, bool training) {
   if (ctx.device.kind == DeviceKind::kCuda) {
     const cuda::DeviceInfo info = cuda::device_info(ctx.device.index);
     report.device_used_bytes = static_cast<int64_t>(info.total_bytes - info.free_bytes);
-    for (const MemoryRow& row : report.memory) {
-      if (row.kind == MemoryKind::kDevice) {
-        report.device_planned_bytes += static_cast<int64_t>(row.n_bytes);
-      }
-    }
+    report.device_planned_bytes = static_cast<int64_t>(device_bytes(report.memory, ctx.device));
+    report.device_use = device_use_text(report.memory, ctx.device);
   }
   report.ceilings = measure_ceilings(ctx);  // after the peak was read: it takes memory
   std::cout << (arguments.has("json") ? to_json(report).dump() + "\n" : text_of(report));
@@ -284,6 +286,7 @@ Command bench_command() {
            {"bits", "N", "of the base: 4 (default) or 32"},
            {"gradient_checkpointing", nullptr, "train: compute layers again in the backward pass"},
            {"device", "NAME", "auto, cpu, cuda or cuda:N (auto; ops: the CPU)"},
+           {"resident_weights", "true|false", "a GPU also holds 4-bit weights decoded (true)"},
            {"compute_dtype", "TYPE", "what a GPU computes in: auto, fp32, bf16, fp16 (auto)"},
            {"threads", "N", "CPU threads; 0 = all (default; ops: 1)"},
            {"steps", "N", "timed steps (5; infer: 50)"},

@@ -15,7 +15,8 @@ int run_plan(const Arguments& arguments) {
   const RunConfig& config = trainer.config();
   progress.clear();
   std::cout << summary_text(config, trainer.summary()) << "\nMemory, in bytes on the right\n"
-            << memory_text(trainer.memory()) << "\nSettings, and where each came from\n"
+            << memory_text(trainer.memory(), trainer.device())
+            << "\nSettings, and where each came from\n"
             << settings_text(config);
   return 0;
 }

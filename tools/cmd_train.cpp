@@ -70,14 +70,17 @@ void write_loss_curve(const RunConfig& config) {
                         loss_svg(config.output_dir, training, evaluation));
 }
 
-std::string result_text(const RunConfig& config, const TrainResult& result,
+std::string result_text(const Trainer& trainer, const TrainResult& result,
                         const std::optional<EvalMetrics>& evaluation) {
   Table table("ll");
-  table.add({"adapter", config.output_dir});
+  table.add({"adapter", trainer.config().output_dir});
   table.add({"updates", human_count(result.steps)});
   table.add({"training loss", fixed(result.train_loss, 4)});
   if (evaluation) table.add({"evaluation", evaluation_text(*evaluation)});
   table.add({"time", human_duration(result.seconds)});
+  if (trainer.device().kind == DeviceKind::kCuda) {
+    table.add({"GPU memory", device_use_text(trainer.memory(), trainer.device())});
+  }
   if (result.seconds > 0)
     table.add({"tokens/s",
                human_count(std::llround(static_cast<double>(result.n_tokens) / result.seconds))});
@@ -86,12 +89,12 @@ std::string result_text(const RunConfig& config, const TrainResult& result,
 
 int run_train(const Arguments& arguments) {
   Progress progress;
-  const RunConfig config = read_config(arguments, progress);
   const std::atomic<bool>& stop = stop_on_signals();
-  Trainer trainer(config, Trainer::Task::kTrain, /*planning=*/false, progress.log());
-  size_t n_bytes = 0;
-  for (const MemoryRow& row : trainer.memory()) n_bytes += row.n_bytes;
-  progress.line(summary_text(config, trainer.summary()) + "memory      " + human_bytes(n_bytes));
+  Trainer trainer(read_config(arguments, progress), Trainer::Task::kTrain, /*planning=*/false,
+                  progress.log());
+  const RunConfig& config = trainer.config();
+  progress.line(summary_text(config, trainer.summary()) + "memory      " +
+                human_bytes(device_bytes(trainer.memory(), trainer.device())));
 
   TrainingView view(progress);
   std::optional<BatchDumpWriter> dump;
@@ -121,7 +124,7 @@ int run_train(const Arguments& arguments) {
                       "; the same command goes on from there"));
     return stop_status();
   }
-  std::cout << result_text(config, result, view.last_evaluation());
+  std::cout << result_text(trainer, result, view.last_evaluation());
   return 0;
 }
 

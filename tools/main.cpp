@@ -11,6 +11,7 @@
 #include "formats/library_versions.h"
 #include "kernels/core/error.h"
 #include "tools/commands.h"
+#include "tools/run_report.h"
 
 namespace {
 
@@ -69,6 +70,10 @@ int main(int argc, char** argv) {
     return status;
   } catch (const UsageError& error) {
     return fail_with(kWrongUsage, error.what());
+  } catch (const qe::OutOfMemory& error) {
+    const int status = fail_with(kError, error.what());
+    std::cerr << "what this run asks for:\n" << memory_text(error.rows, error.device);
+    return status;
   } catch (const std::bad_alloc&) {
     return fail_with(kError, "out of memory");
   } catch (const std::exception& error) {

@@ -2,6 +2,7 @@
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #include "tools/run_report.h"
 
+#include "kernels/core/cuda.h"
 #include "kernels/core/error.h"
 #include "tools/table.h"
 
@@ -61,16 +62,38 @@ std::string summary_text(const RunConfig& config, const RunSummary& summary) {
   return table.text();
 }
 
-std::string memory_text(const std::vector<MemoryRow>& rows) {
+std::string memory_text(const std::vector<MemoryRow>& rows, Device device) {
+  const bool on_gpu = device.kind == DeviceKind::kCuda;
   Table table("lrr");
+  const auto add = [&](const std::string& name, size_t n_bytes) {
+    table.add({name, human_bytes(n_bytes), human_count(static_cast<int64_t>(n_bytes))});
+  };
   size_t total = 0;
-  for (const MemoryRow& row : rows) {
-    table.add({row.name, human_bytes(row.n_bytes), human_count(static_cast<int64_t>(row.n_bytes))});
-    total += row.n_bytes;
+  for (const bool on_device : {true, false}) {  // a GPU's own memory first
+    for (const MemoryRow& row : rows) {
+      if (on_gpu && (row.kind == MemoryKind::kDevice) != on_device) continue;
+      if (!on_gpu && !on_device) continue;
+      add(row.name, row.n_bytes);
+      total += row.n_bytes;
+    }
+    if (on_gpu && on_device) {
+      table.rule();
+      add(cat("on ", device_name(device)), total);
+      table.rule();
+    }
   }
-  table.rule();
-  table.add({"total", human_bytes(total), human_count(static_cast<int64_t>(total))});
+  if (!on_gpu) table.rule();
+  add(on_gpu ? "in host memory" : "total", total - (on_gpu ? device_bytes(rows, device) : 0));
   return table.text(2);
+}
+
+std::string device_use_text(const std::vector<MemoryRow>& rows, Device device) {
+  const cuda::DeviceInfo info = cuda::device_info(device.index);
+  const auto planned = static_cast<double>(device_bytes(rows, device));
+  const auto used = static_cast<double>(info.total_bytes - info.free_bytes);
+  return cat(human_bytes(static_cast<uint64_t>(planned)), " planned, ",
+             human_bytes(static_cast<uint64_t>(used)), " in use (", used < planned ? "" : "+",
+             fixed(100.0 * (used / planned - 1.0), 2), " %)");
 }
 
 std::string settings_text(const RunConfig& config) {

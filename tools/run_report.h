@@ -17,8 +17,10 @@ RunConfig read_config(const Arguments& arguments, Progress& progress);
 
 /// A few lines: model, adapter, data, run, machine.
 std::string summary_text(const RunConfig& config, const RunSummary& summary);
-/// The memory table with its total.
-std::string memory_text(const std::vector<MemoryRow>& rows);
+/// The memory table with its totals: the device's, and that of host memory beside it.
+std::string memory_text(const std::vector<MemoryRow>& rows, Device device);
+/// "11.5 GiB planned, 11.5 GiB in use": a GPU's memory now, by whomever.
+std::string device_use_text(const std::vector<MemoryRow>& rows, Device device);
 /// Every setting with its value and origin.
 std::string settings_text(const RunConfig& config);
 /// "loss 2.4721  perplexity 11.85  accuracy 51.1 %".

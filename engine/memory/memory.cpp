@@ -43,7 +43,7 @@ void Memory::reserve(const std::vector<MemoryRow>& plan) {
     void* block = cuda_block(n_bytes, cuda::MemorySpace::kDevice);
     rests_.push_back(Rest{static_cast<char*>(block), n_bytes});
   } catch (const Error& error) {
-    throw OutOfMemory(error.what(), plan);
+    throw OutOfMemory(error.what(), device_, plan);
   }
 }
 
@@ -64,7 +64,7 @@ void* Memory::allocate(const std::string& row, size_t n_bytes, MemoryKind kind) 
     return cuda_block(size, kind == MemoryKind::kPinned ? cuda::MemorySpace::kPinned
                                                         : cuda::MemorySpace::kManaged);
   } catch (const Error& error) {
-    throw OutOfMemory(cat(error.what(), ", for ", row), rows_);
+    throw OutOfMemory(cat(error.what(), ", for ", row), device_, rows_);
   }
 }
 

@@ -40,8 +40,9 @@ size_t device_bytes(const std::vector<MemoryRow>& rows, Device device);
 /// The system has less memory than was asked for.
 class OutOfMemory : public Error {
  public:
-  OutOfMemory(const std::string& what, std::vector<MemoryRow> asked)
-      : Error(what), rows(std::move(asked)) {}
+  OutOfMemory(const std::string& what, Device of, std::vector<MemoryRow> asked)
+      : Error(what), device(of), rows(std::move(asked)) {}
+  Device device;
   std::vector<MemoryRow> rows;  ///< what is asked for in all, as far as it is known
 };
 

@@ -63,12 +63,11 @@ class Planner {
         count_(count) {}
 
   MemoryPlan plan() const {
-    MemoryPlan plan{.config = changed({})};
+    MemoryPlan plan{.config = changed({}, false)};
     if (limit_.n_bytes > 0) {
       const size_t asked = needed(plan.config);
       if (asked > limit_.n_bytes) {
-        const Change change = cheapest_that_fits(asked);
-        plan.config = changed(change);
+        plan.config = changed(cheapest_that_fits(asked), false);
         plan.notes.push_back(cat(difference(plan.config), ": chosen ", origin(), " (", limit_.what,
                                  "); as set, the run needs ", gigabytes(asked)));
       }
@@ -126,8 +125,9 @@ class Planner {
     return found;
   }
 
-  // The run with a change; weights that are resident only if there is room are not.
-  RunConfig changed(const Change& change) const {
+  // The run with a change; weights that are resident only if there is room are not. `all`: whoever
+  // set what follows from it.
+  RunConfig changed(const Change& change, bool all) const {
     RunConfig config = config_;
     const auto choose = [&](const char* key, const Json& value) {
       choose_setting(config, key, value, origin());
@@ -145,7 +145,8 @@ class Planner {
              Json(config_.gradient_accumulation_steps * change.split));
     }
     // Evaluation does not depend on its batches, except transformers' mean of means.
-    const bool eval_follows = is_open(config_, "per_device_eval_batch_size") &&
+    const bool eval_follows = shape_.eval_samples > 0 &&
+                              (all || is_open(config_, "per_device_eval_batch_size")) &&
                               !config_.metric_for_best_model.ends_with("loss_hf") &&
                               config_.per_device_eval_batch_size > size;
     if (!shape_.trains || eval_follows) choose("per_device_eval_batch_size", Json(size));
@@ -169,7 +170,7 @@ class Planner {
 
   Change cheapest_that_fits(size_t asked) const {
     for (const Change& change : changes(false)) {
-      if (fits(needed(changed(change)))) return change;
+      if (fits(needed(changed(change, false)))) return change;
     }
     fail("memory: this run needs ", gigabytes(asked), " on ", device_name(device_), ", ",
          gigabytes(asked - limit_.n_bytes), " more than the ", gigabytes(limit_.n_bytes), " of ",
@@ -185,7 +186,7 @@ class Planner {
     };
     std::vector<Tried> tried;
     for (const Change& change : changes(true)) {
-      const RunConfig config = changed(change);
+      const RunConfig config = changed(change, true);
       tried.push_back({change, difference(config), needed(config)});
     }
     if (tried.empty()) return "there is nothing left to save";

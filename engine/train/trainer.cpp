@@ -143,9 +143,9 @@ void Trainer::fit_memory(TensorSource& weights) {
   const bool on_gpu = ctx_.device.kind == DeviceKind::kCuda;
   size_t overhead = 0;
   if (on_gpu) {
-    overhead = gpu_is_absent() ? kAssumedDeviceOverhead
-                               : measure_device_overhead(config_, shape(), encoder_, ctx_.device,
-                                                         threads_);
+    overhead = gpu_is_absent()
+                   ? kAssumedDeviceOverhead
+                   : measure_device_overhead(config_, shape(), encoder_, ctx_.device, threads_);
     memory_.account(kDeviceOverheadRow, overhead);
   }
   keep_choices_of_checkpoint();

@@ -287,6 +287,23 @@ TEST_CASE("three keys name the compute type, and may not contradict each other")
         "config.json: fp16: true contradicts compute_dtype bf16");
 }
 
+TEST_CASE("max_memory_MB: megabytes, or a size with a unit") {
+  CHECK(read("{}").max_memory_MB == 0);
+  CHECK(read(R"({"max_memory_MB": 80000})").max_memory_MB == 80000);
+  CHECK(read(R"({"memory": "8GB"})").max_memory_MB == 8000);
+  for (const auto& [text, bytes] : {std::pair{"8GiB", 8589934592.0},
+                                    {"8 gb", 8e9},
+                                    {"512MiB", 536870912.0},
+                                    {"7500MB", 7.5e9},
+                                    {"64", 64e6}}) {
+    CHECK(read("{}", {{"memory", text}}).max_memory_MB * 1e6 == doctest::Approx(bytes));
+  }
+  for (const char* bad : {"8TB", "GB", "-1GB", "8 GB free", "nan"}) {
+    CHECK_THROWS_AS(read("{}", {{"max_memory_MB", bad}}), qe::Error);
+  }
+  CHECK(error_of(R"({"max_memory_MB": true})").find("expected a size") != std::string::npos);
+}
+
 TEST_CASE("keys of other trainers pass, are noted or refused") {
   const auto config = read(R"({"do_train": true, "report_to": "none", "bf16": true, "fp16": false,
                                "skip_memory_metrics": false, "deepspeed": null,

@@ -203,6 +203,29 @@ DEVICE_TEST_CASE("matmul4: the same bits every time") {
   }
 }
 
+DEVICE_TEST_CASE("matmul4: an expanded weight beside the codes changes no bit") {
+  Weight w({300, 1024, 64, Quant4Type::kNf4, DType::kBF16, true});
+  Matrix decoded(300, 1024);
+  run_planned(1, [&](Context& ctx) { dequantize4(ctx, w.q(), decoded.view()); });
+  for (const int64_t rows : {1, 40, 200}) {
+    CAPTURE(rows);
+    Matrix x = Matrix::random(rows, 1024, 1), dy = Matrix::random(rows, 300, 2);
+    Matrix y(rows, 300), want_y(rows, 300), dx(rows, 1024), want_dx(rows, 1024);
+    run_planned(2, [&](Context& ctx) {
+      Quant4Matrix q = w.q();
+      matmul4_forward(ctx, x.view(), q, Tensor{}, want_y.view());
+      matmul4_backward(ctx, dy.view(), q, want_dx.view(), GradientMode::kOverwrite);
+      const size_t scratch = matmul4_workspace_bytes(ctx, rows, q, false);
+      q.expanded = decoded.view();
+      matmul4_forward(ctx, x.view(), q, Tensor{}, y.view());
+      matmul4_backward(ctx, dy.view(), q, dx.view(), GradientMode::kOverwrite);
+      if (test::on_gpu()) CHECK(matmul4_workspace_bytes(ctx, rows, q, false) < scratch);
+    });
+    CHECK(count_different(y, want_y) == 0);
+    CHECK(count_different(dx, want_dx) == 0);
+  }
+}
+
 TEST_CASE("matmul4: contract violations are refused") {
   Weight w({32, 64, 64});
   Matrix x(2, 64), y(2, 32), wrong(2, 33);
@@ -219,6 +242,9 @@ TEST_CASE("matmul4: contract violations are refused") {
   CHECK_THROWS_AS(forward(bad, y), Error);
   bad = w.q();
   bad.dtype = DType::kF64;
+  CHECK_THROWS_AS(forward(bad, y), Error);
+  bad = w.q();
+  bad.expanded = wrong.view();
   CHECK_THROWS_AS(forward(bad, y), Error);
 }
 
