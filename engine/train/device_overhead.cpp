@@ -19,6 +19,7 @@ constexpr int64_t kTokens = 4096;
 
 EncoderConfig first_layers(EncoderConfig encoder) {
   encoder.n_layers = std::min(encoder.n_layers, kLayers);
+  encoder.n_distinct_layers = std::min(encoder.n_distinct_layers, encoder.n_layers);
   encoder.vocab_size = std::min(encoder.vocab_size, kVocabulary);
   return encoder;
 }

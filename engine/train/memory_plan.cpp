@@ -57,7 +57,7 @@ class Planner {
           Device device, const MemoryLimit& limit, const CountRows& count)
       : config_(config),
         shape_(shape),
-        n_layers_(encoder.n_layers),
+        n_layers_(encoder.n_distinct_layers),
         device_(device),
         limit_(limit),
         count_(count) {}

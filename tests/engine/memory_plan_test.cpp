@@ -21,7 +21,7 @@ constexpr size_t kGigabyte = 1'000'000'000;
 class Planned {
  public:
   explicit Planned(Device device = {DeviceKind::kCuda, 0}) : threads_(1), device_(device) {
-    encoder_.n_layers = 8;
+    encoder_.n_layers = encoder_.n_distinct_layers = 8;
     const bool on_gpu = device.kind == DeviceKind::kCuda;
     ctx_ = Context{.device = device,
                    .compute = on_gpu ? DType::kBF16 : DType::kF32,
