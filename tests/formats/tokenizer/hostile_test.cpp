@@ -331,6 +331,72 @@ TEST_CASE("hostile character maps") {
       contains(map(base64(header + units + std::string(1 << 20, 'x'))), "make the text too long"));
 }
 
+using Files = std::vector<std::pair<std::string, std::string>>;
+
+/// What loading a folder with these files and encoding says, without the folder's name.
+std::string folder_outcome(const Files& files) {
+  const TemporaryFolder folder;
+  int64_t n_bytes = 0;
+  for (const auto& [name, content] : files) {
+    folder.write(name, content);
+    n_bytes += static_cast<int64_t>(content.size());
+  }
+  const Outcome result = run_apart(
+      [&] {
+        const Tokenizer tokenizer = Tokenizer::load(folder.path());
+        tokenizer.decode(tokenizer.encode("ab \u4E2D [MASK]<mask>").ids, false);
+      },
+      kMaxSeconds);
+  CHECK(result.ended);
+  if (!kSanitized) CHECK(result.grown_bytes < 64 * kMiB + 40 * n_bytes);
+  check_line(result.error);
+  const bool named = result.error.starts_with(folder.path() + "/");
+  return named ? result.error.substr(folder.path().size() + 1) : result.error;
+}
+
+TEST_CASE("hostile files of tokenizers without tokenizer.json") {
+  const std::string specials = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n";
+  const auto vocab = [](const std::string& text) { return folder_outcome({{"vocab.txt", text}}); };
+  CHECK(vocab(specials) == "");
+  CHECK(contains(vocab(""), "vocab.txt: expected one token per line, the file is empty"));
+  CHECK(contains(vocab("a\n"), "is not in the vocabulary"));
+  CHECK(contains(vocab(specials + "\xE4\xB8\n"), "vocab.txt: invalid UTF-8 at byte 33, line 7"));
+  CHECK(contains(vocab(specials + std::string(10 << 20, 'a')), "a token of 10485760 bytes"));
+  CHECK(vocab(specials + std::string(1 << 20, '\n')) == "");
+
+  const std::string json = R"({"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, "<mask>": 4, "a": 5,
+                               "b": 6, "ab": 7})";
+  const auto merges = [&](const std::string& text) {
+    return folder_outcome({{"vocab.json", json}, {"merges.txt", text}});
+  };
+  CHECK(merges("#version: 0.2\r\na b\r\n") == "");
+  CHECK(contains(merges("a b\nab\n"), "merges.txt:2: expected a merge rule of two tokens"));
+  CHECK(contains(merges("a b\n\na b"), "merges.txt:2: expected a merge rule of two tokens"));
+  CHECK(contains(merges("a b c\n"), "merges.txt:1: expected a merge rule of two tokens"));
+  CHECK(contains(merges("a \x1b[0m\n"), R"(the vocabulary lacks "\u001b[0m" of the merge rules)"));
+  CHECK(contains(merges("a \xFF\n"), "merges.txt: invalid UTF-8 at byte 2"));
+  CHECK(contains(merges("b a\n"), "the vocabulary lacks \"ba\" of the merge rules"));
+  CHECK(contains(merges(std::string(1 << 20, 'a')), "merges.txt:1: expected a merge rule"));
+  CHECK(folder_outcome({{"vocab.json", json}}) != "");
+
+  const auto config = [&](const std::string& text) {
+    return folder_outcome({{"vocab.txt", specials}, {"tokenizer_config.json", text}});
+  };
+  CHECK(contains(config(R"({"tokenizer_class": "Bert\u0007"})"), R"(tokenizer class Bert\u0007)"));
+  CHECK(contains(config(R"({"added_tokens_decoder": {"x\n": {"content": "b"}}})"),
+                 R"(expected token ids as keys, got "x\n")"));
+  CHECK(contains(config(R"({"added_tokens_decoder": {"16777216": {"content": "b"}}})"),
+                 "expected token ids as keys"));
+  CHECK(contains(config(R"({"added_tokens_decoder": {"16777215": {"content": "b"}}})"),
+                 "added token \"b\" has id 16777215 here, but 6 by the vocabulary"));
+  CHECK(contains(config(R"({"model_max_length": -5})"), "expected a positive length, got -5"));
+  CHECK(config(R"({"model_max_length": 1e30})") == "");
+  CHECK(contains(config(R"({"mask_token": ""})"), "mask_token is empty"));
+  CHECK(contains(config(R"({"mask_token": 7})"), "expected an object, got 7"));
+  CHECK(contains(config(R"({"additional_special_tokens": 7})"), "expected an array, got 7"));
+  CHECK(contains(config(R"({"do_lower_case": "no"})"), "expected true or false, got \"no\""));
+}
+
 TEST_CASE("files that are cut short or changed are refused or work") {
   const TemporaryFolder folder;
   std::mt19937 random(7);
