@@ -20,6 +20,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr size_t kMaxParts = 256;  // of a stage; every text and added token goes through all
+
 constexpr std::array kFileNames = {"tokenizer.json",
                                    "tokenizer_config.json",
                                    "special_tokens_map.json",
@@ -66,10 +68,25 @@ void add_with_id(TokenizerParts& parts, const AddedToken& token, int64_t expecte
            " here, but ", id, " by the vocabulary and the added tokens before it");
 }
 
-const Json& member_or_null(const Json& json, std::string_view key) {
+/// A stage and the parts of its sequences.
+size_t count_parts(const Json& json) {
+  size_t n = 1;
+  for (const char* key : {"normalizers", "pretokenizers", "processors", "decoders"}) {
+    const Json* parts = find_value(json, key);
+    if (parts == nullptr) continue;
+    for (const Json& part : parts->items()) n += count_parts(part);
+  }
+  return n;
+}
+
+/// The member of that name, or null.
+const Json& stage(const Json& json, std::string_view key) {
   static const Json null;
   const Json* member = json.find(key);
-  return member == nullptr ? null : *member;
+  if (member == nullptr) return null;
+  const size_t n = count_parts(*member);
+  QE_CHECK(n <= kMaxParts, member->where(), ": ", n, " parts, expected at most ", kMaxParts);
+  return *member;
 }
 
 void load_tokenizer_json(TokenizerParts& parts, const std::string& path, const SideFiles& side) {
@@ -80,10 +97,10 @@ void load_tokenizer_json(TokenizerParts& parts, const std::string& path, const S
              quote(version->as_string()));
   }
   parts.model = make_model(json.at("model"));
-  parts.normalizer = load_normalizer(member_or_null(json, "normalizer"), side);
+  parts.normalizer = load_normalizer(stage(json, "normalizer"), side);
   parts.pretokenizer =
-      make_pretokenizer(with_switches(member_or_null(json, "pre_tokenizer"), "ByteLevel", side));
-  parts.decoder = make_decoder(member_or_null(json, "decoder"));
+      make_pretokenizer(with_switches(stage(json, "pre_tokenizer"), "ByteLevel", side));
+  parts.decoder = make_decoder(stage(json, "decoder"));
   if (const Json* tokens = find_value(json, "added_tokens")) {
     for (const Json& item : tokens->items()) {
       add_with_id(parts, added_token_from_json(item), token_id_from_json(item.at("id")),
@@ -91,7 +108,7 @@ void load_tokenizer_json(TokenizerParts& parts, const std::string& path, const S
     }
   }
   parts.post_processor = PostProcessor::from_json(
-      with_switches(member_or_null(json, "post_processor"), "RobertaProcessing", side),
+      with_switches(stage(json, "post_processor"), "RobertaProcessing", side),
       [&](int32_t id) { return is_token(parts, id); });
 }
 

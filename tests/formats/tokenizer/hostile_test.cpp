@@ -210,6 +210,21 @@ TEST_CASE("rules that make text longer and longer") {
       "a template of more than 256 tokens"));
 }
 
+TEST_CASE("stages of many parts") {
+  const auto with = [](const std::string& member) {
+    return outcome(file_of(kWordPiece, member + ","));
+  };
+  const std::string lower = R"({"type": "Lowercase"})";
+  CHECK(with(R"("normalizer": {"type": "Sequence", "normalizers": [)" + listed(lower, 255) +
+             "]}") == "");
+  CHECK(with(R"("normalizer": {"type": "Sequence", "normalizers": [)" + listed(lower, 50000) +
+             "]}") == "tokenizer.json: /normalizer: 50001 parts, expected at most 256");
+  const std::string nested =
+      R"({"type": "Sequence", "processors": [)" + listed(R"({"type": "ByteLevel"})", 100) + "]}";
+  CHECK(with(R"("post_processor": {"type": "Sequence", "processors": [)" + listed(nested, 3) +
+             "]}") == "tokenizer.json: /post_processor: 304 parts, expected at most 256");
+}
+
 TEST_CASE("hostile patterns") {
   const auto split = [](const std::string& pattern, const std::string& text = "aaa b") {
     return outcome(file_of(kWordPiece, R"("pre_tokenizer": {"type": "Split", "behavior": "Isolated",
