@@ -26,6 +26,8 @@ struct SideFiles {
   static SideFiles read(const std::string& folder);
   /// No class, or one that says nothing about the tokenizer.
   bool is_generic() const;
+  /// Whether switches in tokenizer_config.json count: generic classes do not know them.
+  bool has_switches() const { return tokenizer_class.empty() || !is_generic(); }
 };
 
 /// The member of an object unless it is missing or null; else a null pointer.

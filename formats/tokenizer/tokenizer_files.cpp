@@ -47,7 +47,7 @@ std::unique_ptr<Normalizer> load_normalizer(const Json& json, const SideFiles& s
 /// trim_offsets in place of its own.
 Json with_switches(const Json& json, std::string_view type_name, const SideFiles& side) {
   const Json* type = find_value(json, "type");
-  if (side.is_generic() || type == nullptr || type->as_string() != type_name) return json;
+  if (!side.has_switches() || type == nullptr || type->as_string() != type_name) return json;
   Json changed = json;
   for (const char* name : {"add_prefix_space", "trim_offsets"}) {
     if (const auto flag = find_switch(side, name)) changed.set(name, *flag);

@@ -125,7 +125,7 @@ TokenizerFamily family_by_file(const std::string& folder, const SideFiles& side)
 }  // namespace
 
 void apply_switches(BertNormalizer::Options& options, const SideFiles& side) {
-  if (side.is_generic() && !side.tokenizer_class.empty()) return;
+  if (!side.has_switches()) return;
   options.lowercase = find_switch(side, "do_lower_case").value_or(options.lowercase);
   options.handle_chinese_chars =
       find_switch(side, "tokenize_chinese_chars").value_or(options.handle_chinese_chars);

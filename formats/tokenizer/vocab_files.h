@@ -28,7 +28,7 @@ LoadedVocab load_vocab_files(TokenizerParts& parts, const std::string& folder,
                              const SideFiles& side);
 
 /// The switches of BERT's normalizer that tokenizer_config.json names replace those of
-/// tokenizer.json, as in transformers; generic classes know no such switches.
+/// tokenizer.json, as in transformers.
 void apply_switches(BertNormalizer::Options& options, const SideFiles& side);
 
 /// The id of the role's token, declared or by convention. Error when the vocabulary lacks it.

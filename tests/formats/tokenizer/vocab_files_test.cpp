@@ -64,6 +64,9 @@ TEST_CASE("add_prefix_space replaces that of tokenizer.json") {
   CHECK(with_class("RobertaTokenizer").encode("a").ids == Ids{0, 8, 2});
   CHECK(with_class("PreTrainedTokenizerFast").encode("a").ids == Ids{0, 4, 2});
   CHECK(load({{"tokenizer.json", json}}).encode("a").ids == Ids{0, 4, 2});
+  const char* const config = R"({"add_prefix_space": true})";
+  CHECK(load({{"tokenizer.json", json}, {"tokenizer_config.json", config}}).encode("a").ids ==
+        Ids{0, 8, 2});
 }
 
 TEST_CASE("DeBERTa has BERT's special tokens around RoBERTa's") {
