@@ -19,6 +19,7 @@ qe_test(qe_formats_tests qe_formats
   formats/mapped_file_test.cpp
   formats/named_shapes_test.cpp
   formats/quant4_file_test.cpp
+  formats/quote_test.cpp
   formats/regex_test.cpp
   formats/run_config_test.cpp
   formats/safetensors_test.cpp

@@ -6,6 +6,9 @@
 
 #include <unordered_map>
 
+#include "formats/tokenizer/probing.h"
+#include "tests/support/temporary_folder.h"
+
 namespace qe {
 namespace {
 
@@ -30,6 +33,24 @@ TEST_CASE("an id is replaced, the empty text is a text") {
   CHECK(table.insert("", 4) == 3);
   CHECK(table.find("") == 4);
   CHECK(table.size() == 1);
+}
+
+TEST_CASE("texts of one hash are found, and refused when there are too many") {
+  std::vector<std::string> texts;
+  for (int k = 0; texts.size() < 400; ++k) {
+    const std::string text = std::to_string(k);
+    if ((StringTable::hash(text) & 0x7FF) == 9) texts.push_back(text);
+  }
+  StringTable table;
+  size_t n = 0;
+  const std::string error = error_of([&] {
+    for (; n < texts.size(); ++n) table.insert(texts[n], static_cast<int32_t>(n));
+  });
+  CHECK(error == "more than 256 tokens or merge rules of one hash value");
+  CHECK(n == kMaxProbes);
+  for (size_t k = 0; k < texts.size(); ++k) {
+    CHECK(table.find(texts[k]) == (k < n ? static_cast<int32_t>(k) : StringTable::kNotFound));
+  }
 }
 
 TEST_CASE("hashes can be computed step by step") {
