@@ -50,7 +50,7 @@ make_seeds() {
     printf "\\x0${k}\\x03\\x${k}2Né \u1112\u1161\u11ab e\u0323\u0301\u3000don't <a>  12" |
       seed normalize "kinds$k"
   done
-  printf '\0\0\x0c\0\0\0\0\x05\0\0\x61\x05\0\0\0\0\0\x80X\0' | seed charsmap bytes
+  printf '\0\3aab\x0c\0\0\0\0\x05\0\0\x61\x05\0\0\0\0\0\x80X\0' | seed charsmap bytes
   sed -n 's/.*"precompiled_charsmap":"\([^"]*\)".*/\1/p' tests/fuzz/tokenizers/unigram.json |
     { printf '\x01\x08\ufb01e\u0301 ' && tr -d '\n'; } | seed charsmap base64
   sed -n 's/.*"Regex":"\([^"]*\)".*/\1/p' tests/fuzz/tokenizers/exact_split.json |
@@ -66,10 +66,10 @@ make_seeds() {
     { printf "\\x0${k}\\x08 ab\u3000aA" && piece "<unk>" 2 && piece "<s>" 3 && piece "</s>" 3 &&
       piece "[CLS]" 3 && piece "[SEP]" 3 && piece "▁" 1 && piece a 1 && piece b 1 &&
       piece ab 1 && piece "▁ab" 1 && piece "<u>" 4 && piece "<0x41>" 6 &&
-      printf '\x1a\x0f\x12\x0b\x04\0\0\0\0\0\0\0\0\0X\0\x18\x01'; } >"$build/fuzz/sentencepiece"
+      printf '\x1a\x0e\x12\x0a\x04\0\0\0\0\0\0\0X\0\x18\x01'; } >"$build/fuzz/sentencepiece"
     seed sentencepiece "family$k" <"$build/fuzz/sentencepiece"
   done
-  { printf '\0\0' && tail -c +3 "$build/fuzz/sentencepiece" && printf '\x12\x05\x18\x02\x98\x02\x01'; } |
+  { printf '\0\0' && tail -c +11 "$build/fuzz/sentencepiece" && printf '\x12\x05\x18\x02\x98\x02\x01'; } |
     seed sentencepiece bpe
   { printf '{"tokenizer_class":"BertTokenizerFast","do_lower_case":false,"strip_accents":null,' &&
     printf '"model_max_length":1e30,"mask_token":{"content":"<m>","lstrip":true},' &&
