@@ -86,7 +86,11 @@ def id_digest(reference, request):
 
 def model(folder, asked):
     reference = load_reference(folder)
-    golden = {"name": folder.name, "digests": [digest(reference, r) for r in asked]}
+    vocab = reference.tokenizer.get_vocab()
+    golden = {
+        "name": folder.name, "size": len(vocab), "mask_id": vocab.get("[MASK]", vocab.get("<mask>")),
+        "digests": [digest(reference, r) for r in asked],
+    }  # fmt: skip
     config = CONFIGS[folder.name]
     if config is None:
         return golden

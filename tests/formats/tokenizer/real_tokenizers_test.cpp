@@ -55,8 +55,15 @@ std::string answer_digest(const Tokenizer& tokenizer, const Json& request, bool 
   return digest(text);
 }
 
-void check_digests(const Tokenizer& tokenizer, const Json& requests, const Json& digests,
-                   bool ids_only) {
+void check_model(const std::string& folder, const Json& model, const Json& requests,
+                 const char* digests_name, bool ids_only) {
+  const Tokenizer tokenizer = Tokenizer::load(folder);
+  CHECK(tokenizer.size() == model.at("size").as_int());
+  CHECK(tokenizer.mask_id() == static_cast<int32_t>(model.at("mask_id").as_int()));
+  CHECK(tokenizer.is_special(*tokenizer.mask_id()));
+  CHECK(tokenizer.is_special(*tokenizer.pad_id()));
+  CHECK(tokenizer.is_special(*tokenizer.cls_id()));
+  const Json& digests = model.at(digests_name);
   REQUIRE(requests.items().size() == digests.items().size());
   for (size_t k = 0; k < requests.items().size(); ++k) {
     const Json& request = requests.items()[k];
@@ -76,7 +83,7 @@ TEST_CASE("real tokenizers answer as the reference, with and without tokenizer.j
     const std::string& name = model.at("name").as_string();
     CAPTURE(name);
     const fs::path source = fs::path(folder) / name;
-    check_digests(Tokenizer::load(source.string()), requests, model.at("digests"), false);
+    check_model(source.string(), model, requests, "digests", /*ids_only=*/false);
     const Json* files = model.find("files");
     if (files == nullptr) continue;
     CAPTURE("without tokenizer.json");
@@ -88,9 +95,8 @@ TEST_CASE("real tokenizers answer as the reference, with and without tokenizer.j
     for (const auto& [file_name, content] : files->members()) {
       copy.write(file_name, content.dump());
     }
-    const Json* id_digests = model.find("id_digests");
-    check_digests(Tokenizer::load(copy.path()), requests,
-                  id_digests != nullptr ? *id_digests : model.at("digests"), id_digests != nullptr);
+    const bool ids_only = model.find("id_digests") != nullptr;
+    check_model(copy.path(), model, requests, ids_only ? "id_digests" : "digests", ids_only);
   }
 }
 
