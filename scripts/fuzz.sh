@@ -57,6 +57,9 @@ make_seeds() {
     { sed 's/\\\\/\\/g' | tr -d '\n' && printf "%bI'll  12345\r\n x" "$separator"; } |
     seed pattern split
   printf '[^\\s\\p{L}\\x41-\\x{1F600}]+?|(?i:ab{2,3})$%bAbb 12 !' "$separator" | seed pattern classes
+  printf '{"text":"the \\u00e9","pair":"day","max_length":7,"add_special_tokens":true}' |
+    seed requests encode
+  printf '{"ids":[2,5,1],"skip_special_tokens":true}' | seed requests decode
   printf '[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\r\nthe\n##s\n中%bthes 中' "$separator" |
     seed vocab_txt bert
   { printf '{"<s>":0,"<pad>":1,"</s>":2,"<unk>":3,"<mask>":4,"a":5,"b":6,"ab":7,"Ġ":8,"Ġab":9}' &&

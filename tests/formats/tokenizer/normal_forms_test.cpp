@@ -65,7 +65,9 @@ std::vector<std::string> sequences(size_t n) {
 
 TEST_CASE("normalizers do to every code point what the reference's do") {
   constexpr char32_t kBlock = 4096;
-  for (const auto& [name, blocks] : golden().at("blocks").members()) {
+  for (const Json::Member& member : golden().at("blocks").members()) {
+    const std::string& name = member.first;
+    const Json& blocks = member.second;
     CAPTURE(name);
     const auto normalizer = make_normalizer(Json::object({{"type", name}}));
     NormalizedText text;
@@ -90,7 +92,9 @@ TEST_CASE("normalizers do to every code point what the reference's do") {
 
 TEST_CASE("combining sequences are normalized as the reference does") {
   constexpr size_t kGroup = 1000;
-  for (const auto& [name, form] : kForms) {
+  for (const auto& entry : kForms) {
+    const char* const name = entry.first;
+    const Form form = entry.second;
     CAPTURE(name);
     const std::vector<Json>& digests = golden().at("sequences").at(name).items();
     const std::vector<std::string> texts = sequences(kGroup * digests.size());
@@ -192,8 +196,8 @@ TEST_CASE("classes of patterns have the reference's code points") {
     return digest(all);
   };
   REQUIRE(golden().at("classes").members().size() == 32);
-  for (const auto& [name, expected] : golden().at("classes").members()) {
-    CHECK_MESSAGE(members_of(name) == expected.as_string(), name);
+  for (const Json::Member& member : golden().at("classes").members()) {
+    CHECK_MESSAGE(members_of(member.first) == member.second.as_string(), member.first);
   }
 }
 
