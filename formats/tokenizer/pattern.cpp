@@ -2,6 +2,8 @@
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #include "formats/tokenizer/pattern.h"
 
+#include <time.h>
+
 #include <algorithm>
 
 #include "formats/quote.h"
@@ -20,6 +22,30 @@ constexpr std::string_view kGpt2 =
 constexpr std::string_view kLookAheadTail = R"(|\s+(?!\S)|\s+)";
 
 enum class Kind : uint8_t { kLetter, kNumber, kSpace, kOther };
+
+/// Ends a search that takes far too long: a match takes linear time, but where the end of the text
+/// decides on each of them ("a.*z|a"), all together take the square.
+class SearchTime {
+ public:
+  explicit SearchTime(size_t n_bytes) : allowed_(2 + 2e-6 * static_cast<double>(n_bytes)) {}
+  void check_after_match() {
+    if (++n_matches_ % 256 != 0) return;
+    const double now = thread_seconds();
+    if (n_matches_ == 256) end_ = now + allowed_;
+    QE_CHECK(now <= end_, "the tokenizer's pattern takes more than ", allowed_,
+             " s for a text of that length");
+  }
+
+ private:
+  static double thread_seconds() {
+    timespec time{};
+    ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+  }
+  double allowed_;
+  double end_ = 0;
+  size_t n_matches_ = 0;
+};
 
 Kind kind_of(char32_t c) {
   static const std::array<Kind, 128> ascii = [] {
@@ -125,6 +151,7 @@ Pattern Pattern::regex(const std::string& text, const std::string& where) {
 }
 
 void Pattern::find_regex(std::string_view text, std::vector<ByteRange>& matches) const {
+  SearchTime time(text.size());
   size_t from = 0;
   size_t last_end = SIZE_MAX;
   while (from <= text.size()) {
@@ -144,6 +171,7 @@ void Pattern::find_regex(std::string_view text, std::vector<ByteRange>& matches)
     }
     matches.push_back({match->begin, end});
     from = last_end = end;
+    time.check_after_match();
   }
 }
 

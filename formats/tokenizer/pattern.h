@@ -27,7 +27,7 @@ class Pattern {
   static Pattern literal(std::string text);
 
   /// Appends all matches in `text`, from left to right. They do not overlap; empty ones are found
-  /// between characters, but not where another match ends.
+  /// between characters, but not where another match ends. Error when it takes far too long.
   void find(std::string_view text, std::vector<ByteRange>& matches) const;
 
  private:

@@ -239,6 +239,10 @@ TEST_CASE("hostile patterns") {
   CHECK(split("[" + repeated("\\w\\s\\p{L}", 30000) + "]+") == "");
   CHECK(split(repeated("\\p{Zl}", 3000)) == "");
   CHECK(split(repeated("\\p{Zl}?", 3000)) == "");
+  // Linear for each match, but not for all.
+  CHECK(split("a.*z|a", std::string(5000, 'a')) == "");
+  CHECK(contains(split("a.*z|a", std::string(500000, 'a')),
+                 "the tokenizer's pattern takes more than 3 s for a text of that length"));
   const auto refused = [&](const std::string& pattern, const char* reason) {
     const std::string message = split(pattern);
     CHECK(contains(message, "/pre_tokenizer/pattern/Regex: pattern \""));
