@@ -3,7 +3,7 @@
 #include "tools/bench_model.h"
 
 #include "engine/memory/planning.h"
-#include "engine/train/device_overhead.h"
+#include "engine/train/warm_up.h"
 #include "kernels/ops/topk.h"
 #include "kernels/ops/transfer.h"
 
@@ -86,7 +86,8 @@ void BenchModel::take_memory(const EncoderConfig& config, BenchWork& work, const
   (work.training ? shape.train_samples : shape.eval_samples) = work.sequences;
   (work.training ? shape.train_length : shape.eval_length) = work.length;
   memory_.account(kDeviceOverheadRow,
-                  measure_device_overhead(run, shape, config, ctx_.device, threads_));
+                  measure_device_overhead(ctx_.device, options.compute_dtype, threads_,
+                                          [&](Context& ctx) { warm_up(run, shape, config, ctx); }));
   BenchModel planned(config, work, options, true);
   planned.memory_.account(kDeviceOverheadRow, memory_.rows().front().n_bytes);
   memory_.reserve(planned.memory());

@@ -53,12 +53,13 @@ FillMaskOptions model_options(const Arguments& arguments) {
   options.model = arguments.text("model");
   options.adapter = arguments.text("adapter");
   options.threads = static_cast<int>(arguments.integer("threads", 0, 0, 4096));
-  const RunConfig config = given_settings(
-      arguments,
-      {"bits", "quant_type", "double_quant", "quant_block_size", "device", "compute_dtype"});
+  const RunConfig config =
+      given_settings(arguments, {"bits", "quant_type", "double_quant", "quant_block_size", "device",
+                                 "compute_dtype", "max_memory_MB", "resident_weights"});
   options.base = base_options(config);
   options.device = config.device;
   options.compute_dtype = config.compute_dtype;
+  options.max_memory_MB = config.max_memory_MB;
   return options;
 }
 
@@ -198,26 +199,28 @@ Command fill_mask_command() {
           ".zst.\n"
           "Their answers are JSON lines in the same order; the output file appears when all of\n"
           "them are there, and an interrupted run leaves the old one.",
-      .options = {{"model", "DIR", "model folder: config.json, *.safetensors, tokenizer.json",
-                   true},
-                  {"adapter", "DIR", "LoRA adapter folder, by train or by peft"},
-                  {"top_k", "N", "answers per mask (5)"},
-                  {"targets", "A,B", "score only these words (not renormalized)"},
-                  {"json", nullptr, "one JSON value per text, as the pipeline returns it"},
-                  {"input", "FILE", "requests or texts, one a line"},
-                  {"output", "FILE", "the answers to --input, one JSON value a line"},
-                  {"on_error", "fail|skip|null",
-                   "a line of --input that cannot be answered: ends the run, has no line in the "
-                   "output, or the line null (fail)"},
-                  {"compare", nullptr, "the base beside the base with the adapter"},
-                  {"bits", "4|16|32", "stored weights of the base (4)"},
-                  {"quant_type", "nf4|fp4", "code of the 4-bit weights (nf4)"},
-                  {"double_quant", "true|false", "quantize the block scales too (true)"},
-                  {"quant_block_size", "N", "weights that share a scale (64)"},
-                  {"device", "NAME", "auto, cpu, cuda or cuda:N (auto)"},
-                  {"compute_dtype", "TYPE",
-                   "what a GPU computes in: auto, fp32, bf16, fp16 (auto)"},
-                  {"threads", "N", "CPU threads; 0: all (0)"}},
+      .options =
+          {{"model", "DIR", "model folder: config.json, *.safetensors, tokenizer.json", true},
+           {"adapter", "DIR", "LoRA adapter folder, by train or by peft"},
+           {"top_k", "N", "answers per mask (5)"},
+           {"targets", "A,B", "score only these words (not renormalized)"},
+           {"json", nullptr, "one JSON value per text, as the pipeline returns it"},
+           {"input", "FILE", "requests or texts, one a line"},
+           {"output", "FILE", "the answers to --input, one JSON value a line"},
+           {"on_error", "fail|skip|null",
+            "a line of --input that cannot be answered: ends the run, has no line in the "
+            "output, or the line null (fail)"},
+           {"compare", nullptr, "the base beside the base with the adapter"},
+           {"bits", "4|16|32", "stored weights of the base (4)"},
+           {"quant_type", "nf4|fp4", "code of the 4-bit weights (nf4)"},
+           {"double_quant", "true|false", "quantize the block scales too (true)"},
+           {"quant_block_size", "N", "weights that share a scale (64)"},
+           {"device", "NAME", "auto, cpu, cuda or cuda:N (auto)"},
+           {"compute_dtype", "TYPE", "what a GPU computes in: auto, fp32, bf16, fp16 (auto)"},
+           {"max_memory_MB", "SIZE",
+            "of the device, in MB or with a unit; 0: on a GPU what is free (0)"},
+           {"resident_weights", "true|false", "GPU: hold 4-bit weights decoded as well (false)"},
+           {"threads", "N", "CPU threads; 0: all (0)"}},
       .example =
           "qlora-engine fill-mask --model examples/tiny-mlm \"The capital of France is [MASK].\"",
       .run = run_fill_mask};

@@ -6,6 +6,7 @@
 
 #include "engine/memory/planning.h"
 #include "engine/model/adapter_loading.h"
+#include "engine/model/device_memory.h"
 #include "kernels/ops/topk.h"
 #include "kernels/ops/transfer.h"
 
@@ -22,36 +23,86 @@ constexpr int64_t kShortText = 8;
 // Answers per mask that leave room for all masks of a batch at once.
 constexpr int64_t kUsualTopK = 16;
 
+// What fill-mask launches, over the model's first layers.
+void warm_up(const EncoderConfig& encoder, const FillMaskOptions& options, Context& ctx) {
+  const EncoderConfig small = first_layers(encoder);
+  Memory memory(ctx);
+  const MaskedLm model = random_masked_lm(small, 1, options.base, ctx, memory);
+  PackedBatch batch;
+  const std::vector<int32_t> ids(static_cast<size_t>(small.max_length()), 0);
+  batch.append(small, 0, ids, {}, std::vector<int32_t>{ids});
+  batch.token_capacity = batch.label_capacity = batch.n_tokens();
+  BatchBuffer buffer({batch.n_tokens(), 1, batch.n_labels()}, 1, ctx, memory);
+  const Tensor logits =
+      make_tensor(memory.allocate_array<float>("logits", batch.n_labels() * small.vocab_size),
+                  batch.n_labels(), small.vocab_size, DType::kF32, ctx.device);
+  const TopK best{.logits = logits.row_range(0, 1),
+                  .k = 1,
+                  .ids = {memory.allocate_array<int32_t>("answers", 1), 1},
+                  .probabilities = {memory.allocate_array<float>("answers", 1), 1}};
+  const size_t n_bytes = planned_arena_bytes(ctx, [&](Context& planning) {
+    Tape tape(planning, false);
+    masked_lm_logits(model, {.tape = &tape, .batch = batch}, logits);
+  });
+  Arena arena(memory.allocate("activations, scratch", n_bytes), n_bytes);
+  ctx.arena = &arena;
+  Tape tape(ctx, false);
+  masked_lm_logits(model, {.tape = &tape, .batch = buffer.bind(ctx, batch)}, logits);
+  topk(ctx, best);
+  synchronize(ctx);
+}
+
 }  // namespace
 
 FillMask::~FillMask() = default;
 
-FillMask::FillMask(const FillMaskOptions& options, const Log& log)
+FillMask::FillMask(const FillMaskOptions& options, const Log& log, bool planning)
     : log_(log),
       threads_(options.threads),
-      backend_(find_device(options.device, false), false),
-      ctx_(make_context(options)),
+      backend_(find_device(options.device, planning), planning),
+      ctx_(make_context(options, planning)),
       memory_(ctx_),
       tokenizer_(Tokenizer::load(options.model)) {
   QE_CHECK(tokenizer_.mask_id(), options.model, ": the tokenizer has no mask token");
+  const bool limited = ctx_.device.kind == DeviceKind::kCuda || options.max_memory_MB > 0;
+  if (limited && !planning) take_memory(options);
   model_ = load_masked_lm(options.model, options.base, ctx_, memory_);
   if (!options.adapter.empty()) {
     adapter_ = load_adapter(options.adapter, model_, options.model, false, ctx_, memory_, log_);
   }
   batch_.token_capacity = model_.config.max_length() + (options.batches ? kTokensPerBatch : 0);
   batch_.label_capacity = options.batches ? kMasksPerBatch : kMasksAtOnce;
-  plan_memory();
+  allocate_buffers();
 }
 
-Context FillMask::make_context(const FillMaskOptions& options) {
-  Context ctx{.threads = &threads_, .arena = &arena_, .log = &log_};
+Context FillMask::make_context(const FillMaskOptions& options, bool planning) {
+  Context ctx{.threads = &threads_, .arena = &arena_, .log = &log_, .planning = planning};
   const Device device = backend_.device();
   backend_.attach(ctx, compute_type(options.compute_dtype, device, backend_.limits()));
   return ctx;
 }
 
+// Plans the same over memory that counts, and takes a GPU's.
+void FillMask::take_memory(const FillMaskOptions& options) {
+  const Device device = ctx_.device;
+  const size_t overhead = measure_device_overhead(
+      device, options.compute_dtype, threads_,
+      [&](Context& ctx) { warm_up(read_encoder_config(options.model), options, ctx); });
+  FillMask planned(options, Log(), true);
+  if (device.kind == DeviceKind::kCuda) {
+    memory_.account(kDeviceOverheadRow, overhead);
+    planned.memory_.account(kDeviceOverheadRow, overhead);
+  }
+  const MemoryLimit limit = memory_limit(device, options.max_memory_MB, overhead, false);
+  const size_t needed = device_bytes(planned.memory(), device);
+  QE_CHECK(limit.n_bytes == 0 || needed <= limit.n_bytes, "memory: ", options.model, " needs ",
+           1e-9 * static_cast<double>(needed), " GB on ", device_name(device), ", more than the ",
+           1e-9 * static_cast<double>(limit.n_bytes), " GB of ", limit.what);
+  memory_.reserve(planned.memory());
+}
+
 // For the longest text and, in a batch, many short ones beside it.
-void FillMask::plan_memory() {
+void FillMask::allocate_buffers() {
   const EncoderConfig& config = model_.config;
   logits_ = memory_.allocate_array<float>("logits", batch_.label_capacity * config.vocab_size);
   candidates_ = memory_.allocate_array<int32_t>("answers", config.vocab_size);

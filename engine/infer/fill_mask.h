@@ -24,6 +24,7 @@ struct FillMaskOptions {
   std::string device = "auto";         ///< as run_config's
   std::string compute_dtype = "auto";  ///< as run_config's
   int threads = 0;                     ///< CPU threads; 0 = all
+  double max_memory_MB = 0;            ///< as run_config's
   bool batches = false;  ///< several texts share a forward pass: more memory, more speed, same bits
 };
 
@@ -48,10 +49,10 @@ struct MaskedText {
 
 class FillMask {
  public:
-  /// Loads model, tokenizer and adapter, and plans memory for texts as long as the model's
-  /// positions. Throws Error as load_masked_lm and read_adapter do, and when the tokenizer has no
-  /// mask token.
-  FillMask(const FillMaskOptions& options, const Log& log);
+  /// Loads model, tokenizer and adapter, and plans, then owns, memory for texts as long as the
+  /// model's positions. Throws Error as load_masked_lm and read_adapter do, when the tokenizer has
+  /// no mask token, and when it does not fit.
+  FillMask(const FillMaskOptions& options, const Log& log) : FillMask(options, log, false) {}
   ~FillMask();
 
   /// Resolves target words to ids: exact vocabulary entries, else the first token of the word
@@ -85,8 +86,10 @@ class FillMask {
     MaskAnswers* answers;
     std::span<const int64_t> positions;
   };
-  Context make_context(const FillMaskOptions& options);
-  void plan_memory();
+  FillMask(const FillMaskOptions& options, const Log& log, bool planning);
+  Context make_context(const FillMaskOptions& options, bool planning);
+  void take_memory(const FillMaskOptions& options);
+  void allocate_buffers();
   bool append(const std::vector<int32_t>& ids, std::span<const int64_t> positions);
   Tensor run();
   void answer(std::span<const Part> parts);

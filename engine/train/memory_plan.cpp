@@ -3,25 +3,27 @@
 #include "engine/train/memory_plan.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
+#include <optional>
 
 namespace qe {
 namespace {
 
-// What changes cost, as shares of a step's time. Measured on an H100 with bert-large in bf16 and
-// sequences of 512 tokens:
-// - weights that are not resident are decoded again for every product: about 200 tokens' worth of
-//   arithmetic, 1 % of 16 k tokens, 10 % of 2 k. They go first: the batch stays as it is, and the
-//   cost falls with the number of layers that need not go.
+// What changes cost, as shares of a step's time. Measured on an H100 with bert-large in bf16,
+// sequences of 512 tokens, LoRA rank 64 (2, 4, 8, 16 and 32 sequences: 19.6, 30.7, 52.0, 97.3 ms
+// from the second on):
+// - a micro-batch costs a fixed time (launches, products too small for the GPU), as much as
+//   kFixedTokens more tokens would;
+// - weights that are not resident are decoded again in every micro-batch: 2 ms, kPackedTokens;
+// - recomputing layers costs another forward pass: 132.1 ms instead of 97.3;
 // - the update may wait for paged states.
-// - a micro-batch costs a fixed time (launches, decoding, products too small for the GPU), worth
-//   kFixedTokens.
-// - recomputing layers costs another forward pass, a third of a step.
-// The CPU takes the same order; there splitting costs next to nothing, too.
-constexpr double kPackedTokens = 200.0;
+// So at 16 k tokens weights that are not resident cost 2 %, half the micro-batch 8 %, a quarter of
+// it 24 %; at 4 k tokens 9, 32 and 95 %. The CPU takes the same order.
+constexpr double kFixedTokens = 1300.0;
+constexpr double kPackedTokens = 370.0;
+constexpr double kRecomputeCost = 0.36;
 constexpr double kPagedCost = 0.01;
-constexpr double kFixedTokens = 500.0;
-constexpr double kRecomputeCost = 0.33;
 
 // Of the run as it was asked for.
 struct Change {
@@ -62,24 +64,31 @@ class Planner {
         limit_(limit),
         count_(count) {}
 
+  // The cheapest change that fits, with as many resident weights as then fit.
   MemoryPlan plan() const {
-    MemoryPlan plan{.config = changed({}, false)};
-    if (limit_.n_bytes > 0) {
-      const size_t asked = needed(plan.config);
-      if (asked > limit_.n_bytes) {
-        plan.config = changed(cheapest_that_fits(asked), false);
-        plan.notes.push_back(cat(difference(plan.config), ": chosen ", origin(), " (", limit_.what,
-                                 "); as set, the run needs ", gigabytes(asked)));
-      }
+    std::optional<Fit> best;
+    for (const Change& change : changes(false)) {
+      if (best && cost(change) >= best->cost) break;
+      const std::optional<Fit> fit = fit_with(change);
+      if (fit && (!best || fit->cost < best->cost)) best = fit;
     }
-    expand_weights(plan);
-    plan.rows = count_(plan.config);
+    if (!best) refuse();
+    MemoryPlan plan{.config = best->config, .rows = count_(best->config)};
+    if (const std::string text = difference(best->config); !text.empty()) {
+      plan.notes.push_back(cat(text, ": chosen ", origin(), " of ", limit_.what,
+                               "; as set, the run needs ", gigabytes(needed(changed({}, false)))));
+    }
+    if (config_.resident_weights.is_string() && best->resident < 1.0) {
+      plan.notes.push_back(cat("resident_weights: those of ",
+                               std::llround(best->resident * static_cast<double>(n_layers_)),
+                               " of ", n_layers_, " layers, ", origin(), " of ", limit_.what));
+    }
     return plan;
   }
 
  private:
   size_t needed(const RunConfig& config) const { return device_bytes(count_(config), device_); }
-  bool fits(size_t n_bytes) const { return n_bytes <= limit_.n_bytes; }
+  bool fits(size_t n_bytes) const { return limit_.n_bytes == 0 || n_bytes <= limit_.n_bytes; }
   std::string origin() const { return cat("to fit ", gigabytes(limit_.n_bytes)); }
   bool on_gpu() const { return device_.kind == DeviceKind::kCuda; }
   int64_t batch_size() const {
@@ -94,15 +103,21 @@ class Planner {
                    is_open(config_, "gradient_accumulation_steps"));
   }
 
-  double cost(const Change& change) const {
+  double tokens() const {
     const int64_t length = shape_.trains ? shape_.train_length : shape_.eval_length;
-    const double tokens = static_cast<double>(batch_size() * std::max<int64_t>(length, 1));
-    return (change.packs ? kPackedTokens / tokens : 0.0) + (change.pages ? kPagedCost : 0.0) +
+    return static_cast<double>(std::max<int64_t>(batch_size() * length, 1));
+  }
+  double cost(const Change& change) const {
+    return (change.packs ? packed_cost(change) : 0.0) + (change.pages ? kPagedCost : 0.0) +
            (change.recomputes ? kRecomputeCost : 0.0) +
-           static_cast<double>(change.split - 1) * kFixedTokens / tokens;
+           static_cast<double>(change.split - 1) * kFixedTokens / tokens();
+  }
+  double packed_cost(const Change& change) const {
+    return static_cast<double>(change.split) * kPackedTokens / tokens();
   }
 
-  // All combinations of what may change, the cheapest first. `all`: also of what somebody set.
+  // All combinations of what may change, none first, then the cheapest. `all`: also of what
+  // somebody set.
   std::vector<Change> changes(bool all) const {
     const bool packs =
         all && on_gpu() && config_.resident_weights.is_bool() && config_.resident_weights.as_bool();
@@ -117,7 +132,7 @@ class Planner {
         const Change change{(bits & 1) != 0, (bits & 2) != 0, (bits & 4) != 0, split};
         const bool possible = (packs || !change.packs) && (pages || !change.pages) &&
                               (recomputes || !change.recomputes);
-        if (possible && change.n_kinds() > 0) found.push_back(change);
+        if (possible) found.push_back(change);
       }
     }
     std::stable_sort(found.begin(), found.end(),
@@ -168,10 +183,39 @@ class Planner {
     return text;
   }
 
-  Change cheapest_that_fits(size_t asked) const {
-    for (const Change& change : changes(false)) {
-      if (fits(needed(changed(change, false)))) return change;
+  struct Fit {
+    RunConfig config;
+    double resident;  // share of the layers
+    double cost;
+  };
+
+  std::optional<Fit> fit_with(const Change& change) const {
+    const RunConfig config = changed(change, false);
+    if (!fits(needed(config))) return std::nullopt;
+    if (!config_.resident_weights.is_string()) return Fit{config, 1.0, cost(change)};
+    const auto with = [&](const Json& layers, const std::string& why) {
+      RunConfig expanded = config;
+      choose_setting(expanded, "resident_weights", layers, why);
+      return expanded;
+    };
+    if (!on_gpu() || config_.bits != 4) {
+      return Fit{with(Json(false), "auto: there is nothing to expand"), 1.0, cost(change)};
     }
+    // More layers take more, but all of them spare the scratch that others are decoded into.
+    const RunConfig all = with(Json(true), "auto: there is room");
+    if (fits(needed(all))) return Fit{all, 1.0, cost(change)};
+    int64_t n = 0, too_many = n_layers_;
+    while (too_many - n > 1) {
+      const int64_t middle = (n + too_many) / 2;
+      (fits(needed(with(Json(middle), ""))) ? n : too_many) = middle;
+    }
+    const double share = static_cast<double>(n) / static_cast<double>(n_layers_);
+    return Fit{with(n > 0 ? Json(n) : Json(false), origin()), share,
+               cost(change) + (1.0 - share) * packed_cost(change)};
+  }
+
+  [[noreturn]] void refuse() const {
+    const size_t asked = needed(changed({}, false));
     fail("memory: this run needs ", gigabytes(asked), " on ", device_name(device_), ", ",
          gigabytes(asked - limit_.n_bytes), " more than the ", gigabytes(limit_.n_bytes), " of ",
          limit_.what, "; ", remedies());
@@ -186,6 +230,7 @@ class Planner {
     };
     std::vector<Tried> tried;
     for (const Change& change : changes(true)) {
+      if (change.n_kinds() == 0) continue;
       const RunConfig config = changed(change, true);
       tried.push_back({change, difference(config), needed(config)});
     }
@@ -221,34 +266,6 @@ class Planner {
     }
     return cat("it fits with ", enough,
                not_enough.empty() ? "" : cat("; not with only ", not_enough));
-  }
-
-  // Holds as many layers' weights expanded as there is room for. More layers take more, but all of
-  // them spare the scratch that others are decoded into.
-  void expand_weights(MemoryPlan& plan) const {
-    if (!config_.resident_weights.is_string()) return;
-    const auto with = [&](const Json& layers, const std::string& why) {
-      RunConfig config = plan.config;
-      choose_setting(config, "resident_weights", layers, why);
-      return config;
-    };
-    if (!on_gpu() || config_.bits != 4) {
-      plan.config = with(Json(false), "there is nothing to expand");
-      return;
-    }
-    const RunConfig all = with(Json(true), "auto: there is room");
-    if (limit_.n_bytes == 0 || fits(needed(all))) {
-      plan.config = all;
-      return;
-    }
-    int64_t n = 0, too_many = n_layers_;
-    while (too_many - n > 1) {
-      const int64_t middle = (n + too_many) / 2;
-      (fits(needed(with(Json(middle), ""))) ? n : too_many) = middle;
-    }
-    plan.config = with(n > 0 ? Json(n) : Json(false), origin());
-    plan.notes.push_back(cat("resident_weights: those of ", n, " of ", n_layers_, " layers, ",
-                             origin(), " (", limit_.what, ")"));
   }
 
   const RunConfig& config_;

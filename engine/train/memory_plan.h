@@ -10,15 +10,10 @@
 #include <string>
 #include <vector>
 
+#include "engine/model/device_memory.h"
 #include "engine/train/training_parts.h"
 
 namespace qe {
-
-/// Of the device's rows.
-struct MemoryLimit {
-  size_t n_bytes = 0;  ///< 0: none
-  std::string what;    ///< "max_memory_MB", "what is free on cuda:0"
-};
 
 struct MemoryPlan {
   RunConfig config;  ///< all choices made, with their origins
@@ -29,11 +24,11 @@ struct MemoryPlan {
 /// The rows of a run of these settings.
 using CountRows = std::function<std::vector<MemoryRow>(const RunConfig&)>;
 
-/// Chooses what is "auto" or a default: resident_weights as far as they fit, then, until the run
-/// fits at all, paged_states, per_device_train_batch_size (gradient_accumulation_steps raised by
-/// the same factor: the same updates), gradient_checkpointing. Settings that somebody gave stay.
-/// Throws Error, one line, with what is missing and every change, alone or together, that would
-/// make the run fit, with its total.
+/// Chooses what is "auto" or a default, in the cheapest way that fits: how many layers' weights are
+/// resident, paged_states, per_device_train_batch_size (gradient_accumulation_steps raised by the
+/// same factor: the same updates), gradient_checkpointing. Settings that somebody gave stay. Throws
+/// Error, one line, with what is missing and every change, alone or together, that would make the
+/// run fit, with its total.
 MemoryPlan plan_memory(const RunConfig& config, const RunShape& shape, const EncoderConfig& encoder,
                        Device device, const MemoryLimit& limit, const CountRows& count);
 

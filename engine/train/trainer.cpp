@@ -6,8 +6,8 @@
 #include <chrono>
 #include <cmath>
 
-#include "engine/train/device_overhead.h"
 #include "engine/train/update.h"
+#include "engine/train/warm_up.h"
 #include "formats/atomic_write.h"
 #include "kernels/ops/backend.h"
 
@@ -116,40 +116,16 @@ RunShape Trainer::shape() const {
           .eval_length = eval_data_.max_length()};
 }
 
-bool Trainer::gpu_is_absent() const {
-  return ctx_.device.kind == DeviceKind::kCuda && ctx_.device.index >= cuda::device_count();
-}
-
-// On a GPU the limit is what is free, less what the driver may still round up or load. A plan with
-// a limit of its own may be for another GPU.
-MemoryLimit Trainer::memory_limit(size_t overhead) const {
-  MemoryLimit limit{static_cast<size_t>(std::llround(config_.max_memory_MB * 1e6)),
-                    "max_memory_MB"};
-  const bool given = limit.n_bytes > 0;
-  if (ctx_.device.kind == DeviceKind::kCpu || gpu_is_absent() || (given && memory_.planning())) {
-    return limit;
-  }
-  constexpr size_t kMargin = size_t{64} << 20;
-  const size_t n_free = cuda::device_info(ctx_.device.index).free_bytes;
-  const size_t available = overhead + n_free - std::min(n_free, kMargin);
-  if (!given || available < limit.n_bytes) {
-    limit = {available, cat("free memory of ", device_name(ctx_.device))};
-  }
-  return limit;
-}
-
 // Makes the choices that the settings leave open, and takes the GPU's memory.
 void Trainer::fit_memory(TensorSource& weights) {
   const bool on_gpu = ctx_.device.kind == DeviceKind::kCuda;
-  size_t overhead = 0;
-  if (on_gpu) {
-    overhead = gpu_is_absent()
-                   ? kAssumedDeviceOverhead
-                   : measure_device_overhead(config_, shape(), encoder_, ctx_.device, threads_);
-    memory_.account(kDeviceOverheadRow, overhead);
-  }
+  const size_t overhead =
+      measure_device_overhead(ctx_.device, config_.compute_dtype, threads_,
+                              [&](Context& ctx) { warm_up(config_, shape(), encoder_, ctx); });
+  if (on_gpu) memory_.account(kDeviceOverheadRow, overhead);
   keep_choices_of_checkpoint();
-  const MemoryLimit limit = memory_limit(overhead);
+  const MemoryLimit limit =
+      memory_limit(ctx_.device, config_.max_memory_MB, overhead, memory_.planning());
   const CountRows count = [&](const RunConfig& config) {
     Context ctx = ctx_;
     ctx.planning = true;
@@ -282,8 +258,8 @@ RunSummary Trainer::summary() const {
                      .total_steps = schedule_.total_steps,
                      .max_length = std::max(train_data_.max_length(), eval_data_.max_length()),
                      .device = ctx_.device,
-                     .backend = gpu_is_absent() ? "which is not here: planned as an H100"
-                                                : backend_name(ctx_.device),
+                     .backend = is_absent(ctx_.device) ? "which is not here: planned as an H100"
+                                                       : backend_name(ctx_.device),
                      .compute = ctx_.compute,
                      .threads = threads_.n_threads()};
   if (parts_->adapter) {

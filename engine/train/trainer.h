@@ -100,8 +100,6 @@ class Trainer {
   void load_data();
   RunShape shape() const;
   void fit_memory(TensorSource& weights);
-  bool gpu_is_absent() const;
-  MemoryLimit memory_limit(size_t overhead) const;
   void keep_choices_of_checkpoint();
   void prepare_training();
   Context make_context(bool planning);

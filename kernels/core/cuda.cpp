@@ -3,7 +3,9 @@
 #include "kernels/core/cuda.h"
 
 #include <cuda_runtime.h>
+#include <dlfcn.h>
 
+#include <algorithm>
 #include <map>
 #include <mutex>
 
@@ -18,8 +20,65 @@ void check(cudaError_t status, const char* what) {
   fail(what, ": ", cudaGetErrorString(status), " (", cudaGetErrorName(status), ")");
 }
 
+// nvmlMemory_v2_t: used leaves out what the driver keeps for itself, as cudaMemGetInfo does.
+struct NvmlMemory {
+  unsigned int version = sizeof(NvmlMemory) | (2u << 24);
+  unsigned long long total = 0, reserved = 0, free = 0, used = 0;
+};
+
+// The memory of a device as the management library sees it, which needs no context. Zeros where
+// there is no such library, or it does not know the device.
+NvmlMemory nvml_memory(int device) {
+  NvmlMemory memory;
+  char bus_id[32] = {};
+  void* const library = dlopen("libnvidia-ml.so.1", RTLD_NOW | RTLD_LOCAL);
+  if (library == nullptr) return memory;
+  const auto init = reinterpret_cast<int (*)()>(dlsym(library, "nvmlInit_v2"));
+  const auto find = reinterpret_cast<int (*)(const char*, void**)>(
+      dlsym(library, "nvmlDeviceGetHandleByPciBusId_v2"));
+  const auto read =
+      reinterpret_cast<int (*)(void*, NvmlMemory*)>(dlsym(library, "nvmlDeviceGetMemoryInfo_v2"));
+  const auto shutdown = reinterpret_cast<int (*)()>(dlsym(library, "nvmlShutdown"));
+  void* handle = nullptr;
+  if (init != nullptr && find != nullptr && read != nullptr && shutdown != nullptr && init() == 0) {
+    const bool known = cudaDeviceGetPCIBusId(bus_id, sizeof bus_id, device) == cudaSuccess &&
+                       find(bus_id, &handle) == 0 && read(handle, &memory) == 0;
+    if (!known) memory = {};
+    shutdown();
+  }
+  dlclose(library);
+  return memory;
+}
+
+// Of each device, what NVML said before this process had a context there.
+class Baselines {
+ public:
+  void note(int device) {
+    const std::lock_guard lock(mutex_);
+    if (noted_.count(device) == 0) noted_[device] = nvml_memory(device);
+  }
+  NvmlMemory of(int device) {
+    const std::lock_guard lock(mutex_);
+    return noted_[device];
+  }
+
+ private:
+  std::mutex mutex_;
+  std::map<int, NvmlMemory> noted_;
+};
+
+Baselines& baselines() {
+  static Baselines* const all = new Baselines;
+  return *all;
+}
+
 // Every call on a device names it: which one is current is a property of the thread.
-void use(int device) { check(cudaSetDevice(device), "cudaSetDevice"); }
+void use(int device) {
+  thread_local int last = -1;
+  if (last != device) baselines().note(device);
+  last = device;
+  check(cudaSetDevice(device), "cudaSetDevice");
+}
 
 int attribute(cudaDeviceAttr attr, int device) {
   int value = 0;
@@ -160,6 +219,19 @@ void release(MemorySpace space, void* memory) noexcept {
 }
 
 size_t allocated_bytes(int device) { return given().bytes(device); }
+
+size_t overhead_bytes(int device) {
+  use(device);
+  size_t n_free = 0, n_total = 0;
+  check(cudaMemGetInfo(&n_free, &n_total), "cudaMemGetInfo");
+  const size_t in_use = n_total - n_free;
+  const size_t ours = allocated_bytes(device);
+  const size_t taken = in_use - std::min(in_use, ours);
+  // Of a part of a GPU (MIG) NVML may tell the whole's.
+  const NvmlMemory before = baselines().of(device);
+  const bool same_device = before.total >= n_total && before.total - n_total < n_total / 20;
+  return taken - (same_device ? std::min<size_t>(taken, before.used) : 0);
+}
 
 void* create_stream(int device) {
   use(device);

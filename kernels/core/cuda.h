@@ -44,6 +44,9 @@ void* allocate(int device, MemorySpace space, size_t n_bytes);
 void release(MemorySpace space, void* memory) noexcept;
 /// Bytes of kDevice memory that this process holds by allocate, in the driver's pages.
 size_t allocated_bytes(int device);
+/// Bytes in use on the device that are neither that nor, where NVIDIA's management library could
+/// tell, other processes' when this one first used the device: the context, kernels, libraries.
+size_t overhead_bytes(int device);
 
 /// A stream of its own, which does not synchronize with the default stream (cudaStream_t).
 void* create_stream(int device);

@@ -18,6 +18,7 @@ DeviceInfo device_info(int) { absent(); }
 void* allocate(int, MemorySpace, size_t) { absent(); }
 void release(MemorySpace, void*) noexcept {}
 size_t allocated_bytes(int) { return 0; }
+size_t overhead_bytes(int) { absent(); }
 void* create_stream(int) { absent(); }
 void destroy_stream(void*) noexcept {}
 void copy(void*, const void*, size_t, void*) { absent(); }

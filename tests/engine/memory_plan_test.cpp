@@ -7,7 +7,6 @@
 
 #include <regex>
 
-#include "engine/train/device_overhead.h"
 #include "formats/named_shapes.h"
 
 namespace qe {
@@ -102,41 +101,59 @@ TEST_CASE("memory_plan: what it says fits has a total within the limit; more mem
   CHECK(n_recomputed > 0);
 }
 
-TEST_CASE("memory_plan: weights give way first, layer by layer, then the states, then the rest") {
+TEST_CASE("memory_plan: the cheapest change comes first") {
   const Planned planned;
-  const RunConfig config = settings({});
-  const size_t all = planned.needed(settings({{"resident_weights", "true"}}));
-  const size_t none = planned.needed(settings({{"resident_weights", "false"}}));
+  // 16 k tokens in a micro-batch; the batch counts as nobody's.
+  const auto run = [](const Settings& given) {
+    RunConfig config = settings(given);
+    config.per_device_train_batch_size = 32;
+    return config;
+  };
+  const RunConfig config = run({{"optim", "adamw_torch"}});
+  const size_t all = planned.needed(run({{"resident_weights", "true"}}));
+  const size_t none = planned.needed(run({{"resident_weights", "false"}}));
   REQUIRE(none < all);
 
   MemoryPlan plan = planned.plan(config, all);
   CHECK(origin_of(plan.config, "resident_weights") == "true <- auto: there is room");
   CHECK(plan.notes.empty());
 
+  // Weights give way layer by layer.
   plan = planned.plan(config, all - 1);
   CHECK(resident_layers(plan.config) > 0);
   CHECK(resident_layers(plan.config) < 8);
-  CHECK(origin_of(plan.config, "optim") == origin_of(config, "optim"));
-  CHECK(plan.config.per_device_train_batch_size == 8);
-  CHECK(!pages_states(plan.config));
+  CHECK(plan.config.per_device_train_batch_size == 32);
+  CHECK(!plan.config.gradient_checkpointing);
   REQUIRE(plan.notes.size() == 1);
-  // One more would not fit.
   RunConfig more = plan.config;
   more.resident_weights = Json(resident_layers(plan.config) + 1);
   CHECK(planned.needed(more) > all - 1);
 
+  // Then the micro-batch is split: 8 % here, where recomputing costs 36.
   plan = planned.plan(config, none - 1);
-  CHECK(pages_states(plan.config));
-  CHECK(plan.config.per_device_train_batch_size == 8);
-  CHECK(origin_of(plan.config, "paged_states").starts_with("true <- to fit "));
-
-  const size_t paged =
-      planned.needed(settings({{"resident_weights", "false"}, {"paged_states", "true"}}));
-  plan = planned.plan(config, paged - 1);
-  CHECK(plan.config.per_device_train_batch_size == 4);
+  CHECK(plan.config.per_device_train_batch_size == 16);
   CHECK(plan.config.gradient_accumulation_steps == 2);
   CHECK(!plan.config.gradient_checkpointing);
+  CHECK(!pages_states(plan.config));  // optim is somebody's
   CHECK(origin_of(plan.config, "gradient_accumulation_steps").starts_with("2 <- to fit "));
+
+  // States may be paged where nobody chose an optimizer.
+  plan = planned.plan(run({}), none - 1);
+  CHECK(pages_states(plan.config));
+  CHECK(plan.config.per_device_train_batch_size == 32);
+  CHECK(origin_of(plan.config, "paged_states").starts_with("true <- to fit "));
+
+  // At 4 k tokens four micro-batches would cost more than recomputing.
+  const auto small = [](const Settings& given) {
+    Settings more = given;
+    more.emplace_back("optim", "adamw_torch");
+    return settings(more);
+  };
+  RunConfig halved = small({{"resident_weights", "false"}});
+  halved.per_device_train_batch_size = 4;
+  plan = planned.plan(small({}), planned.needed(halved) - 1);
+  CHECK(plan.config.gradient_checkpointing);
+  CHECK(plan.config.per_device_train_batch_size == 8);
 }
 
 TEST_CASE("memory_plan: without a limit everything is as set, and weights are resident") {

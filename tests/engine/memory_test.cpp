@@ -8,6 +8,7 @@
 
 #include "engine/memory/planning.h"
 #include "kernels/core/error.h"
+#include "tests/support/device.h"
 
 namespace qe {
 
@@ -45,8 +46,55 @@ TEST_CASE("memory: pieces are zeroed, aligned and distinct") {
 
 TEST_CASE("memory: an impossible request is an error that names the row") {
   Memory memory(false);
+  memory.allocate("a little", 64);
   CHECK_THROWS_WITH_AS(memory.allocate("everything", size_t{1} << 60),
-                       doctest::Contains("everything"), Error);
+                       doctest::Contains("everything"), OutOfMemory);
+  try {
+    memory.allocate("everything", size_t{1} << 60);
+  } catch (const OutOfMemory& error) {
+    REQUIRE(error.rows.size() == 2);
+    CHECK(error.rows[0].name == "a little");
+  }
+}
+
+DEVICE_TEST_CASE("memory: a plan that the GPU has no memory for is an error that carries it") {
+  if (!test::on_gpu()) return;
+  Context ctx;
+  test::attach_device(ctx);
+  Memory memory(ctx);
+  const std::vector<MemoryRow> plan = {{"weights", MemoryKind::kDevice, size_t{1} << 30},
+                                       {"activations", MemoryKind::kDevice, size_t{1} << 50},
+                                       {"states", MemoryKind::kPaged, size_t{1} << 50}};
+  try {
+    memory.reserve(plan);
+    FAIL("reserved a petabyte");
+  } catch (const OutOfMemory& error) {
+    CHECK(error.rows.size() == 3);
+    CHECK(std::string(error.what()).find(" are free") != std::string::npos);
+    CHECK(device_bytes(error.rows, ctx.device) == (size_t{1} << 30) + (size_t{1} << 50));
+  }
+}
+
+DEVICE_TEST_CASE("memory: what was reserved is handed out to the last byte, piece by piece") {
+  Context ctx;
+  test::attach_device(ctx);
+  const auto take = [](Memory& memory) {
+    for (const size_t n_bytes : {size_t{1}, size_t{5} << 20, size_t{300}, size_t{20} << 20}) {
+      memory.allocate("pieces", n_bytes);
+    }
+  };
+  Context planning = ctx;
+  planning.planning = true;
+  Memory planned(planning);
+  take(planned);
+  Memory memory(ctx);
+  const size_t before = cuda::allocated_bytes(ctx.device.index);
+  memory.reserve(planned.rows());
+  const size_t reserved = cuda::allocated_bytes(ctx.device.index);
+  take(memory);
+  CHECK(cuda::allocated_bytes(ctx.device.index) == reserved);
+  CHECK((reserved > before) == test::on_gpu());
+  CHECK(memory.total() == planned.total());
 }
 
 TEST_CASE("planned_arena_bytes: the high-water mark of what runs") {

@@ -9,8 +9,8 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "engine/model/device_memory.h"
 #include "engine/train/batch_dump.h"
-#include "engine/train/device_overhead.h"
 #include "kernels/cpu/isa.h"
 #include "tests/support/golden_run.h"
 #include "tests/support/temporary_folder.h"

@@ -1,31 +1,17 @@
 // SPDX-License-Identifier: MIT
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
-#include "engine/train/device_overhead.h"
+#include "engine/train/warm_up.h"
 
 #include <algorithm>
 
 #include "engine/train/update.h"
-#include "kernels/core/cuda.h"
-#include "kernels/ops/backend.h"
 
 namespace qe {
 namespace {
 
-// Layers that differ in what they launch: a middle one, and the last, which sees labelled rows
-// only.
-constexpr int64_t kLayers = 2;
-constexpr int64_t kVocabulary = 4096;
-constexpr int64_t kTokens = 4096;
-
-EncoderConfig first_layers(EncoderConfig encoder) {
-  encoder.n_layers = std::min(encoder.n_layers, kLayers);
-  encoder.n_distinct_layers = std::min(encoder.n_distinct_layers, encoder.n_layers);
-  encoder.vocab_size = std::min(encoder.vocab_size, kVocabulary);
-  return encoder;
-}
-
 // The run's settings, but adapters everywhere: which layers have some does not matter.
 RunConfig settings_of(const RunConfig& run, const RunShape& shape) {
+  constexpr int64_t kTokens = 4096;
   const auto few = [](int64_t n_sequences, int64_t length) {
     return std::min(n_sequences, std::max<int64_t>(kTokens / std::max<int64_t>(length, 1), 1));
   };
@@ -40,6 +26,8 @@ RunConfig settings_of(const RunConfig& run, const RunShape& shape) {
   config.gradient_accumulation_steps = 1;
   return config;
 }
+
+}  // namespace
 
 void warm_up(const RunConfig& run, const RunShape& shape, const EncoderConfig& encoder,
              Context& ctx) {
@@ -72,19 +60,6 @@ void warm_up(const RunConfig& run, const RunShape& shape, const EncoderConfig& e
                    false, parts.step.totals(0));
     parts.step.fetch(ctx);
   }
-}
-
-}  // namespace
-
-size_t measure_device_overhead(const RunConfig& config, const RunShape& shape,
-                               const EncoderConfig& encoder, Device device, ThreadPool& threads) {
-  const Backend backend(device, false);  // its own: the run's chooses its algorithms itself
-  Context ctx{.threads = &threads};
-  backend.attach(ctx, compute_type(config.compute_dtype, device, backend.limits()));
-  backend.set_deterministic(true);
-  warm_up(config, shape, encoder, ctx);
-  const cuda::DeviceInfo info = cuda::device_info(device.index);
-  return info.total_bytes - info.free_bytes - cuda::allocated_bytes(device.index);
 }
 
 }  // namespace qe
