@@ -2,6 +2,7 @@
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #include "formats/encoder_config.h"
 
+#include <algorithm>
 #include <filesystem>
 
 #include "kernels/core/error.h"
@@ -32,7 +33,7 @@ EncoderConfig read_encoder_config(const std::string& folder) {
 std::vector<std::string> EncoderNames::linears() const {
   std::vector<std::string> names;
   for (const std::string* name : {&embedding_projection, &query, &key, &value, &attention_output,
-                                  &ffn_up, &ffn_down, &head_dense}) {
+                                  &ffn_gate, &ffn_up, &ffn_down, &head_dense}) {
     if (!name->empty()) names.push_back(*name);
   }
   return names;
@@ -42,8 +43,22 @@ std::vector<std::string> EncoderNames::other_modules() const {
   std::vector<std::string> names;
   for (const std::string* name :
        {&word_embeddings, &position_embeddings, &token_type_embeddings, &embedding_norm,
-        &attention_norm, &ffn_norm, &final_norm, &head_norm, &decoder}) {
+        &relative_bias, &attention_norm, &ffn_norm, &final_norm, &head_norm, &decoder}) {
     if (!name->empty()) names.push_back(*name);
+  }
+  return names;
+}
+
+std::vector<std::string> split_name(const std::string& canonical) {
+  const size_t open = canonical.find('{');
+  const size_t close = canonical.find('}', open == std::string::npos ? 0 : open);
+  if (open == std::string::npos || close == std::string::npos) return {canonical};
+  std::vector<std::string> names;
+  for (size_t begin = open + 1; begin <= close;) {
+    const size_t end = std::min(canonical.find(',', begin), close);
+    names.push_back(canonical.substr(0, open) + canonical.substr(begin, end - begin) +
+                    canonical.substr(close + 1));
+    begin = end + 1;
   }
   return names;
 }

@@ -38,8 +38,12 @@ struct EncoderNames {
   std::string token_type_embeddings;  ///< "" when there are none
   std::string embedding_norm;
   std::string embedding_projection;  ///< Linear from the tables' width to the layers'
-  std::string query, key, value, attention_output, attention_norm;
-  std::string ffn_up, ffn_down, ffn_norm;
+  std::string query;  ///< alone, without key and value: one Linear of all three, in that order
+  std::string key, value, attention_output, attention_norm;
+  std::string relative_bias;  ///< Embedding of distance buckets by heads
+  std::string ffn_gate;       ///< of a gated block: the Linear whose output is activated
+  std::string ffn_up;         ///< in a gated block without ffn_gate: one Linear of both
+  std::string ffn_down, ffn_norm;
   std::string final_norm;  ///< after the last layer
   std::string head_dense, head_norm;
   std::string decoder;       ///< module path of the output embedding (tied)
@@ -56,6 +60,15 @@ struct EncoderNames {
   }
 };
 
+/// Which parts have a bias vector.
+struct EncoderBiases {
+  bool attention = true;  ///< query, key, value, output
+  bool ffn = true;
+  bool head_dense = true;
+  bool decoder = true;
+  bool norms = true;
+};
+
 struct EncoderConfig {
   std::string model_type;      ///< "bert"
   int64_t vocab_size = 0;      ///< rows of the word table (V)
@@ -65,13 +78,28 @@ struct EncoderConfig {
   int64_t n_layers = 0;        ///< L
   /// Layers with weights of their own: layer i has those of layer_weights(i).
   int64_t n_distinct_layers = 0;
-  int64_t n_heads = 0;        ///< H; head_dim = C / H
+  int64_t n_heads = 0;        ///< H, of queries
+  int64_t n_kv_heads = 0;     ///< of keys and values: a divisor of H
+  int64_t head_dim = 0;       ///< D
   int64_t ffn_size = 0;       ///< F
-  int64_t max_positions = 0;  ///< rows of the position table
+  bool gated_ffn = false;     ///< down(f(gate x) * up x), not down(f(up x))
+  int64_t max_positions = 0;  ///< rows of the position table, or longest sequence
   PositionIds position_ids = PositionIds::kFromStart;
   int64_t position_offset = 0;  ///< position id of a sequence's first token
   int64_t n_token_types = 0;    ///< 0: no token type embeddings
+  /// Rotary positions turn queries and keys; 0: there are none. Layers with local attention may
+  /// have their own.
+  double rope_theta = 0.0;
+  double local_rope_theta = 0.0;
+  /// Layers whose queries see keys up to local_window away only; empty: none.
+  std::vector<bool> local_layers;
+  int64_t local_window = 0;
+  /// Rows of T5's relative attention bias, which all layers add; 0: there is none.
+  int64_t n_relative_buckets = 0;
   NormPlacement norm_placement = NormPlacement::kPost;
+  bool rms_norm = false;             ///< of all norms: RMSNorm
+  bool first_attention_norm = true;  ///< false: layer 0 reads the embeddings as they are
+  EncoderBiases biases;
   HiddenAct activation = HiddenAct::kGelu;
   HiddenAct head_activation = HiddenAct::kGelu;
   float norm_epsilon = 1e-12f;
@@ -80,6 +108,8 @@ struct EncoderConfig {
   float attention_output_dropout = 0.0f;
   float ffn_output_dropout = 0.0f;
   int64_t pad_token_id = 0;
+  /// ESM's token dropout: rows of this id are 0, the others of a text make up for it. -1: none.
+  int64_t dropped_token_id = -1;
   bool tied_decoder = true;
   EncoderNames names;
 
@@ -90,7 +120,11 @@ struct EncoderConfig {
   std::vector<std::string>
       quantize_skip;  ///< module prefixes kept unquantized on creation: {"cls"}
 
-  int64_t head_dim() const { return hidden_size / n_heads; }
+  /// Columns of queries, keys and values side by side.
+  int64_t qkv_size() const { return (n_heads + 2 * n_kv_heads) * head_dim; }
+  bool is_local(int64_t layer) const {
+    return !local_layers.empty() && local_layers[static_cast<size_t>(layer)];
+  }
   int64_t layer_weights(int64_t layer) const { return layer * n_distinct_layers / n_layers; }
   /// Longest sequence, special tokens included.
   int64_t max_length() const { return max_positions - position_offset; }
@@ -104,12 +138,16 @@ EncoderConfig read_encoder_config(const std::string& folder);
 /// `pattern` with "{i}" replaced by the layer index.
 std::string layer_name(const std::string& pattern, int64_t layer);
 
+/// The names that a family's canonical_name stands for: of a.{b,c}.d, a.b.d and a.c.d.
+std::vector<std::string> split_name(const std::string& canonical);
+
 /// One supported family.
 struct Family {
   const char* model_type;
   EncoderConfig (*read)(const Json& config);
   /// Maps a stored tensor's name to the name the engine looks up ("" to ignore it): legacy renames,
-  /// missing prefixes of bare encoders.
+  /// missing prefixes of bare encoders. "a.{b,c}.d" for one that is a.b.d and a.c.d, its rows
+  /// divided evenly in that order.
   std::string (*canonical_name)(const std::string& stored_name);
 };
 /// All families; one line each in formats/families/registry.cpp.

@@ -27,6 +27,8 @@ import torch
 import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
+from safetensors.torch import load_file
+
 import torch_reference as ref
 from make_goldens import compare, write_json, write_rows, write_tensors
 
@@ -55,6 +57,25 @@ FAMILIES = {
     "albert": ("Albert", {**BERT, "embedding_size": 16, "num_hidden_layers": 3,
                           "num_hidden_groups": 2, "hidden_act": "gelu_new"}, "float16"),
     "electra": ("Electra", {**BERT, "embedding_size": 16}, "float16"),
+    "mpnet": ("MPNet", {**BERT, "max_position_embeddings": 154, "layer_norm_eps": 1e-5}, "float16"),
+    "esm": ("Esm", {**BERT, "vocab_size": VOCAB, "num_attention_heads": 4,
+                    "position_embedding_type": "rotary", "token_dropout": True,
+                    "layer_norm_eps": 1e-5, "emb_layer_norm_before": False}, "float32"),
+    "esm-1b": ("Esm", {**BERT, "vocab_size": VOCAB, "max_position_embeddings": 154,
+                       "position_embedding_type": "absolute", "token_dropout": True,
+                       "emb_layer_norm_before": True}, "float16"),
+    "modernbert": ("ModernBert", {"hidden_size": 32, "num_hidden_layers": 3,
+                                  "num_attention_heads": 2, "intermediate_size": 24,
+                                  "max_position_embeddings": 256, "local_attention": 16,
+                                  "global_attn_every_n_layers": 2, "cls_token_id": 0,
+                                  "sep_token_id": 2}, "bfloat16"),
+    "eurobert": ("EuroBert", {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
+                              "num_key_value_heads": 2, "intermediate_size": 40,
+                              "max_position_embeddings": 256,
+                              "rope_parameters": {"rope_type": "default",
+                                                  "rope_theta": 250000.0}}, "bfloat16"),
+    "nomic_bert": ("NomicBert", {**BERT, "intermediate_size": 40, "max_position_embeddings": 256,
+                                 "type_vocab_size": 2}, "float16"),
 }
 SHARDED = {"camembert"}
 
@@ -97,7 +118,8 @@ def make_model(name, folder):
 def random_model(name, seed):
     """Random weights, large enough that every part of the network matters."""
     prefix, settings, dtype = FAMILIES[name]
-    config = getattr(transformers, prefix + "Config")(vocab_size=VOCAB, **{**SPECIAL, **settings})
+    config = getattr(transformers, prefix + "Config")(
+        **{"vocab_size": VOCAB, **SPECIAL, **settings})
     model = masked_lm_class(prefix)(config)
     random = np.random.RandomState(seed)
     for parameter, p in sorted(model.named_parameters()):
@@ -164,7 +186,7 @@ def make_rows(n_types):
             if n > 1 and (p in (0, n - 1) or random.rand() > 0.12):
                 continue
             labels[p] = ids[p]
-            fate = random.rand()
+            fate = random.rand() if n > 1 else 1.0  # a text of one mask is nothing to ESM
             ids[p] = 4 if fate < 0.8 else random.randint(5, len(WORDS)) if fate < 0.9 else ids[p]
         if n > 30:
             ids[n // 2] = 1  # the padding id, as a token
@@ -190,8 +212,31 @@ def labelled_logits(model, batch):
     return logits, torch.nn.functional.cross_entropy(logits, labels).item()
 
 
+def make_checkpoint_naming(folder, out):
+    """The same NomicBERT as published checkpoints have it: transformers saves their names but for
+    the prefix."""
+    tensors = {name.replace("nomic_bert.", "bert."): tensor
+               for name, tensor in load_file(folder / "model.safetensors").items()}
+    out.mkdir(exist_ok=True)
+    write_tensors(out / "model.safetensors", tensors)
+    write_json(out / "config.json", {
+        "model_type": "nomic_bert", "activation_function": "swiglu", "n_embd": 32, "n_head": 2,
+        "n_inner": 40, "n_layer": 2, "n_positions": 256, "layer_norm_epsilon": 1e-12,
+        "rotary_emb_base": 1000, "rotary_emb_fraction": 1.0, "qkv_proj_bias": False,
+        "mlp_fc1_bias": False, "mlp_fc2_bias": False, "prenorm": False, "vocab_size": VOCAB - 3,
+        "pad_vocab_size_multiple": 64, "type_vocab_size": 2, "resid_pdrop": 0.0,
+        "attn_pdrop": 0.0, "embd_pdrop": 0.0})
+
+
+def used_parameters(model):
+    """Those of the adapter that the loss depends on: ESM's contact head is none of them."""
+    return [(n, p) for n, p in ref.lora_parameters(model) if p.grad is not None]
+
+
 def make_family(name, out):
     make_model(name, out / "model")
+    if name == "nomic_bert":
+        make_checkpoint_naming(out / "model", out / "model-checkpoint")
     base = load_model(name, out / "model")
     make_adapter(out / "adapter", load_model(name, out / "model"))
     rows = make_rows(getattr(base.config, "type_vocab_size", 0) or 0)
@@ -204,10 +249,10 @@ def make_family(name, out):
         forward[f"{kind}.adapter.logits"], loss[f"{kind}.adapter"] = labelled_logits(adapted, batch)
         for _ in ref.train(adapted, [[batch]], **TRAINING):
             write_tensors(out / f"{kind}.gradients.safetensors",
-                          {n: p.grad.clone() for n, p in ref.lora_parameters(adapted)})
+                          {n: p.grad.clone() for n, p in used_parameters(adapted)})
         if kind == "base":
             write_tensors(out / "base.final.safetensors",
-                          {n: p.detach() for n, p in ref.lora_parameters(adapted)})
+                          {n: p.detach() for n, p in used_parameters(adapted)})
     write_tensors(out / "forward.safetensors", forward)
     write_json(out / "golden.json", {
         "made_with": {m.__name__: m.__version__ for m in (torch, transformers, peft)},

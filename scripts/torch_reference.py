@@ -144,7 +144,8 @@ def train(model, updates, rule="torch", lr=5e-5, betas=(0.9, 0.999), eps=1e-8, w
         optimizer.zero_grad()
         loss, n_labels = accumulate_gradients(model, micro_batches, label_smoothing,
                                               mean_of_means)
-        norm = torch.linalg.vector_norm(torch.stack([p.grad.norm() for p in params])).item()
+        norm = torch.linalg.vector_norm(torch.stack([p.grad.norm() for p in params
+                                                     if p.grad is not None])).item()
         yield {"loss": loss, "grad_norm": norm, "learning_rate": schedule.get_last_lr()[0],
                "n_labels": n_labels}
         if max_grad_norm > 0:
@@ -157,7 +158,7 @@ def encoder_linears(model):
     """(name, module) of the Linears that are quantized by default: all but the MLM head's."""
     head = ("cls.", "lm_head.", "vocab_", "generator_", "predictions.", "head.", "decoder")
     return [(n, m) for n, m in model.named_modules()
-            if isinstance(m, torch.nn.Linear) and not n.startswith(head)]
+            if isinstance(m, torch.nn.Linear) and not f"{n}.".startswith(head)]
 
 
 def dequantize_4bit(packed, state):

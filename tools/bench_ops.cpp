@@ -189,7 +189,7 @@ class OpsBench {
                                .sample_ids = std::span(samples_).first(static_cast<size_t>(n)),
                                .max_length = options_.length,
                                .n_heads = config_.n_heads,
-                               .head_dim = config_.head_dim(),
+                               .head_dim = config_.head_dim,
                                .scale = 0.125f,
                                .dropout_p = p};
     Memory memory(false);

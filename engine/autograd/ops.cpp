@@ -21,6 +21,7 @@ Var norm_of_sum(Tape& tape, const Norm& norm, Var branch, Var residual, const Dr
                            .gamma = norm.gamma,
                            .beta = norm.beta,
                            .epsilon = norm.epsilon,
+                           .rms = norm.rms,
                            .sum = x,
                            .y = tape.value(y)};
   if (has_residual) forward.residual = tape.value(residual);
@@ -34,6 +35,7 @@ Var norm_of_sum(Tape& tape, const Norm& norm, Var branch, Var residual, const Dr
     LayerNormBackward backward{.sum = t.value(sum),
                                .gamma = norm.gamma,
                                .epsilon = norm.epsilon,
+                               .rms = norm.rms,
                                .dropout = dropout,
                                .dy = t.gradient(y)};
     if (has_residual) {
@@ -65,6 +67,7 @@ Var branch_norm(Tape& tape, const Norm& norm, Var x) {
                                      .gamma = norm.gamma,
                                      .beta = norm.beta,
                                      .epsilon = norm.epsilon,
+                                     .rms = norm.rms,
                                      .sum = in,
                                      .y = tape.value(y)});
   if (!tape.needs_gradient(y)) return y;
@@ -74,6 +77,7 @@ Var branch_norm(Tape& tape, const Norm& norm, Var x) {
     layernorm_backward(t.context(), {.sum = t.value(x),
                                      .gamma = norm.gamma,
                                      .epsilon = norm.epsilon,
+                                     .rms = norm.rms,
                                      .dy = t.gradient(y),
                                      .d_residual = dx.tensor,
                                      .d_residual_mode = dx.mode});
@@ -111,12 +115,13 @@ Var activation(Tape& tape, Activation f, Var x) {
   return y;
 }
 
-Var attention(Tape& tape, const AttentionShape& shape, Var qkv) {
+Var attention(Tape& tape, const AttentionShape& shape, const Rope& rotary, Var qkv) {
   const Tensor in = tape.value(qkv);
   const int64_t capacity = tape.row_capacity(qkv);
   const bool needs_gradient = tape.needs_gradient(qkv);
-  const Var out = tape.make(in.rows, capacity, in.cols / 3, needs_gradient);
+  const Var out = tape.make(in.rows, capacity, shape.n_heads * shape.head_dim, needs_gradient);
   const Var lse = tape.make_statistics(in.rows, capacity, shape.n_heads);
+  if (rotary.table) rope(tape.context(), rotary, in, false);
   attention_forward(tape.context(), shape, in, tape.value(out), tape.value(lse));
   if (!needs_gradient) {
     tape.drop(lse);
@@ -126,8 +131,10 @@ Var attention(Tape& tape, const AttentionShape& shape, Var qkv) {
   tape.save(out);
   tape.save(lse);
   tape.record(out, [=](Tape& t) {
+    const Tensor d_qkv = t.target(qkv).tensor;
     attention_backward(t.context(), shape, t.value(qkv), t.value(out), t.value(lse),
-                       t.gradient(out), t.target(qkv).tensor);
+                       t.gradient(out), d_qkv);
+    if (rotary.table) rope(t.context(), rotary, d_qkv, true);
     t.finish(lse);
   });
   return out;

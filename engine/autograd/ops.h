@@ -10,14 +10,16 @@
 #include "kernels/ops/activation.h"
 #include "kernels/ops/attention.h"
 #include "kernels/ops/dropout.h"
+#include "kernels/ops/rope.h"
 
 namespace qe {
 
-/// A frozen LayerNorm; without gamma there is none.
+/// A frozen LayerNorm or RMS norm; without gamma there is none.
 struct Norm {
   Tensor gamma;  ///< (1, C)
-  Tensor beta;   ///< (1, C)
+  Tensor beta;   ///< (1, C) nullable
   float epsilon = 1e-12f;
+  bool rms = false;
   explicit operator bool() const { return static_cast<bool>(gamma); }
 };
 
@@ -34,9 +36,10 @@ Var residual_add(Tape& tape, Var branch, Var residual, const Dropout& dropout);
 /// f(x), (T, F) -> (T, F).
 Var activation(Tape& tape, Activation f, Var x);
 
-/// Self-attention over packed sequences: qkv (T, 3C) -> (T, C). shape's spans outlive the backward
+/// Self-attention over packed sequences: qkv (T, (H + 2 n_kv_heads) D) -> (T, H D). Where `rotary`
+/// has a table, it turns queries and keys in their memory before. The spans outlive the backward
 /// pass.
-Var attention(Tape& tape, const AttentionShape& shape, Var qkv);
+Var attention(Tape& tape, const AttentionShape& shape, const Rope& rotary, Var qkv);
 
 /// The rows of x (T, C) named by `rows`, on memory for row_capacity rows.
 Var gather(Tape& tape, Var x, std::span<const int32_t> rows, int64_t row_capacity);

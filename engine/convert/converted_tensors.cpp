@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "engine/memory/planning.h"
+#include "engine/model/adapter_loading.h"
 #include "formats/atomic_write.h"
 #include "kernels/core/error.h"
 #include "kernels/ops/gemm.h"
@@ -81,6 +82,7 @@ void ConvertedTensors::find_sites() {
 void ConvertedTensors::read_adapters() {
   for (const WeightedAdapter& adapter : options_.adapters) {
     Adapter stored = read_adapter(adapter.folder);
+    drop_unused_pairs(stored, config_);
     const LoraTargets targets(stored.config);
     for (AdapterPair& pair : stored.pairs) {
       const auto found = sites_.find(pair.module + kWeight);
@@ -242,9 +244,9 @@ void ConvertedTensors::write(const std::string& folder) const {
   std::vector<TensorToWrite> tensors;
   std::vector<std::unique_ptr<HostQuant4>> quantized;
   std::vector<std::unique_ptr<Quant4Tensors>> parts;
-  for (const auto& [name, stored] : source_.files().tensors()) {
-    if (quant4_weight_of(name)) continue;  // stands with its weight
-    const Site* site = this->site(family.canonical_name(name));
+  const auto add = [&](const std::string& name, const std::string& canonical,
+                       const StoredTensor& stored) {
+    const Site* site = this->site(canonical);
     if (site && site->written_quantized) {
       quantized.push_back(this->quantized(*site));
       parts.push_back(
@@ -257,7 +259,20 @@ void ConvertedTensors::write(const std::string& folder) const {
                          .shape = {site->n, site->k},
                          .produce = [this, site](const Append& append) { append(floats(*site)); }});
     } else {
-      tensors.push_back({name, stored->dtype, stored->shape, stored->bytes.data(), {}});
+      tensors.push_back({name, stored.dtype, stored.shape, stored.bytes.data(), {}});
+    }
+  };
+  for (const auto& [name, stored] : source_.files().tensors()) {
+    if (quant4_weight_of(name)) continue;  // stands with its weight
+    const std::string canonical = family.canonical_name(name);
+    const std::vector<std::string> names = split_name(canonical);
+    if (names.size() == 1) {
+      add(name, canonical, *stored);
+      continue;
+    }
+    // One tensor that is several modules is written as theirs.
+    for (size_t i = 0; i < names.size(); ++i) {
+      add(names[i], names[i], part_of(*stored, i, names.size(), names[i]));
     }
   }
   write_safetensors(folder + "/model.safetensors", std::move(tensors));

@@ -13,6 +13,13 @@ std::string last_name(std::string path) {
 
 }  // namespace
 
+void drop_unused_pairs(Adapter& adapter, const EncoderConfig& config) {
+  const Family& family = family_of(config.model_type);
+  std::erase_if(adapter.pairs, [&](const AdapterPair& pair) {
+    return family.canonical_name(pair.module + ".weight").empty();
+  });
+}
+
 std::unique_ptr<LoraAdapter> make_adapter(AdapterConfig config, const MaskedLm& model,
                                           bool trainable, const Context& ctx, Memory& memory) {
   resolve_target_preset(config, model.config);
@@ -33,6 +40,7 @@ std::unique_ptr<LoraAdapter> load_adapter(const std::string& folder, const Maske
                  ", the base here is ", Json(base).dump()));
   }
   stored_base = base;
+  drop_unused_pairs(stored, model.config);
   std::unique_ptr<LoraAdapter> adapter;
   try {
     adapter = make_adapter(stored.config, model, trainable, ctx, memory);

@@ -17,6 +17,10 @@ namespace qe {
 std::unique_ptr<LoraAdapter> make_adapter(AdapterConfig config, const MaskedLm& model,
                                           bool trainable, const Context& ctx, Memory& memory);
 
+/// Removes what an adapter has for parts that masked language models do not use (ESM's contact
+/// head, which "all-linear" finds, too).
+void drop_unused_pairs(Adapter& adapter, const EncoderConfig& config);
+
 /// Reads a PEFT adapter's folder. `base` is the model's folder: a warning is logged when the
 /// adapter names another base. Throws Error, naming folder and module, when modules or shapes do
 /// not fit. While memory.planning() no values are copied. ctx: as LoraAdapter's.

@@ -39,7 +39,7 @@ class Layout {
 
 size_t bytes_of(const BatchCapacity& c) {
   Layout layout(nullptr, nullptr);
-  for (int i = 0; i < 5; ++i) layout.reserve<int32_t>(c.tokens);
+  for (int i = 0; i < 6; ++i) layout.reserve<int32_t>(c.tokens);
   layout.reserve<int32_t>(c.sequences + 1);
   layout.reserve<int32_t>(c.sequences);
   for (int i = 0; i < 4; ++i) layout.reserve<int32_t>(c.labels);
@@ -73,6 +73,7 @@ BatchView BatchBuffer::bind(const Context& ctx, const PackedBatch& batch) {
   layout.place(batch.token_ids, capacity_.tokens, view.token_ids);
   layout.place(batch.type_ids, capacity_.tokens, view.type_ids);
   layout.place(batch.position_ids, capacity_.tokens, view.position_ids);
+  layout.place(batch.word_scales, capacity_.tokens, view.word_scales);
   layout.place(batch.row_samples, capacity_.tokens, view.row_samples);
   layout.place(batch.row_indices, capacity_.tokens, view.row_indices);
   layout.place(batch.cu_seqlens, capacity_.sequences + 1, view.cu_seqlens);

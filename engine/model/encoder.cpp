@@ -23,6 +23,7 @@ Var embed(const MaskedLm& model, const ForwardPass& pass) {
   embedding_forward(tape.context(), EmbeddingForward{.token_ids = batch.token_ids,
                                                      .type_ids = batch.type_ids,
                                                      .position_ids = batch.position_ids,
+                                                     .word_scales = batch.word_scales,
                                                      .word_table = model.word_table,
                                                      .type_table = model.type_table,
                                                      .position_table = model.position_table,
@@ -51,10 +52,22 @@ AttentionShape attention_shape(const MaskedLm& model, const ForwardPass& pass, u
       .sample_ids = pass.batch.sample_ids,
       .max_length = pass.batch.max_length,
       .n_heads = config.n_heads,
-      .head_dim = config.head_dim(),
-      .scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(config.head_dim()))),
+      .n_kv_heads = config.n_kv_heads,
+      .head_dim = config.head_dim,
+      .window = config.is_local(layer) ? config.local_window : 0,
+      .relative_bias = model.relative_bias,
+      .scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(config.head_dim))),
       .dropout_p = pass.training ? config.attention_dropout : 0.0f,
       .layer = layer};
+}
+
+Rope rotary_of(const MaskedLm& model, const ForwardPass& pass, uint32_t layer) {
+  const EncoderConfig& config = model.config;
+  const bool local = config.is_local(layer) && model.local_rotary_table;
+  return Rope{.positions = pass.batch.row_indices,
+              .table = local ? model.local_rotary_table : model.rotary_table,
+              .n_heads = config.n_heads + config.n_kv_heads,
+              .head_dim = config.head_dim};
 }
 
 // What a branch of the layer reads: x, or in a pre-norm layer its norm.
@@ -84,7 +97,8 @@ Var encoder_layer(const MaskedLm& model, const ForwardPass& pass, uint32_t index
   const Var attention_input = branch_input(model, tape, layer.attention_norm, x);
   const Var qkv = linear(pass, layer.qkv, attention_input, index, LinearSite::kQkv);
   drop_branch_input(tape, attention_input, x);
-  Var context = attention(tape, attention_shape(model, pass, index), qkv);
+  Var context =
+      attention(tape, attention_shape(model, pass, index), rotary_of(model, pass, index), qkv);
   tape.drop(qkv);
   Var residual = x;
   ForwardPass rest = pass;
@@ -105,10 +119,10 @@ Var encoder_layer(const MaskedLm& model, const ForwardPass& pass, uint32_t index
                                index, kAfterAttention));
   if (labelled_only) tape.drop(residual);
   const Var ffn_input = branch_input(model, tape, layer.ffn_norm, attended);
-  const Var up = linear(rest, {&layer.ffn_up, 1}, ffn_input, index, LinearSite::kFfnUp);
+  const Var up = linear(rest, layer.ffn_up, ffn_input, index, LinearSite::kFfnUp);
   drop_branch_input(tape, ffn_input, attended);
-  const Var down = activation_linear(rest, activation_of(config.activation), layer.ffn_down, up,
-                                     index, LinearSite::kFfnDown);
+  const Var down = activation_linear(rest, {activation_of(config.activation), config.gated_ffn},
+                                     layer.ffn_down, up, index, LinearSite::kFfnDown);
   tape.drop(up);
   const Var y = join_branch(
       model, tape, layer.ffn_norm, down, attended,
@@ -178,7 +192,7 @@ std::vector<LoraSite> MaskedLm::lora_sites() const {
   for (const EncoderLayer& layer : layers) {
     for (const Linear& part : layer.qkv) add(part);
     add(layer.attention_output);
-    add(layer.ffn_up);
+    for (const Linear& part : layer.ffn_up) add(part);
     add(layer.ffn_down);
   }
   add(head_dense);

@@ -90,6 +90,11 @@ void backward_parts(Tape& tape, const Branches& branches, const Tensor& x, const
   }
 }
 
+void activate(Context& ctx, FfnActivation f, const Tensor& x, const Tensor& y) {
+  f.gated ? gated_activation_forward(ctx, f.function, x, y)
+          : activation_forward(ctx, f.function, x, y);
+}
+
 }  // namespace
 
 Dropout ForwardPass::dropout(float p, RandomPurpose purpose, uint32_t layer, uint32_t site) const {
@@ -124,7 +129,7 @@ Var linear(const ForwardPass& pass, std::span<const Linear> parts, Var x, uint32
   return y;
 }
 
-Var activation_linear(const ForwardPass& pass, Activation f, const Linear& part, Var x,
+Var activation_linear(const ForwardPass& pass, FfnActivation f, const Linear& part, Var x,
                       uint32_t layer, LinearSite site) {
   Tape& tape = *pass.tape;
   const float p = pass.adapter ? pass.adapter->dropout() : 0.0f;
@@ -136,8 +141,8 @@ Var activation_linear(const ForwardPass& pass, Activation f, const Linear& part,
   const bool trains = tape.recording() && trainable(pass, branches);
   const Var y = tape.make(in.rows, capacity, part.weight.n(), trains || tape.needs_gradient(x));
   {
-    const Var activated = tape.make(in.rows, capacity, in.cols, false);
-    activation_forward(tape.context(), f, in, tape.value(activated));
+    const Var activated = tape.make(in.rows, capacity, part.weight.k(), false);
+    activate(tape.context(), f, in, tape.value(activated));
     forward_parts(tape, branches, tape.value(activated), capacity, tape.value(y),
                   tape.needs_gradient(y) && branches.any);
     tape.drop(activated);
@@ -147,13 +152,24 @@ Var activation_linear(const ForwardPass& pass, Activation f, const Linear& part,
     const Tensor u = t.value(x);
     Context& ctx = t.context();
     const GradientTarget du = t.target(x);
-    const size_t n_bytes = static_cast<size_t>(t.row_capacity(x) * u.cols) * dtype_size(u.dtype);
+    const int64_t cols = branches.parts->weight.k();
+    const size_t n_bytes = static_cast<size_t>(t.row_capacity(x) * cols) * dtype_size(u.dtype);
     const Scratch activated_memory(*ctx.arena, n_bytes);
-    const Tensor activated =
-        make_tensor(activated_memory.data(), u.rows, u.cols, u.dtype, u.device);
-    if (branches.any) activation_forward(ctx, f, u, activated);
-    backward_parts(t, branches, activated, t.gradient(y), du);
-    if (du.tensor) activation_backward(ctx, f, u, du.tensor, du.tensor);
+    const Tensor activated = make_tensor(activated_memory.data(), u.rows, cols, u.dtype, u.device);
+    if (branches.any) activate(ctx, f, u, activated);
+    if (!f.gated) {
+      backward_parts(t, branches, activated, t.gradient(y), du);
+      if (du.tensor) activation_backward(ctx, f.function, u, du.tensor, du.tensor);
+      return;
+    }
+    // Its gradient is half as wide as u's.
+    const Scratch gradient_memory(*ctx.arena, du.tensor ? n_bytes : 0);
+    GradientTarget d_activated;
+    if (du.tensor) {
+      d_activated.tensor = make_tensor(gradient_memory.data(), u.rows, cols, u.dtype, u.device);
+    }
+    backward_parts(t, branches, activated, t.gradient(y), d_activated);
+    if (du.tensor) gated_activation_backward(ctx, f.function, u, d_activated.tensor, du.tensor);
   });
   return y;
 }

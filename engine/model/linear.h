@@ -67,8 +67,13 @@ constexpr uint32_t kHeadLayer = 0xfffe;
 /// The outputs of up to 3 Linears over one x (T, K), side by side: (T, sum of N).
 Var linear(const ForwardPass& pass, std::span<const Linear> parts, Var x, uint32_t layer,
            LinearSite site);
-/// part(f(x)): f(x) is never saved, backward computes it again. x: (T, F) -> (T, C).
-Var activation_linear(const ForwardPass& pass, Activation f, const Linear& part, Var x,
+/// What stands between the Linears of a feed-forward block.
+struct FfnActivation {
+  Activation function;
+  bool gated = false;  ///< x = [a | g] becomes f(a) * g
+};
+/// part(f(x)): f(x) is never saved, backward computes it again. x: (T, F), gated (T, 2F) -> (T, C).
+Var activation_linear(const ForwardPass& pass, FfnActivation f, const Linear& part, Var x,
                       uint32_t layer, LinearSite site);
 
 }  // namespace qe

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "engine/model/name_hash.h"
+#include "engine/model/portable_math.h"
 #include "kernels/core/philox.h"
 
 namespace qe {
@@ -39,25 +40,6 @@ void fill_uniform(const Stream& stream, int64_t fan_in, std::span<float> values)
       values[j] = symmetric(words[j - i]) * bound;
     }
   }
-}
-
-// The natural logarithm without libm, whose last bits differ by machine: x = m 2^e with m near 1,
-// log m = 2 atanh((m - 1) / (m + 1)) as a series that is exact to double precision.
-double portable_log(double x) {
-  int exponent = 0;
-  double m = std::frexp(x, &exponent);
-  if (m < 0.70710678118654752440) {
-    m *= 2.0;
-    --exponent;
-  }
-  const double z = (m - 1.0) / (m + 1.0);
-  double term = z;
-  double sum = 0.0;
-  for (int k = 1; k < 40; k += 2) {
-    sum += term / k;
-    term *= z * z;
-  }
-  return 2.0 * sum + 0.69314718055994530942 * exponent;
 }
 
 // Marsaglia's polar method: two normal numbers from a point in the unit disc. The top bits of the

@@ -16,10 +16,10 @@
 namespace qe {
 
 struct EncoderLayer {
-  Linear qkv[3];  ///< query, key, value
+  std::vector<Linear> qkv;  ///< query, key and value, or one of all three
   Linear attention_output;
   Norm attention_norm;
-  Linear ffn_up;
+  std::vector<Linear> ffn_up;  ///< gated: the activated one first, or one of both
   Linear ffn_down;
   Norm ffn_norm;
 };
@@ -33,7 +33,10 @@ struct MaskedLm {
   Linear embedding_projection;       ///< E to C, where E is another width
   std::vector<EncoderLayer> layers;  ///< the distinct ones
   Norm final_norm;
-  Linear head_dense;  ///< C to the head's width
+  Tensor rotary_table;        ///< Rope::table, nullable
+  Tensor local_rotary_table;  ///< of layers with local attention, where it differs
+  Tensor relative_bias;       ///< AttentionShape::relative_bias, nullable
+  Linear head_dense;          ///< C to the head's width
   Norm head_norm;
   Tensor decoder;            ///< (V, head's width); the word table when tied
   Tensor decoder_bias;       ///< (1, V) fp32

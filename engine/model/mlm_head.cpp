@@ -44,7 +44,8 @@ void loss_of_chunk(const MaskedLm& model, const ForwardPass& pass, const Tensor&
       tape.wrap(hidden, capacity, d_hidden));
   Tensor decoder = model.decoder;
   Tensor bias = model.decoder_bias;
-  decoder.rows = bias.cols = bias.stride = padded_vocab(tape.context(), decoder.rows);
+  decoder.rows = padded_vocab(tape.context(), decoder.rows);
+  if (bias) bias.cols = bias.stride = decoder.rows;
   mlm_loss(tape.context(), MlmLoss{.hidden = tape.value(h),
                                    .decoder = decoder,
                                    .bias = bias,

@@ -7,11 +7,27 @@
 #include "kernels/core/error.h"
 
 namespace qe {
+namespace {
+
+// ESM's token dropout: rows of the dropped id are 0, and the others are scaled as they were in its
+// training, where 80 % of 15 % of the tokens were.
+void append_word_scales(int64_t dropped_id, std::span<const int32_t> ids,
+                        std::vector<float>& scales) {
+  constexpr float kKeptInTraining = 1.0f - 0.15f * 0.8f;
+  const auto n_dropped = std::count(ids.begin(), ids.end(), static_cast<int32_t>(dropped_id));
+  const float share = static_cast<float>(n_dropped) / static_cast<float>(ids.size());
+  for (const int32_t id : ids) {
+    scales.push_back(id == dropped_id ? 0.0f : kKeptInTraining / (1.0f - share));
+  }
+}
+
+}  // namespace
 
 void PackedBatch::clear() {
   token_ids.clear();
   type_ids.clear();
   position_ids.clear();
+  word_scales.clear();
   cu_seqlens.assign(1, 0);
   sample_ids.clear();
   row_samples.clear();
@@ -50,6 +66,9 @@ void PackedBatch::append(const EncoderConfig& config, uint32_t sample_id,
     row_samples.push_back(sample_id);
     row_indices.push_back(static_cast<uint32_t>(i));
   }
+  if (config.dropped_token_id >= 0) {
+    append_word_scales(config.dropped_token_id, ids, word_scales);
+  }
   sample_ids.push_back(sample_id);
   cu_seqlens.push_back(static_cast<int32_t>(token_ids.size()));
   max_length = std::max(max_length, length);
@@ -59,6 +78,7 @@ BatchView::BatchView(const PackedBatch& batch)
     : token_ids(batch.token_ids),
       type_ids(batch.type_ids),
       position_ids(batch.position_ids),
+      word_scales(batch.word_scales),
       cu_seqlens(batch.cu_seqlens),
       sample_ids(batch.sample_ids),
       row_samples(batch.row_samples),

@@ -17,6 +17,7 @@ struct PackedBatch {
   std::vector<int32_t> token_ids;       ///< (T)
   std::vector<int32_t> type_ids;        ///< (T)
   std::vector<int32_t> position_ids;    ///< (T) rows of the position table
+  std::vector<float> word_scales;       ///< (T) factors of the word table's rows, or empty: all 1
   std::vector<int32_t> cu_seqlens{0};   ///< (B + 1)
   std::vector<uint32_t> sample_ids;     ///< (B) global sample index
   std::vector<uint32_t> row_samples;    ///< (T) sample of each row
@@ -50,6 +51,7 @@ struct BatchView {
   std::span<const int32_t> token_ids;
   std::span<const int32_t> type_ids;
   std::span<const int32_t> position_ids;
+  std::span<const float> word_scales;
   std::span<const int32_t> cu_seqlens;
   std::span<const uint32_t> sample_ids;
   std::span<const uint32_t> row_samples;

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "engine/model/name_hash.h"
+#include "kernels/core/error.h"
 
 namespace qe {
 namespace {
@@ -31,10 +32,35 @@ std::string canonical_tensor_name(const Family& family, const std::string& store
   return canonical.empty() ? canonical : canonical + stored.substr(weight->size());
 }
 
+StoredTensor part_of(const StoredTensor& tensor, size_t n, size_t n_parts,
+                     const std::string& name) {
+  const auto parts = static_cast<int64_t>(n_parts);
+  QE_CHECK(tensor.shape.size() == 2 && tensor.shape[0] % parts == 0, *tensor.file, ": tensor \"",
+           tensor.name, "\": expected ", n_parts, " matrices, one above the other");
+  StoredTensor part = tensor;
+  part.name = name;
+  part.shape[0] /= parts;
+  const size_t n_bytes = tensor.bytes.size() / n_parts;
+  part.bytes = tensor.bytes.subspan(n * n_bytes, n_bytes);
+  return part;
+}
+
 FolderTensors::FolderTensors(const std::string& folder, const Family& family) : files_(folder) {
   for (const auto& [name, tensor] : files_.tensors()) {
     const std::string canonical = canonical_tensor_name(family, name);
-    if (!canonical.empty()) tensors_.emplace(canonical, tensor);
+    if (!canonical.empty()) add_parts(canonical, *tensor);
+  }
+}
+
+void FolderTensors::add_parts(const std::string& canonical, const StoredTensor& tensor) {
+  const std::vector<std::string> names = split_name(canonical);
+  if (names.size() == 1) {
+    tensors_.emplace(canonical, &tensor);
+    return;
+  }
+  for (size_t i = 0; i < names.size(); ++i) {
+    parts_.push_back(std::make_unique<StoredTensor>(part_of(tensor, i, names.size(), tensor.name)));
+    tensors_.emplace(names[i], parts_.back().get());
   }
 }
 

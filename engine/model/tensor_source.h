@@ -5,6 +5,7 @@
 // Where a model's tensors come from while it is loaded: the files of a folder, or random values.
 
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,9 @@ class TensorSource {
   virtual std::optional<StoredQuant4> find_quantized(const std::string& name) const = 0;
 };
 
+/// Rows [n * rows / n_parts, ...) of a matrix whose rows divide evenly. Throws Error otherwise.
+StoredTensor part_of(const StoredTensor& tensor, size_t n, size_t n_parts, const std::string& name);
+
 /// The name that the engine looks a stored tensor up by ("" for one that it does not need): the
 /// family's name, also for what stands beside a 4-bit weight.
 std::string canonical_tensor_name(const Family& family, const std::string& stored);
@@ -44,8 +48,11 @@ class FolderTensors : public TensorSource {
   std::optional<StoredQuant4> find_quantized(const std::string& name) const override;
 
  private:
+  void add_parts(const std::string& canonical, const StoredTensor& tensor);
+
   WeightFiles files_;
   std::map<std::string, const StoredTensor*> tensors_;
+  std::vector<std::unique_ptr<StoredTensor>> parts_;  // of tensors that are several
 };
 
 /// Every tensor that is asked for, in F32: LayerNorm weights are 1, all else is uniform with

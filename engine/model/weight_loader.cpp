@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "engine/model/position_tables.h"
 #include "kernels/ops/transfer.h"
 
 namespace qe {
@@ -38,6 +39,7 @@ class Loader {
     }
     expands_ = n_expanded == BaseOptions::kAllLayers;
     model.final_norm = norm(config_.names.final_norm);
+    load_positions(model);
     load_head(model);
     model.n_linears = next_id_;
     model.n_parameters = n_parameters_;
@@ -63,27 +65,77 @@ class Loader {
     }
     model.embedding_norm = norm(names.embedding_norm, e);
     if (!names.embedding_projection.empty()) {
-      model.embedding_projection = linear(names.embedding_projection, config_.hidden_size, e);
+      model.embedding_projection = linear(names.embedding_projection, config_.hidden_size, e, true);
     }
   }
 
   EncoderLayer load_layer(int64_t i) {
     const EncoderNames& names = config_.names;
+    const EncoderBiases& biases = config_.biases;
     const int64_t c = config_.hidden_size;
     const int64_t f = config_.ffn_size;
-    const auto linear = [&](const std::string& pattern, int64_t out, int64_t in) {
-      return this->linear(layer_name(pattern, i), out, in);
+    const int64_t queries = config_.n_heads * config_.head_dim;
+    const int64_t keys = config_.n_kv_heads * config_.head_dim;
+    const auto attention = [&](const std::string& pattern, int64_t out, int64_t in) {
+      return linear(layer_name(pattern, i), out, in, biases.attention);
+    };
+    const auto ffn = [&](const std::string& pattern, int64_t out, int64_t in) {
+      return linear(layer_name(pattern, i), out, in, biases.ffn);
     };
     EncoderLayer layer;
-    layer.qkv[0] = linear(names.query, c, c);
-    layer.qkv[1] = linear(names.key, c, c);
-    layer.qkv[2] = linear(names.value, c, c);
-    layer.attention_output = linear(names.attention_output, c, c);
-    layer.attention_norm = norm(layer_name(names.attention_norm, i));
-    layer.ffn_up = linear(names.ffn_up, f, c);
-    layer.ffn_down = linear(names.ffn_down, c, f);
+    if (names.key.empty()) {
+      layer.qkv = {attention(names.query, config_.qkv_size(), c)};
+    } else {
+      layer.qkv.push_back(attention(names.query, queries, c));
+      layer.qkv.push_back(attention(names.key, keys, c));
+      layer.qkv.push_back(attention(names.value, keys, c));
+    }
+    layer.attention_output = attention(names.attention_output, c, queries);
+    if (i > 0 || config_.first_attention_norm) {
+      layer.attention_norm = norm(layer_name(names.attention_norm, i));
+    }
+    if (!names.ffn_gate.empty()) layer.ffn_up.push_back(ffn(names.ffn_gate, f, c));
+    const bool one_of_both = config_.gated_ffn && names.ffn_gate.empty();
+    layer.ffn_up.push_back(ffn(names.ffn_up, one_of_both ? 2 * f : f, c));
+    layer.ffn_down = ffn(names.ffn_down, c, f);
     layer.ffn_norm = norm(layer_name(names.ffn_norm, i));
     return layer;
+  }
+
+  void load_positions(MaskedLm& model) {
+    const auto rotary = [&](double theta) {
+      std::vector<float> table;
+      if (!memory_.planning()) {
+        table = rotary_table(config_.max_positions, config_.head_dim, theta);
+      }
+      return computed_table(table, config_.max_positions, config_.head_dim);
+    };
+    if (config_.rope_theta > 0.0) {
+      model.rotary_table = rotary(config_.rope_theta);
+      const bool differs =
+          config_.local_rope_theta > 0.0 && config_.local_rope_theta != config_.rope_theta;
+      if (!config_.local_layers.empty() && differs) {
+        model.local_rotary_table = rotary(config_.local_rope_theta);
+      }
+    }
+    if (config_.n_relative_buckets > 0) {
+      const StoredTensor& stored = require(config_.names.relative_bias + ".weight",
+                                           {config_.n_relative_buckets, config_.n_heads});
+      n_parameters_ += config_.n_relative_buckets * config_.n_heads;
+      std::vector<float> table;
+      if (!memory_.planning()) {
+        table = relative_bias_table(stored.to_f32(), config_.n_relative_buckets, config_.n_heads,
+                                    config_.max_length());
+      }
+      model.relative_bias = computed_table(table, config_.n_heads, 2 * config_.max_length() - 1);
+    }
+  }
+
+  // fp32 values that no file holds; empty while planning.
+  Tensor computed_table(const std::vector<float>& values, int64_t rows, int64_t cols) {
+    float* data = memory_.allocate_array<float>("base: positions (F32)", rows * cols);
+    if (!memory_.planning()) put(values, DType::kF32, data);
+    return make_tensor(data, rows, cols, DType::kF32, ctx_.device);
   }
 
   void load_head(MaskedLm& model) {
@@ -93,12 +145,14 @@ class Loader {
              ": the model has no masked-LM head (no tensor \"", names.head_tensor(),
              "\"); it was saved from another class than ", config_.masked_lm_class);
     if (!names.head_dense.empty()) {
-      model.head_dense = linear(names.head_dense, width, config_.hidden_size);
+      model.head_dense =
+          linear(names.head_dense, width, config_.hidden_size, config_.biases.head_dense);
       model.head_norm = norm(names.head_norm, width);
     }
     model.decoder = config_.tied_decoder ? model.word_table
                                          : matrix("decoder", names.decoder + ".weight",
                                                   config_.vocab_size, width, kDecoderRows);
+    if (!config_.biases.decoder) return;
     // transformers computes with the decoder's own; a tied one may stand under either name.
     const std::string own = names.decoder + ".bias";
     const bool takes_own =
@@ -176,17 +230,18 @@ class Loader {
   Norm norm(const std::string& module, int64_t size) {
     if (module.empty()) return {};
     return Norm{.gamma = vector(module + ".weight", size),
-                .beta = vector(module + ".bias", size),
-                .epsilon = config_.norm_epsilon};
+                .beta = config_.biases.norms ? vector(module + ".bias", size) : Tensor{},
+                .epsilon = config_.norm_epsilon,
+                .rms = config_.rms_norm};
   }
   Norm norm(const std::string& module) { return norm(module, config_.hidden_size); }
 
-  Linear linear(const std::string& module, int64_t out, int64_t in) {
+  Linear linear(const std::string& module, int64_t out, int64_t in, bool with_bias) {
     Linear linear;
     linear.module = module;
     linear.id = next_id_++;
     linear.weight = weight(module, out, in);
-    linear.bias = vector(module + ".bias", out, ctx_.compute);
+    if (with_bias) linear.bias = vector(module + ".bias", out, ctx_.compute);
     return linear;
   }
 

@@ -82,6 +82,25 @@ HiddenAct read_activation(const Json& config, const char* key, const char* stand
   fail(value->where(), ": activation ", value->dump(), " is not supported; supported: ", known);
 }
 
+double rope_theta_of(const Json& parameters, double standard) {
+  check_choice(parameters, "rope_type", "default");
+  const Json* theta = find_value(parameters, "rope_theta");
+  if (!theta) return standard;
+  const double value = theta->as_double();
+  QE_CHECK(value > 1.0 && value < 1e12, theta->where(), ": expected a number above 1, got ",
+           theta->dump());
+  return value;
+}
+
+double read_rope_theta(const Json& config, double standard) {
+  const Json* scaling = find_value(config, "rope_scaling");
+  QE_CHECK(!scaling, scaling->where(), ": scaled rotary positions are not supported, got ",
+           scaling->dump());
+  const double flat = rope_theta_of(config, standard);
+  const Json* parameters = find_value(config, "rope_parameters");
+  return parameters ? rope_theta_of(*parameters, flat) : flat;
+}
+
 void check_choice(const Json& config, const char* key, const char* supported) {
   const Json* value = find_value(config, key);
   if (!value) return;
@@ -127,10 +146,17 @@ void complete(EncoderConfig& encoder, const Json& config) {
   if (encoder.embedding_size == 0) encoder.embedding_size = encoder.hidden_size;
   if (encoder.head_size == 0) encoder.head_size = encoder.hidden_size;
   if (encoder.n_distinct_layers == 0) encoder.n_distinct_layers = encoder.n_layers;
-  QE_CHECK(encoder.hidden_size % encoder.n_heads == 0, config.where(), ": hidden size ",
-           encoder.hidden_size, " is not a multiple of the ", encoder.n_heads, " attention heads");
-  QE_CHECK(encoder.head_dim() <= kMaxHeadDim, config.where(), ": hidden size ", encoder.hidden_size,
-           " over ", encoder.n_heads, " attention heads gives ", encoder.head_dim(),
+  if (encoder.n_kv_heads == 0) encoder.n_kv_heads = encoder.n_heads;
+  QE_CHECK(encoder.n_heads % encoder.n_kv_heads == 0, config.where(), ": ", encoder.n_heads,
+           " attention heads are not a multiple of ", encoder.n_kv_heads, " heads of keys");
+  QE_CHECK(encoder.head_dim > 0 || encoder.hidden_size % encoder.n_heads == 0, config.where(),
+           ": hidden size ", encoder.hidden_size, " is not a multiple of the ", encoder.n_heads,
+           " attention heads");
+  if (encoder.head_dim == 0) encoder.head_dim = encoder.hidden_size / encoder.n_heads;
+  QE_CHECK(encoder.rope_theta == 0.0 || encoder.head_dim % 2 == 0, config.where(),
+           ": rotary positions need an even number of columns a head, got ", encoder.head_dim);
+  QE_CHECK(encoder.head_dim <= kMaxHeadDim, config.where(), ": hidden size ", encoder.hidden_size,
+           " over ", encoder.n_heads, " attention heads gives ", encoder.head_dim,
            " columns a head, at most ", kMaxHeadDim, " are supported");
   QE_CHECK(encoder.pad_token_id < encoder.vocab_size, config.where(), ": pad_token_id ",
            encoder.pad_token_id, " is outside the vocabulary of ", encoder.vocab_size);

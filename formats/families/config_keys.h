@@ -62,10 +62,17 @@ EncoderConfig read_bert_keys(const Json& config, const BertDefaults& defaults);
 void skip_padding(EncoderConfig& encoder);
 
 /// The last step of reading: sets what is still 0 (embedding_size and head_size to hidden_size,
-/// n_distinct_layers to n_layers), and makes the checks that join several keys: hidden_size a
+/// n_distinct_layers to n_layers, n_kv_heads to n_heads, head_dim to
+/// hidden_size / n_heads), and makes the checks that join several keys: hidden_size a
 /// multiple of the heads, head_dim's limit, a pad id inside the vocabulary, at least one usable
 /// position.
 void complete(EncoderConfig& encoder, const Json& config);
+
+/// The base of rotary positions: rope_parameters.rope_theta (transformers 5), rope_theta, or
+/// `standard`. Error for scaled ones.
+double read_rope_theta(const Json& config, double standard);
+/// The same from an object {"rope_type", "rope_theta"}, `standard` where it says nothing.
+double rope_theta_of(const Json& parameters, double standard);
 
 /// Error unless `key` is absent, null or one of `supported` (separated by '|').
 void check_choice(const Json& config, const char* key, const char* supported);

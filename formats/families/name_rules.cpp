@@ -27,6 +27,10 @@ std::string canonical_name(const NameRules& rules, const std::string& stored) {
     name.replace(0, rename.from.size(), rename.to);
     break;
   }
+  for (const Rename& rename : rules.parts) {
+    const size_t at = name.find(rename.from);
+    if (at != std::string::npos) name.replace(at, rename.from.size(), rename.to);
+  }
   if (begins_with_any(name, rules.ignored) || name.ends_with("position_ids") ||
       name.ends_with("inv_freq") || name.find("contact_head") != std::string::npos) {
     return "";

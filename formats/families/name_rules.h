@@ -20,6 +20,7 @@ struct NameRules {
   std::vector<std::string_view> bare;     ///< beginnings that lack it in a bare encoder
   std::vector<std::string_view> ignored;  ///< beginnings of what masked LMs do not use
   std::vector<Rename> beginnings = {};    ///< after the prefix; the first that fits
+  std::vector<Rename> parts = {};         ///< wherever they stand; all that fit
 };
 
 /// Prefixes bare names, renames, and writes LayerNorm.gamma and .beta as weight and bias. "" for

@@ -13,18 +13,36 @@ Family bert();
 Family camembert();
 Family distilbert();
 Family electra();
+Family esm();
+Family eurobert();
 Family megatron_bert();
+Family modernbert();
+Family mpnet();
+Family nomic_bert();
 Family roberta();
 Family xlm_roberta();
 Family xlm_roberta_xl();
 }  // namespace model_families
 
 const std::vector<Family>& families() {
+  // clang-format off
   static const std::vector<Family> all = {
-      model_families::albert(),     model_families::bert(),        model_families::camembert(),
-      model_families::distilbert(), model_families::electra(),     model_families::megatron_bert(),
-      model_families::roberta(),    model_families::xlm_roberta(), model_families::xlm_roberta_xl(),
+      model_families::albert(),
+      model_families::bert(),
+      model_families::camembert(),
+      model_families::distilbert(),
+      model_families::electra(),
+      model_families::esm(),
+      model_families::eurobert(),
+      model_families::megatron_bert(),
+      model_families::modernbert(),
+      model_families::mpnet(),
+      model_families::nomic_bert(),
+      model_families::roberta(),
+      model_families::xlm_roberta(),
+      model_families::xlm_roberta_xl(),
   };
+  // clang-format on
   return all;
 }
 

@@ -82,32 +82,67 @@ void backward(const ActivationRows& args, int64_t begin, int64_t end) {
   }
 }
 
-}  // namespace
-
-void activation_forward_rows(const ActivationRows& args, int64_t begin, int64_t end) {
-  switch (args.function) {
-    case ActivationFunction::kGelu:
-      return forward<Gelu>(args, begin, end);
-    case ActivationFunction::kGeluTanh:
-      return forward<GeluTanh>(args, begin, end);
-    case ActivationFunction::kRelu:
-      return forward<Relu>(args, begin, end);
-    case ActivationFunction::kSilu:
-      return forward<Silu>(args, begin, end);
+template <class Function>
+void gated_forward(const ActivationRows& args, int64_t begin, int64_t end) {
+  for (int64_t t = begin; t < end; ++t) {
+    const float* a = args.x + t * args.x_stride;
+    const float* g = a + args.cols;
+    float* y = args.y + t * args.y_stride;
+    for_lanes(args.cols, [&](int64_t i, auto part) {
+      store(y + i, Function::value(load(a + i, part)) * load(g + i, part), part);
+    });
   }
 }
 
-void activation_backward_rows(const ActivationRows& args, int64_t begin, int64_t end) {
-  switch (args.function) {
-    case ActivationFunction::kGelu:
-      return backward<Gelu>(args, begin, end);
-    case ActivationFunction::kGeluTanh:
-      return backward<GeluTanh>(args, begin, end);
-    case ActivationFunction::kRelu:
-      return backward<Relu>(args, begin, end);
-    case ActivationFunction::kSilu:
-      return backward<Silu>(args, begin, end);
+template <class Function>
+void gated_backward(const ActivationRows& args, int64_t begin, int64_t end) {
+  for (int64_t t = begin; t < end; ++t) {
+    const float* a = args.x + t * args.x_stride;
+    const float* g = a + args.cols;
+    const float* dy = args.dy + t * args.dy_stride;
+    float* da = args.y + t * args.y_stride;
+    float* dg = da + args.cols;
+    for_lanes(args.cols, [&](int64_t i, auto part) {
+      const Vec x = load(a + i, part);
+      const Vec gradient = load(dy + i, part);
+      const Vec gate = load(g + i, part);
+      store(da + i, Function::slope(x) * gate * gradient, part);
+      store(dg + i, Function::value(x) * gradient, part);
+    });
   }
+}
+
+// Calls body with the function as a type of its own.
+template <class Body>
+QE_INLINE void with_function(ActivationFunction f, Body body) {
+  switch (f) {
+    case ActivationFunction::kGelu:
+      return body(Gelu{});
+    case ActivationFunction::kGeluTanh:
+      return body(GeluTanh{});
+    case ActivationFunction::kRelu:
+      return body(Relu{});
+    case ActivationFunction::kSilu:
+      return body(Silu{});
+  }
+}
+
+}  // namespace
+
+void activation_forward_rows(const ActivationRows& args, int64_t begin, int64_t end) {
+  with_function(args.function, [&](auto f) { forward<decltype(f)>(args, begin, end); });
+}
+
+void activation_backward_rows(const ActivationRows& args, int64_t begin, int64_t end) {
+  with_function(args.function, [&](auto f) { backward<decltype(f)>(args, begin, end); });
+}
+
+void gated_activation_forward_rows(const ActivationRows& args, int64_t begin, int64_t end) {
+  with_function(args.function, [&](auto f) { gated_forward<decltype(f)>(args, begin, end); });
+}
+
+void gated_activation_backward_rows(const ActivationRows& args, int64_t begin, int64_t end) {
+  with_function(args.function, [&](auto f) { gated_backward<decltype(f)>(args, begin, end); });
 }
 
 }  // namespace qe::cpu::QE_ISA

@@ -11,7 +11,8 @@ namespace qe::cpu {
 /// qe::Activation, entry by entry.
 enum class ActivationFunction { kGelu, kGeluTanh, kRelu, kSilu };
 
-/// y = f(x), or with dy: y = f'(x) * dy. All (T, cols).
+/// y = f(x), or with dy: y = f'(x) * dy. All (T, cols); in the gated form x, and backward y, are
+/// (T, 2 cols).
 struct ActivationRows {
   ActivationFunction function;
   const float* x;
@@ -23,6 +24,10 @@ struct ActivationRows {
   int64_t cols;
 };
 QE_PER_ISA(void activation_forward_rows(const ActivationRows& args, int64_t begin, int64_t end);
-           void activation_backward_rows(const ActivationRows& args, int64_t begin, int64_t end);)
+           void activation_backward_rows(const ActivationRows& args, int64_t begin, int64_t end);
+           void gated_activation_forward_rows(const ActivationRows& args, int64_t begin,
+                                              int64_t end);
+           void gated_activation_backward_rows(const ActivationRows& args, int64_t begin,
+                                               int64_t end);)
 
 }  // namespace qe::cpu

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 
-// The tasks of attention. Forward: (sequence, block of queries, head). Backward: (sequence, head),
-// because dK and dV sum over all queries of the sequence, in ascending order and without races.
+// The tasks of attention. Forward: (sequence, block of queries, head). Backward: (sequence, head of
+// keys and values), because dK and dV sum over all queries of the sequence, in ascending order and
+// without races.
 
 #include "kernels/cpu/attention.h"
 
@@ -44,8 +45,14 @@ AttentionTensors tensors_of(const Context& ctx, const AttentionShape& shape, con
   t.lse = lse.f32();
   t.lse_stride = lse.stride;
   t.n_heads = shape.n_heads;
+  t.n_kv_heads = shape.kv_heads();
   t.head_dim = shape.head_dim;
   t.scale = shape.scale;
+  t.window = shape.window;
+  if (const Tensor& bias = shape.relative_bias; bias) {
+    t.relative_bias = bias.f32() + bias.cols / 2;
+    t.bias_stride = bias.stride;
+  }
   t.dropout = shape.dropout_p > 0.0f;
   if (!t.dropout) return t;
   t.key = philox_key(ctx.step->seed, RandomPurpose::kAttentionDropout);
@@ -110,8 +117,9 @@ void attention_backward(Context& ctx, const AttentionShape& shape, const Tensor&
   tensors.d_qkv_stride = d_qkv.stride;
   const Workspace workspace(ctx, shape, true, memory);
   const auto kernel = QE_ISA_SELECT(attention_backward_head);
-  run_tasks(ctx, n_sequences(shape) * shape.n_heads, [&](int64_t task, int thread) {
-    kernel(tensors, head_of(shape, task / shape.n_heads, task % shape.n_heads),
+  const int64_t n_heads = shape.kv_heads();
+  run_tasks(ctx, n_sequences(shape) * n_heads, [&](int64_t task, int thread) {
+    kernel(tensors, head_of(shape, task / n_heads, task % n_heads),
            workspace.scratch + thread * workspace.thread_stride);
   });
 }

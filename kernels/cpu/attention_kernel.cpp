@@ -105,12 +105,56 @@ struct Carver {
   }
 };
 
-// The head's rows of q (part 0), k (1) or v (2) inside qkv or d_qkv.
+// The column of the head's q (part 0), k (1) or v (2) inside qkv or d_qkv.
+int64_t head_column(const AttentionTensors& t, const AttentionHead& h, int part) {
+  if (part == 0) return h.head * t.head_dim;
+  const int64_t kv_head = h.head / (t.n_heads / t.n_kv_heads);
+  return (t.n_heads + (part - 1) * t.n_kv_heads + kv_head) * t.head_dim;
+}
 const float* head_rows(const AttentionTensors& t, const AttentionHead& h, int part) {
-  return t.qkv + h.first_row * t.qkv_stride + (part * t.n_heads + h.head) * t.head_dim;
+  return t.qkv + h.first_row * t.qkv_stride + head_column(t, h, part);
 }
 float* gradient_rows(const AttentionTensors& t, const AttentionHead& h, int part) {
-  return t.d_qkv + h.first_row * t.d_qkv_stride + (part * t.n_heads + h.head) * t.head_dim;
+  return t.d_qkv + h.first_row * t.d_qkv_stride + head_column(t, h, part);
+}
+
+// Keys [begin, end): row r of scores belongs to key begin + r.
+struct KeyRange {
+  int64_t begin;
+  int64_t end;
+  int64_t size() const { return end - begin; }
+};
+
+// What queries [query, query + n) see.
+KeyRange visible_keys(const AttentionTensors& t, const AttentionHead& h, int64_t query, int64_t n) {
+  if (t.window == 0) return {0, h.length};
+  const int64_t begin = query - t.window;
+  const int64_t end = query + n + t.window;
+  return {begin > 0 ? begin : 0, end < h.length ? end : h.length};
+}
+
+// Adds the bias to the scores of the n <= 16 queries from `query` on, and takes what is outside of
+// the window away.
+void adjust_scores(const AttentionTensors& t, const AttentionHead& h, int64_t query, int64_t n,
+                   KeyRange keys, float* scores, int64_t stride) {
+  if (t.relative_bias != nullptr) {
+    const float* bias = t.relative_bias + h.head * t.bias_stride + query;
+    for (int64_t k = keys.begin; k < keys.end; ++k) {
+      float* row = scores + (k - keys.begin) * stride;
+      const Vec b = n == kLanes ? load(bias - k) : load_first(bias - k, n);
+      store(row, load(row) + b);
+    }
+  }
+  if (t.window == 0) return;
+  const Vec lowest = as_float(set_int(0xff800000u));  // -infinity
+  const Int width = set_int(static_cast<uint32_t>(2 * t.window));
+  for (int64_t k = keys.begin; k < keys.end; ++k) {
+    if (k + t.window >= query + kLanes - 1 && k - t.window <= query) continue;
+    float* row = scores + (k - keys.begin) * stride;
+    // Lane by lane query - key + window, outside of 0 .. 2 window as an unsigned number.
+    const Int distance = set_int(static_cast<uint32_t>(query - k + t.window)) + lane_numbers();
+    store(row, select(less_int(width, distance), lowest, load(row)));
+  }
 }
 
 // to (n, padded dim) = factor * from (n, dim), zeros beyond dim.
@@ -146,23 +190,23 @@ void transpose_strip(const float* from, int64_t stride, int64_t n, int64_t dim, 
   }
 }
 
-// Calls body(key, scale) for every key in ascending order: what the probabilities of the 16 queries
+// Calls body(row, scale) for every key in ascending order: what the probabilities of the 16 queries
 // from `query` on are multiplied by.
 template <class Body>
 QE_INLINE void for_keep_scales(const AttentionTensors& t, const AttentionHead& h, int64_t query,
-                               Body body) {
+                               KeyRange keys, Body body) {
   const Int sample = set_int(h.sample);
   const Int epoch = set_int(t.epoch);
   const Int site = set_int(t.layer << 16 | static_cast<uint32_t>(h.head));
   const Int rows = shl<16>(set_int(static_cast<uint32_t>(query)) + lane_numbers());
-  for (int64_t key = 0; key < h.length; key += 4) {
+  for (int64_t key = keys.begin / 4 * 4; key < keys.end; key += 4) {
     const Int quad = set_int(static_cast<uint32_t>(key / 4));
     const Philox16 r = philox16(t.key, {sample, epoch, site, rows | quad});
     const Int words[4] = {r.x, r.y, r.z, r.w};
-    const int64_t n = h.length - key < 4 ? h.length - key : 4;
 #pragma GCC unroll 4
     for (int64_t i = 0; i < 4; ++i) {
-      if (i < n) body(key + i, keep_scale(words[i], t.threshold, t.keep_scale));
+      if (key + i < keys.begin || key + i >= keys.end) continue;
+      body(key + i - keys.begin, keep_scale(words[i], t.threshold, t.keep_scale));
     }
   }
 }
@@ -176,12 +220,12 @@ struct ForwardScratch {
 };
 
 // Scores of a strip to exp(score - max), and dropped ones to 0; 1 / sum and log-sum-exp by lane.
-void softmax_strip(const AttentionTensors& t, const AttentionHead& h, int64_t query, float* scores,
-                   float* inverse_sum, float* lse) {
+void softmax_strip(const AttentionTensors& t, const AttentionHead& h, int64_t query, KeyRange keys,
+                   float* scores, float* inverse_sum, float* lse) {
   Vec top = load(scores);
-  for (int64_t j = 1; j < h.length; ++j) top = max(top, load(scores + j * kLanes));
+  for (int64_t j = 1; j < keys.size(); ++j) top = max(top, load(scores + j * kLanes));
   Vec sum = zero();
-  for (int64_t j = 0; j < h.length; ++j) {
+  for (int64_t j = 0; j < keys.size(); ++j) {
     const Vec e = exp(load(scores + j * kLanes) - top);
     store(scores + j * kLanes, e);
     sum = sum + e;
@@ -189,8 +233,8 @@ void softmax_strip(const AttentionTensors& t, const AttentionHead& h, int64_t qu
   store(inverse_sum, set(1.0f) / sum);
   store(lse, top + log(sum));
   if (!t.dropout) return;
-  for_keep_scales(t, h, query, [&](int64_t key, Vec scale) {
-    store(scores + key * kLanes, drop(load(scores + key * kLanes), scale));
+  for_keep_scales(t, h, query, keys, [&](int64_t row, Vec scale) {
+    store(scores + row * kLanes, drop(load(scores + row * kLanes), scale));
   });
 }
 
@@ -203,9 +247,10 @@ void forward_strip(const AttentionTensors& t, const AttentionHead& h, int64_t qu
   for (int64_t d = 0; d < t.head_dim; ++d) {
     store(s.queries + d * kLanes, load(s.queries + d * kLanes) * set(t.scale));
   }
-  multiply({.rows = h.length,
+  const KeyRange keys = visible_keys(t, h, query, n);
+  multiply({.rows = keys.size(),
             .depth = t.head_dim,
-            .a = s.keys,
+            .a = s.keys + keys.begin * dim,
             .a_row = dim,
             .a_k = 1,
             .b = s.queries,
@@ -215,14 +260,15 @@ void forward_strip(const AttentionTensors& t, const AttentionHead& h, int64_t qu
             .from_c = false});
   float inverse_sum[kLanes];
   float lse[kLanes];
-  softmax_strip(t, h, query, s.scores, inverse_sum, lse);
+  adjust_scores(t, h, query, n, keys, s.scores, kLanes);
+  softmax_strip(t, h, query, keys, s.scores, inverse_sum, lse);
   for (int64_t d = 0; d < dim; d += kLanes) {
     multiply({.rows = n,
-              .depth = h.length,
+              .depth = keys.size(),
               .a = s.scores,
               .a_row = 1,
               .a_k = kLanes,
-              .b = s.values + d,
+              .b = s.values + keys.begin * dim + d,
               .b_k = dim,
               .c = s.out + d,
               .c_row = dim,
@@ -252,26 +298,27 @@ struct BackwardScratch {
 };
 
 // P and dS of one strip from its scores and dP, in place.
-void score_gradients(const AttentionTensors& t, const AttentionHead& h, int64_t query, Vec lse,
-                     Vec delta, int64_t width, float* probabilities, float* d_scores) {
-  const auto one_key = [&](int64_t key, Vec scale, bool with_dropout) {
-    float* p_row = probabilities + key * width;
-    float* d_row = d_scores + key * width;
+void score_gradients(const AttentionTensors& t, const AttentionHead& h, int64_t query,
+                     KeyRange keys, Vec lse, Vec delta, int64_t width, float* probabilities,
+                     float* d_scores) {
+  const auto one_key = [&](int64_t row, Vec scale, bool with_dropout) {
+    float* p_row = probabilities + row * width;
+    float* d_row = d_scores + row * width;
     const Vec p = exp(load(p_row) - lse);
     const Vec dp = with_dropout ? drop(load(d_row), scale) : load(d_row);
     store(p_row, with_dropout ? drop(p, scale) : p);
     store(d_row, p * (dp - delta));
   };
   if (t.dropout) {
-    for_keep_scales(t, h, query, [&](int64_t key, Vec scale) { one_key(key, scale, true); });
+    for_keep_scales(t, h, query, keys, [&](int64_t row, Vec scale) { one_key(row, scale, true); });
   } else {
-    for (int64_t key = 0; key < h.length; ++key) one_key(key, zero(), false);
+    for (int64_t row = 0; row < keys.size(); ++row) one_key(row, zero(), false);
   }
 }
 
 // Queries [query, query + n), n <= 16: column `column` .. + 15 of the blocks of scores.
 void backward_strip(const AttentionTensors& t, const AttentionHead& h, int64_t query, int64_t n,
-                    int64_t column, int64_t width, const BackwardScratch& s) {
+                    KeyRange keys, int64_t column, int64_t width, const BackwardScratch& s) {
   const int64_t dim = attention_padded_dim(t.head_dim);
   const int64_t row = h.first_row + query;
   transpose_strip(s.queries + column * dim, dim, n, dim, s.queries_t);
@@ -284,9 +331,9 @@ void backward_strip(const AttentionTensors& t, const AttentionHead& h, int64_t q
   for (int64_t d = 0; d < t.head_dim; ++d) {
     delta = fma(load(s.d_out_t + d * kLanes), load(s.out_t + d * kLanes), delta);
   }
-  multiply({.rows = h.length,
+  multiply({.rows = keys.size(),
             .depth = t.head_dim,
-            .a = s.keys,
+            .a = s.keys + keys.begin * dim,
             .a_row = dim,
             .a_k = 1,
             .b = s.queries_t,
@@ -294,9 +341,9 @@ void backward_strip(const AttentionTensors& t, const AttentionHead& h, int64_t q
             .c = s.probabilities + column,
             .c_row = width,
             .from_c = false});
-  multiply({.rows = h.length,
+  multiply({.rows = keys.size(),
             .depth = t.head_dim,
-            .a = s.values,
+            .a = s.values + keys.begin * dim,
             .a_row = dim,
             .a_k = 1,
             .b = s.d_out_t,
@@ -304,7 +351,8 @@ void backward_strip(const AttentionTensors& t, const AttentionHead& h, int64_t q
             .c = s.d_scores + column,
             .c_row = width,
             .from_c = false});
-  score_gradients(t, h, query, load(lse), delta, width, s.probabilities + column,
+  adjust_scores(t, h, query, n, keys, s.probabilities + column, width);
+  score_gradients(t, h, query, keys, load(lse), delta, width, s.probabilities + column,
                   s.d_scores + column);
 }
 
@@ -319,31 +367,32 @@ void backward_queries(const AttentionTensors& t, const AttentionHead& h, int64_t
             s.queries);
   pack_rows(t.d_out + row * t.d_out_stride + h.head * t.head_dim, t.d_out_stride, n, t.head_dim,
             1.0f, s.d_out);
+  const KeyRange keys = visible_keys(t, h, query, n);
   for (int64_t i = 0; i < n; i += kLanes) {
-    backward_strip(t, h, query + i, n - i < kLanes ? n - i : kLanes, i, width, s);
+    backward_strip(t, h, query + i, n - i < kLanes ? n - i : kLanes, keys, i, width, s);
   }
   for (int64_t d = 0; d < dim; d += kLanes) {
-    Product p{.rows = h.length,
+    Product p{.rows = keys.size(),
               .depth = n,
               .a = s.probabilities,
               .a_row = width,
               .a_k = 1,
               .b = s.d_out + d,
               .b_k = dim,
-              .c = s.d_values + d,
+              .c = s.d_values + keys.begin * dim + d,
               .c_row = dim,
-              .from_c = query > 0};
+              .from_c = true};
     multiply(p);
     p.a = s.d_scores;
     p.b = s.queries + d;
-    p.c = s.d_keys + d;
+    p.c = s.d_keys + keys.begin * dim + d;
     multiply(p);
     multiply({.rows = n,
-              .depth = h.length,
+              .depth = keys.size(),
               .a = s.d_scores,
               .a_row = 1,
               .a_k = width,
-              .b = s.keys + d,
+              .b = s.keys + keys.begin * dim + d,
               .b_k = dim,
               .c = s.d_queries + d,
               .c_row = dim,
@@ -371,7 +420,10 @@ void attention_forward_queries(const AttentionTensors& t, const AttentionHead& h
   }
 }
 
-void attention_backward_head(const AttentionTensors& t, const AttentionHead& h, float* scratch) {
+void attention_backward_head(const AttentionTensors& t, const AttentionHead& kv, float* scratch) {
+  const int64_t group = t.n_heads / t.n_kv_heads;
+  AttentionHead h = kv;
+  h.head = kv.head * group;
   const int64_t dim = attention_padded_dim(t.head_dim);
   Carver carver{scratch};
   const BackwardScratch s{.keys = carver.take(h.length * dim),
@@ -388,11 +440,18 @@ void attention_backward_head(const AttentionTensors& t, const AttentionHead& h, 
                           .out_t = carver.take(dim * kLanes)};
   pack_rows(head_rows(t, h, 1), t.qkv_stride, h.length, t.head_dim, 1.0f, s.keys);
   pack_rows(head_rows(t, h, 2), t.qkv_stride, h.length, t.head_dim, 1.0f, s.values);
-  for (int64_t query = 0; query < h.length; query += kAttentionBackwardQueries) {
-    const int64_t rest = h.length - query;
-    backward_queries(t, h, query,
-                     rest < kAttentionBackwardQueries ? rest : kAttentionBackwardQueries, s);
+  for (int64_t i = 0; i < h.length * dim; i += kLanes) {
+    store(s.d_keys + i, zero());
+    store(s.d_values + i, zero());
   }
+  for (; h.head < (kv.head + 1) * group; ++h.head) {
+    for (int64_t query = 0; query < h.length; query += kAttentionBackwardQueries) {
+      const int64_t rest = h.length - query;
+      backward_queries(t, h, query,
+                       rest < kAttentionBackwardQueries ? rest : kAttentionBackwardQueries, s);
+    }
+  }
+  h.head = kv.head * group;
   unpack_rows(s.d_keys, h.length, t.head_dim, 1.0f, gradient_rows(t, h, 1), t.d_qkv_stride);
   unpack_rows(s.d_values, h.length, t.head_dim, 1.0f, gradient_rows(t, h, 2), t.d_qkv_stride);
 }

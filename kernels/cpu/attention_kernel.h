@@ -13,7 +13,7 @@ namespace qe::cpu {
 
 /// What all heads and sequences of a call share.
 struct AttentionTensors {
-  const float* qkv;  ///< (T, 3C)
+  const float* qkv;  ///< (T, (H + 2 n_kv_heads) D)
   int64_t qkv_stride;
   float* out;  ///< (T, C); read by backward
   int64_t out_stride;
@@ -21,11 +21,15 @@ struct AttentionTensors {
   int64_t lse_stride;
   const float* d_out;  ///< (T, C); backward only, as d_qkv
   int64_t d_out_stride;
-  float* d_qkv;  ///< (T, 3C)
+  float* d_qkv;  ///< as qkv
   int64_t d_qkv_stride;
   int64_t n_heads;
+  int64_t n_kv_heads;
   int64_t head_dim;
   float scale;
+  int64_t window;              ///< 0: none
+  const float* relative_bias;  ///< (H, ...) nullable, at the column of distance 0
+  int64_t bias_stride;
   bool dropout;  ///< the rest is read only then
   PhiloxKey key;
   uint32_t epoch;
@@ -67,7 +71,7 @@ QE_PER_ISA(
     /// out and lse of queries [begin, end) of the head; end - begin <= kAttentionForwardQueries.
     void attention_forward_queries(const AttentionTensors& tensors, const AttentionHead& head,
                                    int64_t begin, int64_t end, float* scratch);
-    /// d_qkv of the head.
+    /// d_qkv of a head of keys and values and of the heads of queries that read it.
     void attention_backward_head(const AttentionTensors& tensors, const AttentionHead& head,
                                  float* scratch);)
 

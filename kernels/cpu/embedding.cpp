@@ -20,12 +20,14 @@ EmbeddingTable table_of(const Tensor& table, std::span<const int32_t> ids) {
 }  // namespace
 
 void embedding_forward(Context& ctx, const EmbeddingForward& args) {
-  const EmbeddingRows rows{.tables = {table_of(args.word_table, args.token_ids),
-                                      table_of(args.type_table, args.type_ids),
-                                      table_of(args.position_table, args.position_ids)},
-                           .out = args.out.f32(),
-                           .out_stride = args.out.stride,
-                           .cols = args.out.cols};
+  const EmbeddingRows rows{
+      .tables = {table_of(args.word_table, args.token_ids),
+                 table_of(args.type_table, args.type_ids),
+                 table_of(args.position_table, args.position_ids)},
+      .word_scales = args.word_scales.empty() ? nullptr : args.word_scales.data(),
+      .out = args.out.f32(),
+      .out_stride = args.out.stride,
+      .cols = args.out.cols};
   const auto kernel = QE_ISA_SELECT(embedding_rows);
   for_row_ranges(ctx, args.out.rows, rows.cols,
                  [&](int64_t begin, int64_t end) { kernel(rows, begin, end); });

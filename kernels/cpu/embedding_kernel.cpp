@@ -27,13 +27,13 @@ struct BF16 {
 };
 
 template <class Type>
-QE_INLINE void add_row(const EmbeddingTable& table, int64_t t, float* out, int64_t cols,
-                       bool first) {
+QE_INLINE void add_row(const EmbeddingTable& table, int64_t t, float* out, int64_t cols, bool first,
+                       float scale) {
   const auto* row =
       static_cast<const typename Type::Element*>(table.data) + table.ids[t] * table.stride;
   for_lanes(cols, [&](int64_t i, auto part) {
     const Vec v = Type::read(row + i, part);
-    store(out + i, first ? v : load(out + i, part) + v, part);
+    store(out + i, first ? v * set(scale) : load(out + i, part) + v, part);
   });
 }
 
@@ -42,18 +42,19 @@ QE_INLINE void add_row(const EmbeddingTable& table, int64_t t, float* out, int64
 void embedding_rows(const EmbeddingRows& args, int64_t begin, int64_t end) {
   for (int64_t t = begin; t < end; ++t) {
     float* out = args.out + t * args.out_stride;
+    const float scale = args.word_scales != nullptr ? args.word_scales[t] : 1.0f;
     for (int n = 0; n < 3; ++n) {
       const EmbeddingTable& table = args.tables[n];
       if (table.data == nullptr) continue;
       switch (table.type) {
         case TableType::kF32:
-          add_row<F32>(table, t, out, args.cols, n == 0);
+          add_row<F32>(table, t, out, args.cols, n == 0, scale);
           break;
         case TableType::kF16:
-          add_row<F16>(table, t, out, args.cols, n == 0);
+          add_row<F16>(table, t, out, args.cols, n == 0, scale);
           break;
         case TableType::kBF16:
-          add_row<BF16>(table, t, out, args.cols, n == 0);
+          add_row<BF16>(table, t, out, args.cols, n == 0, scale);
           break;
       }
     }

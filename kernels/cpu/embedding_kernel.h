@@ -21,6 +21,7 @@ struct EmbeddingTable {
 /// out[t] = tables[0][ids] + tables[1][ids] + tables[2][ids], added in that order.
 struct EmbeddingRows {
   EmbeddingTable tables[3];
+  const float* word_scales;  ///< (T) factors of the first table's rows, nullable
   float* out;
   int64_t out_stride;
   int64_t cols;

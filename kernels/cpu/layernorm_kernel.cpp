@@ -21,8 +21,8 @@ struct Statistics {
 };
 
 /// The second pass: rstd about the mean of a row whose lane sums are `lanes`.
-QE_INLINE Statistics finish(const float* row, int64_t cols, Vec lanes, float epsilon) {
-  const float mean = reduce_add(lanes) / static_cast<float>(cols);
+QE_INLINE Statistics finish(const float* row, int64_t cols, Vec lanes, float epsilon, bool rms) {
+  const float mean = rms ? 0.0f : reduce_add(lanes) / static_cast<float>(cols);
   Vec squares = zero();
   for_lanes(cols, [&](int64_t i, auto part) {
     const Vec centred = inside(load(row + i, part) - set(mean), zero(), part);
@@ -32,10 +32,10 @@ QE_INLINE Statistics finish(const float* row, int64_t cols, Vec lanes, float eps
   return {mean, 1.0f / __builtin_sqrtf(variance + epsilon)};
 }
 
-QE_INLINE Statistics statistics_of(const float* row, int64_t cols, float epsilon) {
+QE_INLINE Statistics statistics_of(const float* row, int64_t cols, float epsilon, bool rms) {
   Vec lanes = zero();
   for_lanes(cols, [&](int64_t i, auto part) { lanes = lanes + load(row + i, part); });
-  return finish(row, cols, lanes, epsilon);
+  return finish(row, cols, lanes, epsilon, rms);
 }
 
 /// sum = residual + dropout(x) of row t; returns the sum of each lane.
@@ -63,7 +63,8 @@ QE_INLINE Vec add_branch(const LayerNormForwardRows& args, int64_t t, float* sum
   return lanes;
 }
 
-/// Gradient of `sum` in one lane block: rstd * (g - mean(g) - xhat * mean(g * xhat)), g = dy gamma.
+/// Gradient of `sum` in one lane block: rstd * (g - mean(g) - xhat * mean(g * xhat)), g = dy gamma;
+/// without mean(g) for an RMS norm.
 struct RowGradient {
   Vec mean, rstd, g_mean, gx_mean;
 
@@ -75,7 +76,7 @@ struct RowGradient {
 
 QE_INLINE RowGradient row_gradient(const LayerNormBackwardRows& args, const float* sum,
                                    const float* dy) {
-  const Statistics s = statistics_of(sum, args.cols, args.epsilon);
+  const Statistics s = statistics_of(sum, args.cols, args.epsilon, args.rms);
   const Vec mean = set(s.mean);
   const Vec rstd = set(s.rstd);
   Vec g_lanes = zero();
@@ -86,7 +87,8 @@ QE_INLINE RowGradient row_gradient(const LayerNormBackwardRows& args, const floa
     gx_lanes = fma(g, (load(sum + i, part) - mean) * rstd, gx_lanes);
   });
   const float cols = static_cast<float>(args.cols);
-  return {mean, rstd, set(reduce_add(g_lanes) / cols), set(reduce_add(gx_lanes) / cols)};
+  const float g_mean = args.rms ? 0.0f : reduce_add(g_lanes) / cols;
+  return {mean, rstd, set(g_mean), set(reduce_add(gx_lanes) / cols)};
 }
 
 }  // namespace
@@ -96,7 +98,7 @@ void layernorm_forward_rows(const LayerNormForwardRows& args, int64_t begin, int
     float* sum = args.sum + t * args.sum_stride;
     float* y = args.y + t * args.y_stride;
     const Vec lanes = add_branch(args, t, sum);
-    const Statistics s = finish(sum, args.cols, lanes, args.epsilon);
+    const Statistics s = finish(sum, args.cols, lanes, args.epsilon, args.rms);
     const Vec mean = set(s.mean);
     const Vec rstd = set(s.rstd);
     if (args.beta != nullptr) {
@@ -137,7 +139,8 @@ void layernorm_backward_rows(const LayerNormBackwardRows& args, int64_t begin, i
 
 void layernorm_statistics(const LayerNormBackwardRows& args, int64_t begin, int64_t end) {
   for (int64_t t = begin; t < end; ++t) {
-    const Statistics s = statistics_of(args.sum + t * args.sum_stride, args.cols, args.epsilon);
+    const Statistics s =
+        statistics_of(args.sum + t * args.sum_stride, args.cols, args.epsilon, args.rms);
     args.statistics[2 * t] = s.mean;
     args.statistics[2 * t + 1] = s.rstd;
   }

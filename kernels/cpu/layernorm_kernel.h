@@ -18,6 +18,7 @@ struct LayerNormForwardRows {
   const float* gamma;
   const float* beta;  ///< nullable
   float epsilon;
+  bool rms;
   float* sum;
   int64_t sum_stride;
   float* y;
@@ -32,6 +33,7 @@ struct LayerNormBackwardRows {
   int64_t sum_stride;
   const float* gamma;
   float epsilon;
+  bool rms;
   const float* dy;
   int64_t dy_stride;
   const float* d_sum;  ///< nullable

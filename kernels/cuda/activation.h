@@ -9,5 +9,8 @@ namespace qe::cuda {
 void activation_forward(Context& ctx, Activation f, const Tensor& x, const Tensor& y);
 void activation_backward(Context& ctx, Activation f, const Tensor& x, const Tensor& dy,
                          const Tensor& dx);
+void gated_activation_forward(Context& ctx, Activation f, const Tensor& x, const Tensor& y);
+void gated_activation_backward(Context& ctx, Activation f, const Tensor& x, const Tensor& dy,
+                               const Tensor& dx);
 
 }  // namespace qe::cuda

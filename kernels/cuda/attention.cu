@@ -24,12 +24,13 @@ int padded_dim(int64_t head_dim) {
   return 0;
 }
 
-// The tensor-core kernels need sm_80, a 16-bit type, and rows and heads that begin at multiples of
-// 16 bytes. All of that is known before the batch is, so a sequence's bits do not depend on the
-// others in it.
+// The tensor-core kernels need sm_80, a 16-bit type, plain scores of as many heads of keys as of
+// queries, and rows and heads that begin at multiples of 16 bytes. All of that is known before the
+// batch is, so a sequence's bits do not depend on the others in it.
 int tensor_core_dim(const Context& ctx, const AttentionShape& shape,
                     std::initializer_list<const Tensor*> tensors) {
   if (ctx.compute == DType::kF32 || ctx.limits.compute_capability < 80) return 0;
+  if (shape.kv_heads() != shape.n_heads || shape.window > 0 || shape.relative_bias) return 0;
   if (shape.head_dim % 8 != 0) return 0;
   for (const Tensor* t : tensors) {
     if (!packable(*t, 8) || t->stride % 8 != 0) return 0;
@@ -46,8 +47,14 @@ AttentionArgs args_of(const Context& ctx, const AttentionShape& shape, const Ten
           .step = ctx.step,
           .n_sequences = static_cast<int>(shape.cu_seqlens.size()) - 1,
           .n_heads = static_cast<int>(shape.n_heads),
+          .n_kv_heads = static_cast<int>(shape.kv_heads()),
           .head_dim = static_cast<int>(shape.head_dim),
           .scale = shape.scale,
+          .window = static_cast<int>(shape.window),
+          .relative_bias = shape.relative_bias
+                               ? shape.relative_bias.f32() + shape.relative_bias.cols / 2
+                               : nullptr,
+          .bias_stride = shape.relative_bias.stride,
           .dropout = shape.dropout_p > 0.0f,
           .layer = shape.layer,
           .threshold = probability_threshold(shape.dropout_p),

@@ -21,13 +21,17 @@ struct AttentionArgs {
   const StepState* step;       // with dropout
   int n_sequences;             // B
   int n_heads;                 // H
+  int n_kv_heads;              // heads of keys and values; H for the tensor-core kernels
   int head_dim;                // D
   float scale;                 // > 0
+  int window;                  // 0: none; the tensor-core kernels know none
+  const float* relative_bias;  // (H, ...) at the column of distance 0; null, too, for those
+  int64_t bias_stride;
   bool dropout;
   uint32_t layer;
   uint32_t threshold;  // a probability is dropped when its word is below
   float keep_scale;    // 1 / (1 - p)
-  const void* qkv;     // (T, 3 H D)
+  const void* qkv;     // (T, (H + 2 n_kv_heads) D)
   int64_t qkv_stride;
   void* out;  // (T, H D)
   int64_t out_stride;
@@ -36,7 +40,7 @@ struct AttentionArgs {
   // Backward.
   const void* d_out;  // (T, H D)
   int64_t d_out_stride;
-  void* d_qkv;  // (T, 3 H D)
+  void* d_qkv;  // as qkv
   int64_t d_qkv_stride;
   float* row_dots;  // (T, H) dense: (1 - p) * sum of d_out * out, made by the pass over queries
   /// Which probabilities were dropped, bit key % 32 of word (head, key / 32, row of the query):

@@ -3,7 +3,8 @@
 
 // Attention without tensor cores: plain fp32 fused multiply-adds, for any head size up to 256 and
 // any alignment. It is what fp32 computes with (no TF32: the answers are the CPU's to 1e-5), and
-// what 16-bit types use where the other kernels cannot: odd head sizes, unaligned rows, sm_75.
+// what 16-bit types use where the other kernels cannot: windows, biases, shared heads of keys, odd
+// head sizes, unaligned rows, sm_75.
 //
 // A warp owns one row (a query; in the pass over keys, a key), a block eight of the same sequence
 // and head. The other side comes through shared memory, 32 rows at a time, as fp32. A lane scores
@@ -100,29 +101,58 @@ __device__ void store_own(T* row, const float (&sums)[kParts], float factor, int
   }
 }
 
-// Where a warp works, and its matrices.
+// Where a warp works, and its matrices: `head` counts those of queries, or in the pass over keys
+// those of keys.
 template <class T>
 struct Work {
   int head;
   SequenceBlock at;
   int row;  // of the warp, in the sequence
   bool inside;
-  const T *q, *k, *v, *d_out;
-  int64_t head_column, part;
+  const T *q, *k, *v, *d_out;  // q and d_out of `query_head`
+  int query_head, group;       // the first query head, and how many read the same keys
+  int64_t k_column, v_column;  // in qkv
+  int low, high;               // the other side's rows that the block sees
 
-  __device__ explicit Work(const AttentionArgs& args)
-      : head(static_cast<int>(blockIdx.x) % args.n_heads),
-        at(find_block<kWarps>(args, static_cast<int>(blockIdx.x) / args.n_heads)),
-        row(at.begin + static_cast<int>(threadIdx.x) / 32),
-        inside(row < at.length),
-        head_column(int64_t{head} * args.head_dim),
-        part(int64_t{args.n_heads} * args.head_dim) {
-    q = static_cast<const T*>(args.qkv) + at.first_row * args.qkv_stride + head_column;
-    k = q + part;
-    v = k + part;
-    d_out = static_cast<const T*>(args.d_out) + at.first_row * args.d_out_stride + head_column;
+  __device__ Work(const AttentionArgs& args, bool over_keys)
+      : group(args.n_heads / args.n_kv_heads) {
+    const int n_heads = over_keys ? args.n_kv_heads : args.n_heads;
+    head = static_cast<int>(blockIdx.x) % n_heads;
+    at = find_block<kWarps>(args, static_cast<int>(blockIdx.x) / n_heads);
+    row = at.begin + static_cast<int>(threadIdx.x) / 32;
+    inside = row < at.length;
+    query_head = over_keys ? head * group : head;
+    const int kv_head = over_keys ? head : head / group;
+    k_column = int64_t{args.n_heads + kv_head} * args.head_dim;
+    v_column = k_column + int64_t{args.n_kv_heads} * args.head_dim;
+    const T* qkv = static_cast<const T*>(args.qkv) + at.first_row * args.qkv_stride;
+    k = qkv + k_column;
+    v = qkv + v_column;
+    q = qkv + int64_t{query_head} * args.head_dim;
+    d_out = static_cast<const T*>(args.d_out) + at.first_row * args.d_out_stride +
+            int64_t{query_head} * args.head_dim;
+    low = args.window == 0 ? 0 : max(0, at.begin - args.window);
+    high = args.window == 0 ? at.length : min(at.length, at.begin + kWarps + args.window);
+  }
+  __device__ int64_t head_column(const AttentionArgs& args) const {
+    return int64_t{query_head} * args.head_dim;
+  }
+  __device__ void next_query_head(const AttentionArgs& args) {
+    ++query_head;
+    q += args.head_dim;
+    d_out += args.head_dim;
   }
 };
+
+// The score of a product of query and key; -infinity outside of the window.
+__device__ float score_of(const AttentionArgs& args, int head, int query, int key, float product) {
+  if (args.window > 0 && abs(query - key) > args.window) return -__builtin_huge_valf();
+  float score = product * args.scale;
+  if (args.relative_bias != nullptr) {
+    score += args.relative_bias[head * args.bias_stride + query - key];
+  }
+  return score;
+}
 
 // 0 or 1 / (1 - p).
 __device__ float keep(const AttentionArgs& args, const SequenceBlock& at, int head, int query,
@@ -143,7 +173,7 @@ __device__ float keep(const AttentionArgs& args, const SequenceBlock& at, int he
 template <class T>
 __global__ void attention_forward_simt_kernel(const AttentionArgs args) {
   extern __shared__ float memory[];
-  const Work<T> work(args);
+  const Work<T> work(args, false);
   if (work.at.begin >= work.at.length) return;
   const int dim = args.head_dim;
   const Tiles tiles(memory, dim);
@@ -152,14 +182,15 @@ __global__ void attention_forward_simt_kernel(const AttentionArgs args) {
   float sums[kParts] = {};
   float top = -__builtin_huge_valf();
   float total = 0.0f;
-  for (int begin = 0; begin < work.at.length; begin += kOthers) {
+  for (int begin = work.low; begin < work.high; begin += kOthers) {
     __syncthreads();
     load_others(tiles.first, work.k, args.qkv_stride, dim, begin, work.at.length);
     load_others(tiles.second, work.v, args.qkv_stride, dim, begin, work.at.length);
     __syncthreads();
     const int key = begin + lane;
     const float score = key < work.at.length
-                            ? dot(tiles.own_first, tiles.first + lane * tiles.row, dim) * args.scale
+                            ? score_of(args, work.head, work.row, key,
+                                       dot(tiles.own_first, tiles.first + lane * tiles.row, dim))
                             : -__builtin_huge_valf();
     const float new_top = fmaxf(top, warp_max(score));
     const float rescale = expf(top - new_top);
@@ -172,7 +203,7 @@ __global__ void attention_forward_simt_kernel(const AttentionArgs args) {
   }
   if (!work.inside) return;
   const int64_t row = work.at.first_row + work.row;
-  store_own(static_cast<T*>(args.out) + row * args.out_stride + work.head_column, sums,
+  store_own(static_cast<T*>(args.out) + row * args.out_stride + work.head_column(args), sums,
             1.0f / total, dim);
   if (lane == 0) args.lse[row * args.lse_stride + work.head] = top + logf(total);
 }
@@ -180,7 +211,7 @@ __global__ void attention_forward_simt_kernel(const AttentionArgs args) {
 template <class T>
 __global__ void attention_queries_simt_kernel(const AttentionArgs args) {
   extern __shared__ float memory[];
-  const Work<T> work(args);
+  const Work<T> work(args, false);
   if (work.at.begin >= work.at.length) return;
   const int dim = args.head_dim;
   const Tiles tiles(memory, dim);
@@ -193,7 +224,7 @@ __global__ void attention_queries_simt_kernel(const AttentionArgs args) {
   float row_dot = 0.0f;
   if (work.inside) {
     lse = args.lse[row * args.lse_stride + work.head];
-    const T* out = static_cast<const T*>(args.out) + row * args.out_stride + work.head_column;
+    const T* out = static_cast<const T*>(args.out) + row * args.out_stride + work.head_column(args);
     for (int d = lane; d < dim; d += 32) {
       row_dot = fmaf(tiles.own_second[d], to_float(out[d]), row_dot);
     }
@@ -201,7 +232,7 @@ __global__ void attention_queries_simt_kernel(const AttentionArgs args) {
     if (lane == 0) args.row_dots[row * args.n_heads + work.head] = row_dot;
   }
   float d_q[kParts] = {};
-  for (int begin = 0; begin < work.at.length; begin += kOthers) {
+  for (int begin = work.low; begin < work.high; begin += kOthers) {
     __syncthreads();
     load_others(tiles.first, work.k, args.qkv_stride, dim, begin, work.at.length);
     load_others(tiles.second, work.v, args.qkv_stride, dim, begin, work.at.length);
@@ -209,8 +240,9 @@ __global__ void attention_queries_simt_kernel(const AttentionArgs args) {
     const int key = begin + lane;
     float d_score = 0.0f;
     if (key < work.at.length) {
-      const float p =
-          expf(dot(tiles.own_first, tiles.first + lane * tiles.row, dim) * args.scale - lse);
+      const float p = expf(score_of(args, work.head, work.row, key,
+                                    dot(tiles.own_first, tiles.first + lane * tiles.row, dim)) -
+                           lse);
       const float dp = dot(tiles.own_second, tiles.second + lane * tiles.row, dim) *
                        keep(args, work.at, work.head, work.row, key);
       d_score = p * (dp - row_dot);
@@ -218,14 +250,14 @@ __global__ void attention_queries_simt_kernel(const AttentionArgs args) {
     add_rows(d_q, d_score, tiles.first, dim);
   }
   if (!work.inside) return;
-  store_own(static_cast<T*>(args.d_qkv) + row * args.d_qkv_stride + work.head_column, d_q,
+  store_own(static_cast<T*>(args.d_qkv) + row * args.d_qkv_stride + work.head_column(args), d_q,
             args.scale, dim);
 }
 
 template <class T>
 __global__ void attention_keys_simt_kernel(const AttentionArgs args) {
   extern __shared__ float memory[];
-  const Work<T> work(args);
+  Work<T> work(args, true);
   if (work.at.begin >= work.at.length) return;
   const int dim = args.head_dim;
   const Tiles tiles(memory, dim);
@@ -234,39 +266,42 @@ __global__ void attention_keys_simt_kernel(const AttentionArgs args) {
   load_own(tiles.own_second, work.v + work.row * args.qkv_stride, dim, work.inside);
   float d_k[kParts] = {};
   float d_v[kParts] = {};
-  for (int begin = 0; begin < work.at.length; begin += kOthers) {
-    __syncthreads();
-    load_others(tiles.first, work.q, args.qkv_stride, dim, begin, work.at.length);
-    load_others(tiles.second, work.d_out, args.d_out_stride, dim, begin, work.at.length);
-    __syncthreads();
-    const int query = begin + lane;
-    float kept = 0.0f;
-    float d_score = 0.0f;
-    if (query < work.at.length && work.inside) {
-      const int64_t row = work.at.first_row + query;
-      const float p = expf(dot(tiles.own_first, tiles.first + lane * tiles.row, dim) * args.scale -
-                           args.lse[row * args.lse_stride + work.head]);
-      const float factor = keep(args, work.at, work.head, query, work.row);
-      const float dp = dot(tiles.own_second, tiles.second + lane * tiles.row, dim) * factor;
-      kept = p * factor;
-      d_score = p * (dp - args.row_dots[row * args.n_heads + work.head]);
+  for (int i = 0; i < work.group; ++i) {
+    for (int begin = work.low; begin < work.high; begin += kOthers) {
+      __syncthreads();
+      load_others(tiles.first, work.q, args.qkv_stride, dim, begin, work.at.length);
+      load_others(tiles.second, work.d_out, args.d_out_stride, dim, begin, work.at.length);
+      __syncthreads();
+      const int query = begin + lane;
+      float kept = 0.0f;
+      float d_score = 0.0f;
+      if (query < work.at.length && work.inside) {
+        const int64_t row = work.at.first_row + query;
+        const float p = expf(score_of(args, work.query_head, query, work.row,
+                                      dot(tiles.own_first, tiles.first + lane * tiles.row, dim)) -
+                             args.lse[row * args.lse_stride + work.query_head]);
+        const float factor = keep(args, work.at, work.query_head, query, work.row);
+        const float dp = dot(tiles.own_second, tiles.second + lane * tiles.row, dim) * factor;
+        kept = p * factor;
+        d_score = p * (dp - args.row_dots[row * args.n_heads + work.query_head]);
+      }
+      add_rows(d_v, kept, tiles.second, dim);
+      add_rows(d_k, d_score, tiles.first, dim);
     }
-    add_rows(d_v, kept, tiles.second, dim);
-    add_rows(d_k, d_score, tiles.first, dim);
+    work.next_query_head(args);
   }
   if (!work.inside) return;
-  T* to = static_cast<T*>(args.d_qkv) + (work.at.first_row + work.row) * args.d_qkv_stride +
-          work.head_column + work.part;
-  store_own(to, d_k, args.scale, dim);
-  store_own(to + work.part, d_v, 1.0f, dim);
+  T* to = static_cast<T*>(args.d_qkv) + (work.at.first_row + work.row) * args.d_qkv_stride;
+  store_own(to + work.k_column, d_k, args.scale, dim);
+  store_own(to + work.v_column, d_v, 1.0f, dim);
 }
 
 template <class Kernel>
-void run(Context& ctx, const char* name, Kernel kernel, const AttentionArgs& args,
+void run(Context& ctx, const char* name, Kernel kernel, const AttentionArgs& args, int n_heads,
          int64_t n_tokens) {
   QE_CHECK(args.head_dim <= kMaxSimtDim, name, ": expected head_dim up to ", kMaxSimtDim, ", got ",
            args.head_dim);
-  const int64_t n_blocks = attention_slots(n_tokens, args.n_sequences, kWarps) * args.n_heads;
+  const int64_t n_blocks = attention_slots(n_tokens, args.n_sequences, kWarps) * n_heads;
   launch(ctx, name, kernel, dim3(static_cast<unsigned>(n_blocks)), dim3(kWarps * 32),
          tile_bytes(args.head_dim), args);
 }
@@ -277,7 +312,7 @@ void attention_forward_simt(Context& ctx, const AttentionArgs& args, DType dtype
                             int64_t n_tokens) {
   with_type(dtype, [&](auto type) {
     using T = typename decltype(type)::type;
-    run(ctx, "attention_forward", attention_forward_simt_kernel<T>, args, n_tokens);
+    run(ctx, "attention_forward", attention_forward_simt_kernel<T>, args, args.n_heads, n_tokens);
   });
 }
 
@@ -285,8 +320,8 @@ void attention_backward_simt(Context& ctx, const AttentionArgs& args, DType dtyp
                              int64_t n_tokens) {
   with_type(dtype, [&](auto type) {
     using T = typename decltype(type)::type;
-    run(ctx, "attention_backward", attention_queries_simt_kernel<T>, args, n_tokens);
-    run(ctx, "attention_backward", attention_keys_simt_kernel<T>, args, n_tokens);
+    run(ctx, "attention_backward", attention_queries_simt_kernel<T>, args, args.n_heads, n_tokens);
+    run(ctx, "attention_backward", attention_keys_simt_kernel<T>, args, args.n_kv_heads, n_tokens);
   });
 }
 

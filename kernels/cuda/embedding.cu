@@ -27,11 +27,16 @@ Table table_of(const Tensor& table, std::span<const int32_t> ids) {
 template <int N>
 struct EmbeddingBody {
   Table word, type, position;
+  const float* word_scales;  // nullable
   AnyMatrix out;
 
   __device__ void operator()(int64_t row, int64_t column) const {
     float sum[N];
     word.matrix.load(word.ids[row], column, sum);
+    if (word_scales != nullptr) {
+#pragma unroll
+      for (int i = 0; i < N; ++i) sum[i] *= word_scales[row];
+    }
     if (type.ids != nullptr) type.add(row, column, sum);
     if (position.ids != nullptr) position.add(row, column, sum);
     out.store(row, column, sum);
@@ -40,11 +45,12 @@ struct EmbeddingBody {
 
 template <int N>
 void embed(Context& ctx, const EmbeddingForward& args) {
-  launch_elementwise(
-      ctx, "embedding_forward", args.out.rows, args.out.cols, N,
-      EmbeddingBody<N>{table_of(args.word_table, args.token_ids),
-                       table_of(args.type_table, args.type_ids),
-                       table_of(args.position_table, args.position_ids), AnyMatrix::of(args.out)});
+  launch_elementwise(ctx, "embedding_forward", args.out.rows, args.out.cols, N,
+                     EmbeddingBody<N>{table_of(args.word_table, args.token_ids),
+                                      table_of(args.type_table, args.type_ids),
+                                      table_of(args.position_table, args.position_ids),
+                                      args.word_scales.empty() ? nullptr : args.word_scales.data(),
+                                      AnyMatrix::of(args.out)});
 }
 
 template <class T, int N>

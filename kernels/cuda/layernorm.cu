@@ -39,10 +39,10 @@ struct Statistics {
 
 /// Of a row in shared memory, every thread reading its own packs; `sum` is this thread's share.
 template <int N>
-__device__ Statistics row_statistics(const float* row, int cols, float sum, float epsilon,
+__device__ Statistics row_statistics(const float* row, int cols, float sum, float epsilon, bool rms,
                                      float* lanes) {
   const float n = static_cast<float>(cols);
-  const float mean = block_reduce(sum, Plus{}, 0.0f, lanes) / n;
+  const float mean = rms ? 0.0f : block_reduce(sum, Plus{}, 0.0f, lanes) / n;
   float squares = 0.0f;
   for (int c = static_cast<int>(threadIdx.x) * N; c < cols; c += static_cast<int>(blockDim.x) * N) {
 #pragma unroll
@@ -78,6 +78,7 @@ struct ForwardArgs {
   const float* gamma;
   const float* beta;
   float epsilon;
+  bool rms;
   Rows<T> sum, y;
   int cols;
 };
@@ -107,7 +108,7 @@ __global__ void layernorm_forward_kernel(ForwardArgs<T> args) {
       total += stored;
     }
   }
-  const Statistics s = row_statistics<N>(row, args.cols, total, args.epsilon, lanes);
+  const Statistics s = row_statistics<N>(row, args.cols, total, args.epsilon, args.rms, lanes);
   for (int c = static_cast<int>(threadIdx.x) * N; c < args.cols; c += step) {
     float gamma[N], beta[N] = {}, y[N];
     load_vector(args.gamma + c, gamma);
@@ -124,6 +125,7 @@ struct BackwardArgs {
   DropoutPlan dropout;
   const float* gamma;
   float epsilon;
+  bool rms;
   Rows<T> d_residual, d_x;
   bool accumulate;         // into d_residual
   Statistics* statistics;  // (rows) nullable
@@ -150,7 +152,7 @@ __global__ void layernorm_backward_kernel(BackwardArgs<T> args) {
       total += v[i];
     }
   }
-  const Statistics s = row_statistics<N>(row, args.cols, total, args.epsilon, lanes);
+  const Statistics s = row_statistics<N>(row, args.cols, total, args.epsilon, args.rms, lanes);
   if (args.statistics != nullptr && threadIdx.x == 0) args.statistics[t] = s;
   float g_sum = 0.0f;
   float gx_sum = 0.0f;
@@ -162,7 +164,7 @@ __global__ void layernorm_backward_kernel(BackwardArgs<T> args) {
     }
   }
   const float n = static_cast<float>(args.cols);
-  const float g_mean = block_reduce(g_sum, Plus{}, 0.0f, lanes) / n;
+  const float g_mean = args.rms ? 0.0f : block_reduce(g_sum, Plus{}, 0.0f, lanes) / n;
   const float gx_mean = block_reduce(gx_sum, Plus{}, 0.0f, lanes) / n;
   for (int c = static_cast<int>(threadIdx.x) * N; c < args.cols; c += step) {
     float d[N];
@@ -244,6 +246,7 @@ void forward(Context& ctx, const LayerNormForward& args) {
                                    .gamma = args.gamma.f32(),
                                    .beta = data_or_null(args.beta),
                                    .epsilon = args.epsilon,
+                                   .rms = args.rms,
                                    .sum = Rows<T>::of(args.sum),
                                    .y = Rows<T>::of(args.y),
                                    .cols = static_cast<int>(args.x.cols)};
@@ -260,6 +263,7 @@ void backward(Context& ctx, const LayerNormBackward& args, Statistics* statistic
                                     .dropout = plan_dropout(ctx, args.dropout),
                                     .gamma = args.gamma.f32(),
                                     .epsilon = args.epsilon,
+                                    .rms = args.rms,
                                     .d_residual = Rows<T>::of(args.d_residual),
                                     .d_x = Rows<T>::of(args.d_x),
                                     .accumulate = args.d_residual_mode == GradientMode::kAccumulate,
@@ -300,6 +304,7 @@ void layernorm_backward(Context& ctx, const LayerNormBackward& args, float* stat
                            .dy = Rows<const T>::of(args.dy),
                            .gamma = args.gamma.f32(),
                            .epsilon = args.epsilon,
+                           .rms = args.rms,
                            .statistics = rows,
                            .cols = static_cast<int>(args.sum.cols)};
       launch(ctx, "layernorm_backward_kernel", layernorm_backward_kernel<T, 1>,

@@ -26,4 +26,21 @@ void activation_backward(Context& ctx, Activation f, const Tensor& x, const Tens
   QE_DISPATCH(ctx, activation_backward, ctx, f, x, dy, dx);
 }
 
+void gated_activation_forward(Context& ctx, Activation f, const Tensor& x, const Tensor& y) {
+  contract::check_computed(ctx, "gated_activation_forward", "y", y, x.rows, y.cols);
+  contract::check_computed(ctx, "gated_activation_forward", "x", x, x.rows, 2 * y.cols);
+  contract::check_disjoint("gated_activation_forward", "x", x, "y", y);
+  QE_DISPATCH(ctx, gated_activation_forward, ctx, f, x, y);
+}
+
+void gated_activation_backward(Context& ctx, Activation f, const Tensor& x, const Tensor& dy,
+                               const Tensor& dx) {
+  contract::check_computed(ctx, "gated_activation_backward", "dy", dy, x.rows, dy.cols);
+  contract::check_computed(ctx, "gated_activation_backward", "x", x, x.rows, 2 * dy.cols);
+  contract::check_computed(ctx, "gated_activation_backward", "dx", dx, x.rows, x.cols);
+  contract::check_disjoint("gated_activation_backward", "dy", dy, "dx", dx);
+  contract::check_in_place("gated_activation_backward", "x", x, "dx", dx);
+  QE_DISPATCH(ctx, gated_activation_backward, ctx, f, x, dy, dx);
+}
+
 }  // namespace qe

@@ -32,8 +32,18 @@ void check_shape(const Context& ctx, const char* op, const AttentionShape& shape
            ": expected heads and head_dim above 0, got ", shape.n_heads, " and ", shape.head_dim);
   QE_CHECK(shape.max_length >= 0, op, ": max_length is ", shape.max_length);
   QE_CHECK(!shape.cu_seqlens.empty(), op, ": cu_seqlens is empty, expected B + 1 entries");
+  QE_CHECK(shape.n_kv_heads >= 0 && shape.n_heads % shape.kv_heads() == 0, op, ": ",
+           shape.n_kv_heads, " heads of keys and values do not divide ", shape.n_heads, " heads");
+  QE_CHECK(shape.window >= 0, op, ": expected a window of 0 or more, got ", shape.window);
   const int64_t cols = shape.n_heads * shape.head_dim;
-  contract::check_computed(ctx, op, "qkv", qkv, qkv.rows, 3 * cols);
+  const int64_t qkv_cols = (shape.n_heads + 2 * shape.kv_heads()) * shape.head_dim;
+  contract::check_computed(ctx, op, "qkv", qkv, qkv.rows, qkv_cols);
+  if (const Tensor& bias = shape.relative_bias; bias) {
+    contract::check_matrix(ctx, op, "relative_bias", bias, shape.n_heads, bias.cols);
+    QE_CHECK(bias.cols % 2 == 1 && bias.cols >= 2 * shape.max_length - 1, op,
+             ": expected a relative_bias of an odd number of columns, at least ",
+             2 * shape.max_length - 1, ", got ", bias.cols);
+  }
   contract::check_computed(ctx, op, "out", out, qkv.rows, cols);
   contract::check_matrix(ctx, op, "lse", lse, qkv.rows, shape.n_heads);
   check_sequences(ctx, op, shape, qkv.rows);

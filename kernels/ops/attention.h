@@ -2,9 +2,11 @@
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #pragma once
 
-// Multi-head self-attention over packed sequences: softmax(scale * q k^T) v inside each sequence,
-// no padding and no mask. FlashAttention's bookkeeping (Dao et al. 2022, arXiv:2205.14135): forward
-// keeps the row log-sum-exp only, backward recomputes the probabilities.
+// Multi-head self-attention over packed sequences: softmax(scale * q k^T + bias) v inside each
+// sequence, no padding and no mask but a window. FlashAttention's bookkeeping (Dao et al. 2022,
+// arXiv:2205.14135): forward keeps the row log-sum-exp only, backward recomputes the probabilities.
+// Heads of keys and values may serve several heads of queries each (Ainslie et al. 2023,
+// arXiv:2305.13245).
 
 #include <cstdint>
 #include <span>
@@ -20,13 +22,20 @@ struct AttentionShape {
   std::span<const int32_t> cu_seqlens;
   std::span<const uint32_t> sample_ids;  ///< (B) global sample index; read when dropout_p > 0
   int64_t max_length = 0;                ///< at least every sequence's length; sizes the scratch
-  int64_t n_heads = 0;
-  int64_t head_dim = 0;
+  int64_t n_heads = 0;                   ///< H, of queries
+  int64_t n_kv_heads =
+      0;  ///< of keys and values, a divisor of H: query head h reads h / (H / it); 0: H
+  int64_t head_dim = 0;  ///< D
+  int64_t window = 0;    ///< > 0: query i sees the keys i - window .. i + window; 0: all
+  /// (H, 2 R - 1) fp32 with R >= max_length, nullable: what is added to the scaled score of query q
+  /// and key k stands in column q - k + R - 1. It is frozen.
+  Tensor relative_bias;
   float scale = 1.0f;
   /// Dropout of the probabilities: word k % 4 of philox(philox_counter(sample, epoch, layer, head,
   /// q, k / 4)) decides for query q and key k, with RandomPurpose::kAttentionDropout.
   float dropout_p = 0.0f;
   uint32_t layer = 0;
+  int64_t kv_heads() const { return n_kv_heads > 0 ? n_kv_heads : n_heads; }
 };
 
 /// Scratch that forward or backward takes from the context's arena, in bytes. On the CPU it is
@@ -36,12 +45,13 @@ struct AttentionShape {
 size_t attention_workspace_bytes(const Context& ctx, const AttentionShape& shape, int64_t n_tokens,
                                  bool backward);
 
-/// qkv: (T, 3C) of the compute type, row = q | k | v, each n_heads x head_dim. out: (T, C). lse:
+/// qkv: (T, (H + 2 n_kv_heads) D) of the compute type, row = q | k | v, heads side by side. out:
+/// (T, H D). lse:
 /// (T, n_heads) fp32, natural log of the sum of exp of the scaled scores.
 void attention_forward(Context& ctx, const AttentionShape& shape, const Tensor& qkv,
                        const Tensor& out, const Tensor& lse);
 
-/// d_qkv: (T, 3C), overwritten. out and lse are forward's.
+/// d_qkv: as qkv, overwritten. out and lse are forward's.
 void attention_backward(Context& ctx, const AttentionShape& shape, const Tensor& qkv,
                         const Tensor& out, const Tensor& lse, const Tensor& d_out,
                         const Tensor& d_qkv);

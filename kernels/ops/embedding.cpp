@@ -36,6 +36,10 @@ void check_table(const Context& ctx, const char* name, const char* ids_name, con
 void embedding_forward(Context& ctx, const EmbeddingForward& args) {
   contract::check_computed(ctx, "embedding_forward", "out", args.out, args.out.rows, args.out.cols);
   check_table(ctx, "word_table", "token_ids", args.word_table, args.token_ids, args.out);
+  if (!args.word_scales.empty()) {
+    contract::check_count("embedding_forward", "word_scales", args.word_scales.size(),
+                          args.out.rows);
+  }
   if (args.type_table) {
     check_table(ctx, "type_table", "type_ids", args.type_table, args.type_ids, args.out);
   }

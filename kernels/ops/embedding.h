@@ -16,10 +16,12 @@ struct EmbeddingForward {
   std::span<const int32_t> token_ids;     ///< (T), each in [0, V)
   std::span<const int32_t> type_ids;      ///< (T); read when type_table is there
   std::span<const int32_t> position_ids;  ///< (T); read when position_table is there
-  Tensor word_table;                      ///< (V, C) F32, F16 or BF16
-  Tensor type_table;                      ///< (types, C) nullable
-  Tensor position_table;                  ///< (positions, C) nullable
-  Tensor out;  ///< (T, C) computed: word + type + position, in that order
+  /// (T) factors of the word rows, or empty: 1. ESM's token dropout.
+  std::span<const float> word_scales;
+  Tensor word_table;      ///< (V, C) F32, F16 or BF16
+  Tensor type_table;      ///< (types, C) nullable
+  Tensor position_table;  ///< (positions, C) nullable
+  Tensor out;             ///< (T, C) computed: scale * word + type + position, in that order
 };
 /// Ids outside their tables throw Error (CPU: checked here; CUDA: the caller has checked them).
 void embedding_forward(Context& ctx, const EmbeddingForward& args);

@@ -6,7 +6,8 @@
 // transformer block: dropout of the branch and the residual sum. One form serves both placements:
 //   sum = residual + dropout(x);   y = (sum - mean(sum)) * rstd(sum) * gamma + beta
 // post-norm blocks go on with y, pre-norm blocks carry sum on and feed y to the next branch.
-// Statistics are fp32, two passes, over a fixed tree of 16 lanes.
+// Statistics are fp32, two passes, over a fixed tree of 16 lanes. With `rms` the mean counts as 0:
+// RMSNorm (Zhang & Sennrich 2019, arXiv:1910.07467).
 
 #include "kernels/core/context.h"
 #include "kernels/core/tensor.h"
@@ -21,6 +22,7 @@ struct LayerNormForward {
   Tensor gamma;     ///< (1, C)
   Tensor beta;      ///< (1, C) nullable: no bias
   float epsilon = 1e-12f;
+  bool rms = false;
   Tensor sum;  ///< (T, C) out, saved for backward; may be x's memory
   Tensor y;    ///< (T, C) out; not x's or sum's memory
 };
@@ -31,6 +33,7 @@ struct LayerNormBackward {
   Tensor sum;    ///< (T, C) from forward
   Tensor gamma;  ///< (1, C)
   float epsilon = 1e-12f;
+  bool rms = false;
   Dropout dropout;  ///< as in forward
   Tensor dy;        ///< (T, C)
   Tensor d_sum;     ///< (T, C) nullable: gradient that reaches sum from elsewhere (pre-norm), added

@@ -77,6 +77,18 @@ DEVICE_TEST_CASE("golden families: logits and loss, of the base and with an adap
   }
 }
 
+DEVICE_TEST_CASE("NomicBERT under the names of published checkpoints is the same model") {
+  const std::string folder = test::golden_path("families/nomic_bert");
+  const SafetensorsFile golden(folder + "/forward.safetensors");
+  const std::vector<Record> rows = test::rows_of(folder + "/train.jsonl");
+  test::GoldenModel model(folder, 32, false, "model-checkpoint");
+  const PackedBatch batch = test::pack(model.lm.config, rows, 0, rows.size(), false);
+  CHECK(test::relative_error(test::logits_of(model, batch),
+                             test::golden_tensor(golden, "base.logits")) <
+        test::tolerance(test::Result::kModel, 1e-5));
+  CHECK(model.lm.lora_sites().size() == 2 * 7 + 1);
+}
+
 DEVICE_TEST_CASE("golden families: every LoRA gradient, with and without checkpointing") {
   for (const std::string& folder : golden_families()) {
     const std::vector<Record> rows = test::rows_of(folder + "/train.jsonl");

@@ -51,8 +51,8 @@ TEST_CASE("random models: planned sizes are those of the loaded model") {
   random_masked_lm(config, 1, BaseOptions{}, ctx, planned);
   const MaskedLm model = random_masked_lm(config, 1, BaseOptions{}, ctx, owned);
   CHECK(planned.total() == owned.total());
-  CHECK(model.layers[0].ffn_up.weight.is_quantized());
-  CHECK(model.layers[0].ffn_up.weight.n() == 3072);
+  CHECK(model.layers[0].ffn_up[0].weight.is_quantized());
+  CHECK(model.layers[0].ffn_up[0].weight.n() == 3072);
   CHECK(model.decoder.data == model.word_table.data);
 }
 

@@ -63,6 +63,81 @@ DEVICE_TEST_CASE("activations match float64") {
   }
 }
 
+DEVICE_TEST_CASE("gated activations match float64, also with the gradient in place") {
+  for (const Case& c : kCases) {
+    for (const int64_t cols : {1, 15, 16, 40, 129}) {
+      const int64_t rows = 7;
+      Matrix x = Matrix::random(rows, 2 * cols, 3, 2 * cols + 8);
+      Matrix in_place(rows, 2 * cols);
+      for (int64_t t = 0; t < rows; ++t) {
+        for (int64_t i = 0; i < 2 * cols; ++i) {
+          x.at(t, i) = test::rounded(3.0f * x.at(t, i));
+          in_place.at(t, i) = x.at(t, i);
+        }
+      }
+      Matrix dy = Matrix::random(rows, cols, 4, cols + 2);
+      Matrix y(rows, cols, cols + 1);
+      Matrix dx(rows, 2 * cols);
+      ThreadPool threads(2);
+      Arena arena;
+      Context ctx{.threads = &threads, .arena = &arena};
+      test::attach_device(ctx);
+      gated_activation_forward(ctx, c.f, x.view(), y.view());
+      gated_activation_backward(ctx, c.f, x.view(), dy.view(), dx.view());
+      gated_activation_backward(ctx, c.f, in_place.view(), dy.view(), in_place.view());
+      test::finish_device();
+      Doubles value, gradient;
+      for (int64_t t = 0; t < rows; ++t) {
+        for (int64_t i = 0; i < cols; ++i) {
+          const reference::ValueAndSlope at = c.reference(static_cast<double>(x.at(t, i)));
+          value.push_back(at.value * static_cast<double>(x.at(t, cols + i)));
+        }
+        for (int64_t i = 0; i < 2 * cols; ++i) {
+          const reference::ValueAndSlope at = c.reference(static_cast<double>(x.at(t, i % cols)));
+          const double factor =
+              i < cols ? at.slope * static_cast<double>(x.at(t, cols + i)) : at.value;
+          gradient.push_back(factor * static_cast<double>(dy.at(t, i % cols)));
+        }
+      }
+      CHECK(y.guards_intact());
+      CHECK(test::relative_error(y, value) < test::tolerance(test::Result::kElements, 3e-7));
+      CHECK(test::relative_error(dx, gradient) < test::tolerance(test::Result::kElements, 3e-7));
+      CHECK(in_place.bits() == dx.bits());
+    }
+  }
+}
+
+DEVICE_TEST_CASE("gated activations give the same bits everywhere") {
+  Matrix x = Matrix::random(19, 602, 9);
+  Matrix dy = Matrix::random(19, 301, 10);
+  test::check_same_everywhere([&](int n_threads) {
+    Matrix y(19, 301);
+    Matrix dx(19, 602);
+    run_planned(n_threads, [&](Context& ctx) {
+      gated_activation_forward(ctx, Activation::kSilu, x.view(), y.view());
+      gated_activation_backward(ctx, Activation::kSilu, x.view(), dy.view(), dx.view());
+    });
+    std::vector<uint32_t> bits = y.bits();
+    test::append_bits(bits, dx);
+    return bits;
+  });
+}
+
+TEST_CASE("gated activations' contract") {
+  Matrix x(3, 8);
+  Matrix y(3, 5);
+  CHECK(test::error_of([&] {
+          run_planned(1, [&](Context& ctx) {
+            gated_activation_forward(ctx, Activation::kGelu, x.view(), y.view());
+          });
+        }) == "gated_activation_forward: expected x of 3 x 10, got 3 x 8");
+  CHECK(test::error_of([&] {
+          run_planned(1, [&](Context& ctx) {
+            gated_activation_forward(ctx, Activation::kGelu, x.view(), x.view().col_range(0, 4));
+          });
+        }) != "");
+}
+
 DEVICE_TEST_CASE("activations far out, in place, and of NaN") {
   for (const Case& c : kCases) {
     Matrix x(1, 6);

@@ -20,16 +20,23 @@ constexpr StepState kStep{.seed = 31, .epoch = 4};
 // A GPU's tensor cores need rows that begin at multiples of 16 bytes; other kernels do not.
 enum class Rows { kAligned, kOdd };
 
+// What is not plain about a kind of attention.
+struct Variant {
+  int64_t n_kv_heads = 0;
+  int64_t window = 0;
+  bool relative_bias = false;
+};
+
 // A packed batch with forward's and backward's results.
 struct Batch {
   test::List<int32_t> starts = {0};
   test::List<uint32_t> samples;
   AttentionShape shape;
-  Matrix qkv, d_out, out, lse, d_qkv;
+  Matrix qkv, d_out, out, lse, d_qkv, bias;
 
   Batch(const std::vector<int32_t>& lengths, int64_t n_heads, int64_t head_dim, float p,
-        Rows order = Rows::kOdd)
-      : qkv(0, 1), d_out(0, 1), out(0, 1), lse(0, 1), d_qkv(0, 1) {
+        Rows order = Rows::kOdd, const Variant& variant = {})
+      : qkv(0, 1), d_out(0, 1), out(0, 1), lse(0, 1), d_qkv(0, 1), bias(0, 1) {
     for (const int32_t length : lengths) {
       samples.push_back(100 + static_cast<uint32_t>(samples.size()));
       starts.push_back(starts.back() + length);
@@ -37,25 +44,33 @@ struct Batch {
     const int64_t rows = starts.back();
     const int64_t cols = n_heads * head_dim;
     const int64_t unit = order == Rows::kAligned ? 8 : 1;
-    qkv = Matrix::random(rows, 3 * cols, 1, 3 * cols + 5 * unit);
+    const int64_t kv_heads = variant.n_kv_heads > 0 ? variant.n_kv_heads : n_heads;
+    const int64_t qkv_cols = cols + 2 * kv_heads * head_dim;
+    qkv = Matrix::random(rows, qkv_cols, 1, qkv_cols + 5 * unit);
     d_out = Matrix::random(rows, cols, 2, cols + 3 * unit);
     out = Matrix(rows, cols, cols + unit);
     lse = Matrix(rows, n_heads, n_heads + 2).of_f32();
-    d_qkv = Matrix(rows, 3 * cols, 3 * cols + 7 * unit);
+    d_qkv = Matrix(rows, qkv_cols, qkv_cols + 7 * unit);
     for (int64_t i = 0; i < rows; ++i) {
       // Scores of a few units: softmax rows that are neither flat nor one-hot.
-      for (int64_t j = 0; j < 3 * cols; ++j) qkv.at(i, j) = test::rounded(qkv.at(i, j) * 2.5f);
+      for (int64_t j = 0; j < qkv_cols; ++j) qkv.at(i, j) = test::rounded(qkv.at(i, j) * 2.5f);
     }
     shape = {.max_length = *std::max_element(lengths.begin(), lengths.end()),
              .n_heads = n_heads,
+             .n_kv_heads = variant.n_kv_heads,
              .head_dim = head_dim,
+             .window = variant.window,
              .scale = 1.0f / std::sqrt(static_cast<float>(head_dim)),
              .dropout_p = p,
              .layer = 2};
+    if (variant.relative_bias) {
+      bias = Matrix::random(n_heads, 2 * (shape.max_length + 3) - 1, 3).of_f32();
+    }
   }
   void run(int n_threads) {
     shape.cu_seqlens = starts.span();
     shape.sample_ids = samples.span();
+    if (bias.rows() > 0) shape.relative_bias = bias.view();
     run_planned(n_threads, kStep, [&](Context& ctx) {
       attention_forward(ctx, shape, qkv.view(), out.view(), lse.view());
       attention_backward(ctx, shape, qkv.view(), out.view(), lse.view(), d_out.view(),
@@ -78,24 +93,37 @@ Doubles slice(const Matrix& m, int64_t row, int64_t n_rows, int64_t col, int64_t
   return out;
 }
 
+// The column of k (part 1) or v (part 2) that a head of queries reads.
+int64_t key_column(const Batch& b, int64_t part, int64_t head) {
+  const int64_t group = b.shape.n_heads / b.shape.kv_heads();
+  return (b.shape.n_heads + (part - 1) * b.shape.kv_heads() + head / group) * b.shape.head_dim;
+}
+
 reference::AttentionInput reference_input(const Batch& b, size_t sequence, int64_t head) {
   const int64_t row = b.starts[sequence];
   const int64_t n = b.starts[sequence + 1] - row;
   const int64_t dim = b.shape.head_dim;
-  const int64_t cols = b.shape.n_heads * dim;
   return {.length = static_cast<size_t>(n),
           .dim = static_cast<size_t>(dim),
           .scale = static_cast<double>(b.shape.scale),
           .q = slice(b.qkv, row, n, head * dim, dim),
-          .k = slice(b.qkv, row, n, cols + head * dim, dim),
-          .v = slice(b.qkv, row, n, 2 * cols + head * dim, dim),
-          .keep_scale = [&b, sequence, head](size_t query, size_t key) {
-            return reference::keep_scale(
-                {kStep.seed, RandomPurpose::kAttentionDropout, b.samples[sequence], kStep.epoch,
-                 b.shape.layer, static_cast<uint32_t>(head), static_cast<uint32_t>(query),
-                 static_cast<uint32_t>(key)},
-                static_cast<double>(b.shape.dropout_p));
-          }};
+          .k = slice(b.qkv, row, n, key_column(b, 1, head), dim),
+          .v = slice(b.qkv, row, n, key_column(b, 2, head), dim),
+          .keep_scale =
+              [&b, sequence, head](size_t query, size_t key) {
+                return reference::keep_scale(
+                    {kStep.seed, RandomPurpose::kAttentionDropout, b.samples[sequence], kStep.epoch,
+                     b.shape.layer, static_cast<uint32_t>(head), static_cast<uint32_t>(query),
+                     static_cast<uint32_t>(key)},
+                    static_cast<double>(b.shape.dropout_p));
+              },
+          .bias =
+              [&b, head](size_t query, size_t key) {
+                const int64_t distance = static_cast<int64_t>(query) - static_cast<int64_t>(key);
+                if (b.shape.window > 0 && std::abs(distance) > b.shape.window) return -INFINITY;
+                if (b.bias.rows() == 0) return 0.0f;
+                return b.bias.at(head, distance + b.bias.cols() / 2);
+              }};
 }
 
 // Found and expected, over the heads that an error is measured over.
@@ -132,12 +160,17 @@ void check_against_reference(const Batch& b) {
   CHECK(b.lse.guards_intact());
   CHECK(b.d_qkv.guards_intact());
   const int64_t dim = b.shape.head_dim;
-  const int64_t cols = b.shape.n_heads * dim;
+  const int64_t group = b.shape.n_heads / b.shape.kv_heads();
   const bool wide = test::compute_type() == DType::kF32;
   Errors errors;
   for (size_t s = 0; s + 1 < b.starts.size(); ++s) {
     const int64_t row = b.starts[s];
     const int64_t n = b.starts[s + 1] - row;
+    Doubles dk, dv;  // of a head of keys and values: the sum over the heads that read it
+    const auto add = [](Doubles& sum, const Doubles& more, bool first) {
+      if (first) sum.assign(more.size(), 0.0);
+      for (size_t i = 0; i < more.size(); ++i) sum[i] += more[i];
+    };
     for (int64_t head = 0; head < b.shape.n_heads; ++head) {
       CAPTURE(n);
       CAPTURE(head);
@@ -148,16 +181,19 @@ void check_against_reference(const Batch& b) {
       errors.out.add(slice(b.out, row, n, head * dim, dim), out.out);
       errors.lse.add(slice(b.lse, row, n, head, 1), out.lse);
       const auto part = [&](int64_t at) {
-        return slice(b.d_qkv, row, n, at * cols + head * dim, dim);
+        return slice(b.d_qkv, row, n, at == 0 ? head * dim : key_column(b, at, head), dim);
       };
-      errors.dv.add(part(2), gradient.dv);
+      add(dk, gradient.dk, head % group == 0);
+      add(dv, gradient.dv, head % group == 0);
+      const bool last = (head + 1) % group == 0;
+      if (last) errors.dv.add(part(2), dv);
       if (n == 1) {  // one key: the probability is 1 whatever q and k are
         for (const int64_t at : {0, 1}) {
           for (const double v : part(at)) CHECK(std::fabs(v) < (wide ? 1e-5 : 0.05));
         }
       } else {
         errors.dq.add(part(0), gradient.dq);
-        errors.dk.add(part(1), gradient.dk);
+        if (last) errors.dk.add(part(1), dk);
       }
     }
   }
@@ -203,6 +239,33 @@ DEVICE_TEST_CASE("attention matches float64 for all head sizes") {
       }
     }
   }
+}
+
+DEVICE_TEST_CASE("attention with windows, biases and shared heads of keys matches float64") {
+  const Variant variants[] = {
+      {.window = 1},           {.window = 8},
+      {.window = 64},          {.window = 1000},
+      {.n_kv_heads = 1},       {.n_kv_heads = 2},
+      {.relative_bias = true}, {.n_kv_heads = 2, .window = 33, .relative_bias = true}};
+  for (const Variant& variant : variants) {
+    for (const float p : {0.0f, 0.15f}) {
+      for (const int64_t dim : {8, 24, 64}) {
+        CAPTURE(variant.window);
+        CAPTURE(variant.n_kv_heads);
+        CAPTURE(dim);
+        CAPTURE(p);
+        Batch b({1, 17, 150, 2, 64, 300}, 4, dim, p, Rows::kAligned, variant);
+        b.run(2);
+        check_against_reference(b);
+      }
+    }
+  }
+  test::check_same_everywhere([&](int n_threads) {
+    Batch b({140, 7, 33}, 4, 24, 0.1f, Rows::kAligned,
+            {.n_kv_heads = 2, .window = 20, .relative_bias = true});
+    b.run(n_threads);
+    return b.bits();
+  });
 }
 
 DEVICE_TEST_CASE("attention matches float64 for awkward lengths") {
@@ -395,6 +458,18 @@ TEST_CASE("attention's contract") {
   b.shape.head_dim = 8;
   CHECK(error() == "attention_forward: expected qkv of 11 x 48, got 11 x 96");
   b.shape.head_dim = 16;
+  b.shape.n_kv_heads = 3;
+  CHECK(error() == "attention_forward: 3 heads of keys and values do not divide 2 heads");
+  b.shape.n_kv_heads = 0;
+  b.shape.window = -1;
+  CHECK(error() == "attention_forward: expected a window of 0 or more, got -1");
+  b.shape.window = 0;
+  b.bias = Matrix(2, 9);
+  CHECK(error() ==
+        "attention_forward: expected a relative_bias of an odd number of columns, at "
+        "least 11, got 9");
+  b.bias = Matrix(0, 1);
+  b.shape.relative_bias = {};
   b.shape.dropout_p = 0.1f;
   b.samples = {b.samples[0]};
   CHECK(error() == "attention_forward: expected 2 sample_ids, got 1");

@@ -70,6 +70,34 @@ DEVICE_TEST_CASE("embedding_forward adds word, type and position in that order")
   }
 }
 
+DEVICE_TEST_CASE("embedding_forward scales word rows before the others are added") {
+  const int64_t n = 20;
+  for (const int64_t cols : {7, 32}) {
+    Table word(30, cols, DType::kF16, 1);
+    Table position(64, cols, DType::kF32, 3);
+    const test::List<int32_t> tokens = ids(n, 30, 4);
+    const test::List<int32_t> positions = ids(n, 64, 6);
+    test::List<float> scales;
+    for (int64_t t = 0; t < n; ++t) scales.push_back(t % 3 == 0 ? 0.0f : 0.5f);
+    Matrix out(n, cols, cols + 3);
+    run_planned(2, [&](Context& ctx) {
+      embedding_forward(ctx, {.token_ids = tokens,
+                              .position_ids = positions,
+                              .word_scales = scales.span(),
+                              .word_table = word.view(),
+                              .position_table = position.view(),
+                              .out = out.view()});
+    });
+    for (int64_t t = 0; t < n; ++t) {
+      const size_t at = static_cast<size_t>(t);
+      for (int64_t c = 0; c < cols; ++c) {
+        const float scaled = scales[at] * word.values.at(tokens[at], c);
+        CHECK(out.at(t, c) == test::rounded(scaled + position.values.at(positions[at], c)));
+      }
+    }
+  }
+}
+
 DEVICE_TEST_CASE("embedding_forward gives the same bits everywhere") {
   Table word(30, 77, DType::kF16, 1);
   Table position(64, 77, DType::kBF16, 3);

@@ -297,5 +297,47 @@ TEST_CASE("layernorm's contract") {
   CHECK(error(bad) == "layernorm_forward: residual and sum must not share memory");
 }
 
+DEVICE_TEST_CASE("RMS norms match float64, forward and backward") {
+  for (const int64_t cols : {5, 16, 100, 768}) {
+    Problem p(9, cols, 0.2f);
+    Outputs o(p);
+    const Doubles no_beta(static_cast<size_t>(cols), 0.0);
+    const Doubles old_gamma = Problem::row(o.d_gamma, 0);
+    run_planned(2, kStep, [&](Context& ctx) {
+      layernorm_forward(ctx, {.x = p.x.view(),
+                              .residual = p.residual.view(),
+                              .dropout = p.dropout(),
+                              .gamma = p.gamma.view(),
+                              .epsilon = kEpsilon,
+                              .rms = true,
+                              .sum = o.sum.view(),
+                              .y = o.y.view()});
+      layernorm_backward(ctx, {.sum = o.sum.view(),
+                               .gamma = p.gamma.view(),
+                               .epsilon = kEpsilon,
+                               .rms = true,
+                               .dy = p.dy.view(),
+                               .d_residual = o.d_residual.view(),
+                               .d_gamma = o.d_gamma.view()});
+    });
+    Doubles value, gradient, gamma_gradient = old_gamma;
+    for (int64_t t = 0; t < p.rows; ++t) {
+      const Doubles sum = Problem::row(o.sum, t);
+      const Doubles gamma = Problem::row(p.gamma, 0);
+      const Doubles dy = Problem::row(p.dy, t);
+      const Doubles y = reference::layernorm(sum, kEpsilon, gamma, no_beta, true);
+      const Doubles dx = reference::layernorm_gradient(sum, kEpsilon, gamma, dy, true);
+      const Doubles xhat = reference::normalize(sum, kEpsilon, true).xhat;
+      value.insert(value.end(), y.begin(), y.end());
+      gradient.insert(gradient.end(), dx.begin(), dx.end());
+      for (size_t c = 0; c < xhat.size(); ++c) gamma_gradient[c] += dy[c] * xhat[c];
+    }
+    const double allowed = test::tolerance(test::Result::kElements, 1e-6);
+    CHECK(test::relative_error(o.y, value) < allowed);
+    CHECK(test::relative_error(o.d_residual, gradient) < allowed);
+    CHECK(test::relative_error(o.d_gamma, gamma_gradient) < allowed);
+  }
+}
+
 }  // namespace
 }  // namespace qe

@@ -21,6 +21,7 @@ qe_device_test(qe_kernels_tests qe_kernels
   kernels/philox_test.cpp
   kernels/quant4_test.cpp
   kernels/reduce_test.cpp
+  kernels/rope_test.cpp
   kernels/simd_test.cpp
   kernels/topk_test.cpp)
 

@@ -18,6 +18,8 @@ struct AttentionInput {
   double scale;
   std::vector<double> q, k, v;
   std::function<double(size_t query, size_t key)> keep_scale;  ///< dropout of the probabilities
+  /// Added to the scaled score, -infinity where a query does not see a key; empty: 0.
+  std::function<double(size_t query, size_t key)> bias;
 };
 
 struct AttentionOutput {
@@ -36,6 +38,7 @@ inline AttentionOutput attention(const AttentionInput& in) {
       p[j] = 0.0;
       for (size_t d = 0; d < in.dim; ++d) p[j] += in.q[i * in.dim + d] * in.k[j * in.dim + d];
       p[j] *= in.scale;
+      if (in.bias) p[j] += in.bias(i, j);
     }
     const double top = *std::max_element(p, p + n);
     double sum = 0.0;

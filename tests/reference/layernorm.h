@@ -14,10 +14,11 @@ struct NormalizedRow {
   double rstd;
 };
 
-inline NormalizedRow normalize(const std::vector<double>& row, double epsilon) {
+/// rms: the mean counts as 0.
+inline NormalizedRow normalize(const std::vector<double>& row, double epsilon, bool rms = false) {
   const double n = static_cast<double>(row.size());
   double mean = 0.0;
-  for (const double x : row) mean += x / n;
+  for (const double x : row) mean += rms ? 0.0 : x / n;
   double variance = 0.0;
   for (const double x : row) variance += (x - mean) * (x - mean) / n;
   NormalizedRow out{{}, 1.0 / std::sqrt(variance + epsilon)};
@@ -28,8 +29,8 @@ inline NormalizedRow normalize(const std::vector<double>& row, double epsilon) {
 /// xhat * gamma + beta.
 inline std::vector<double> layernorm(const std::vector<double>& row, double epsilon,
                                      const std::vector<double>& gamma,
-                                     const std::vector<double>& beta) {
-  std::vector<double> y = normalize(row, epsilon).xhat;
+                                     const std::vector<double>& beta, bool rms = false) {
+  std::vector<double> y = normalize(row, epsilon, rms).xhat;
   for (size_t i = 0; i < y.size(); ++i) y[i] = y[i] * gamma[i] + beta[i];
   return y;
 }
@@ -37,13 +38,13 @@ inline std::vector<double> layernorm(const std::vector<double>& row, double epsi
 /// The row's gradient for the gradient dy of layernorm's result.
 inline std::vector<double> layernorm_gradient(const std::vector<double>& row, double epsilon,
                                               const std::vector<double>& gamma,
-                                              const std::vector<double>& dy) {
-  const NormalizedRow norm = normalize(row, epsilon);
+                                              const std::vector<double>& dy, bool rms = false) {
+  const NormalizedRow norm = normalize(row, epsilon, rms);
   const double n = static_cast<double>(row.size());
   double g_mean = 0.0;
   double gx_mean = 0.0;
   for (size_t i = 0; i < row.size(); ++i) {
-    g_mean += dy[i] * gamma[i] / n;
+    g_mean += rms ? 0.0 : dy[i] * gamma[i] / n;
     gx_mean += dy[i] * gamma[i] * norm.xhat[i] / n;
   }
   std::vector<double> dx;

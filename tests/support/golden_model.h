@@ -33,9 +33,10 @@ struct GoldenModel {
   MaskedLm lm;
   std::unique_ptr<LoraAdapter> adapter;
 
-  GoldenModel(const std::string& folder, int64_t bits, bool with_adapter) {
+  GoldenModel(const std::string& folder, int64_t bits, bool with_adapter,
+              const std::string& name = "model") {
     ctx.step = step.device_state();
-    lm = load_masked_lm(folder + "/model", BaseOptions{.bits = bits}, ctx, memory);
+    lm = load_masked_lm(folder + "/" + name, BaseOptions{.bits = bits}, ctx, memory);
     if (with_adapter) {
       adapter = load_adapter(folder + "/adapter", lm, "model", true, ctx, memory, Log());
     }

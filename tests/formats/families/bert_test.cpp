@@ -49,7 +49,7 @@ TEST_CASE("BERT's keys are read, unknown ones ignored, null means the default") 
   CHECK(config.vocab_size == 100);
   CHECK(config.hidden_size == 64);
   CHECK(config.n_layers == 3);
-  CHECK(config.head_dim() == 16);
+  CHECK(config.head_dim == 16);
   CHECK(config.ffn_size == 96);
   CHECK(config.max_positions == 40);
   CHECK(config.n_token_types == 1);

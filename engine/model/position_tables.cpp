@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#include "engine/model/position_tables.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "engine/model/portable_math.h"
+
+namespace qe {
+
+std::vector<float> rotary_table(int64_t n_positions, int64_t head_dim, double theta) {
+  const int64_t half = head_dim / 2;
+  std::vector<float> frequencies;
+  for (int64_t j = 0; j < half; ++j) {
+    const float exponent = static_cast<float>(2 * j) / static_cast<float>(head_dim);
+    const double power = portable_exp(static_cast<double>(exponent) * portable_log(theta));
+    frequencies.push_back(1.0f / static_cast<float>(power));
+  }
+  std::vector<float> table(static_cast<size_t>(n_positions * head_dim));
+  for (int64_t p = 0; p < n_positions; ++p) {
+    float* row = table.data() + p * head_dim;
+    for (int64_t j = 0; j < half; ++j) {
+      const float angle = static_cast<float>(p) * frequencies[static_cast<size_t>(j)];
+      const SineCosine turned = portable_sine_cosine(static_cast<double>(angle));
+      row[j] = static_cast<float>(turned.cosine);
+      row[half + j] = static_cast<float>(turned.sine);
+    }
+  }
+  return table;
+}
+
+int64_t relative_bucket(int64_t distance, int64_t n_buckets) {
+  constexpr double kFarthest = 128.0;
+  const int64_t per_side = n_buckets / 2;
+  const int64_t exact = per_side / 2;
+  const int64_t side = distance > 0 ? per_side : 0;
+  const int64_t n = std::abs(distance);
+  if (n < exact) return side + n;
+  // In fp32, as the tables were trained with.
+  const auto logarithm = [](double x) { return static_cast<float>(portable_log(x)); };
+  const float ratio = logarithm(static_cast<double>(n) / static_cast<double>(exact)) /
+                      logarithm(kFarthest / static_cast<double>(exact));
+  const auto steps = static_cast<int64_t>(ratio * static_cast<float>(per_side - exact));
+  return side + std::min(per_side - 1, exact + steps);
+}
+
+std::vector<float> relative_bias_table(std::span<const float> buckets, int64_t n_buckets,
+                                       int64_t n_heads, int64_t reach) {
+  const int64_t cols = 2 * reach - 1;
+  std::vector<float> table(static_cast<size_t>(n_heads * cols));
+  for (int64_t column = 0; column < cols; ++column) {
+    // Columns count query - key.
+    const int64_t bucket = relative_bucket(reach - 1 - column, n_buckets);
+    for (int64_t head = 0; head < n_heads; ++head) {
+      table[static_cast<size_t>(head * cols + column)] =
+          buckets[static_cast<size_t>(bucket * n_heads + head)];
+    }
+  }
+  return table;
+}
+
+}  // namespace qe

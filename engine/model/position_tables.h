@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#pragma once
+
+// What models look up by position or distance and no file holds. The same bits on every machine.
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace qe {
+
+/// Angles position * theta^(-2 j / head_dim) for j < head_dim / 2, rounded where transformers
+/// rounds: (n_positions, head_dim), their cosines and then their sines.
+std::vector<float> rotary_table(int64_t n_positions, int64_t head_dim, double theta);
+
+/// T5's bidirectional bucket (Raffel et al. 2019, arXiv:1910.10683; farthest distance 128) of key -
+/// query.
+int64_t relative_bucket(int64_t distance, int64_t n_buckets);
+
+/// AttentionShape::relative_bias, (n_heads, 2 reach - 1), from a table (n_buckets, n_heads).
+std::vector<float> relative_bias_table(std::span<const float> buckets, int64_t n_buckets,
+                                       int64_t n_heads, int64_t reach);
+
+}  // namespace qe

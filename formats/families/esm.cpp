@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+
+// ESM-2 (rotary positions) and ESM-1b (learned ones): protein language models of pre-norm layers
+// whose embeddings leave masked tokens out and scale the others up for it (token dropout, in
+// inference too). Rives et al. 2021, Lin et al. 2022.
+
+#include "formats/families/config_keys.h"
+#include "formats/families/name_rules.h"
+#include "kernels/core/error.h"
+
+namespace qe::model_families {
+namespace {
+
+using namespace config_keys;
+
+EncoderNames esm_names(bool rotary, bool norm_before) {
+  const std::string layer = "esm.encoder.layer.{i}.";
+  return {
+      .base_prefix = "esm.",
+      .word_embeddings = "esm.embeddings.word_embeddings",
+      .position_embeddings = rotary ? "" : "esm.embeddings.position_embeddings",
+      .embedding_norm = norm_before ? "esm.embeddings.layer_norm" : "",
+      .query = layer + "attention.self.query",
+      .key = layer + "attention.self.key",
+      .value = layer + "attention.self.value",
+      .attention_output = layer + "attention.output.dense",
+      .attention_norm = layer + "attention.LayerNorm",
+      .ffn_up = layer + "intermediate.dense",
+      .ffn_down = layer + "output.dense",
+      .ffn_norm = layer + "LayerNorm",
+      .final_norm = "esm.encoder.emb_layer_norm_after",
+      .head_dense = "lm_head.dense",
+      .head_norm = "lm_head.layer_norm",
+      .decoder = "lm_head.decoder",
+      .decoder_bias = "lm_head.bias",
+  };
+}
+
+EncoderConfig read_esm(const Json& config) {
+  refuse_flag(config, "is_folding_model", "this is the language model only");
+  check_choice(config, "position_embedding_type", "rotary|absolute");
+  EncoderConfig encoder =
+      read_bert_keys(config, {.vocab_size = 33, .max_positions = 1026, .pad_token_id = 1});
+  const Json* positions = config.find("position_embedding_type");
+  const bool rotary = positions && positions->is_string() && positions->as_string() == "rotary";
+  if (rotary) {
+    encoder.rope_theta = read_rope_theta(config, 10000.0);
+  } else {
+    skip_padding(encoder);
+  }
+  encoder.n_token_types = 0;
+  encoder.norm_placement = NormPlacement::kPre;
+  encoder.embedding_dropout = 0.0f;
+  // Whatever hidden_act says.
+  encoder.activation = HiddenAct::kGelu;
+  encoder.head_activation = HiddenAct::kGelu;
+  if (read_bool(config, "token_dropout", false)) {
+    const Json* mask = config.find("mask_token_id");
+    QE_CHECK(mask && !mask->is_null(), config.where(), ": token_dropout needs a mask_token_id");
+    encoder.dropped_token_id = read_int(config, "mask_token_id", 0, 0, kMaxVocabulary);
+  }
+  encoder.model_type = "esm";
+  encoder.names = esm_names(rotary, read_bool(config, "emb_layer_norm_before", false));
+  encoder.masked_lm_class = "EsmForMaskedLM";
+  encoder.parent_library = "transformers.models.esm.modeling_esm";
+  encoder.quantize_skip = {"lm_head"};
+  complete(encoder, config);
+  return encoder;
+}
+
+std::string esm_canonical_name(const std::string& stored) {
+  static const name_rules::NameRules rules{
+      .prefix = "esm.", .bare = {"embeddings.", "encoder.", "pooler."}, .ignored = {"esm.pooler."}};
+  return name_rules::canonical_name(rules, stored);
+}
+
+}  // namespace
+
+Family esm() { return {"esm", read_esm, esm_canonical_name}; }
+
+}  // namespace qe::model_families
