@@ -93,12 +93,9 @@ make_seeds() {
     esac | seed dataset "$file"
     k=$((k + 1))
   done
-  for file in "$golden"/dataset/*.gz; do
-    { printf '\x05\0' && cat "$file"; } | seed dataset "$(basename "$file")"
-  done
-  for file in "$golden"/dataset/*.zst; do
-    { printf '\x08\0' && cat "$file"; } | seed dataset "$(basename "$file")"
-  done
+  # Of two members each.
+  { printf '\x06\0' && cat "$golden"/dataset/small.csv.gz{,}; } | seed dataset gzip
+  { printf '\x08\0' && cat "$golden"/dataset/small.csv.zst{,}; } | seed dataset zstd
   { printf '\0' && cat examples/kjv_demo.json; } | seed settings run
   { printf '\x01' && cat "$golden/bert/model/config.json"; } | seed settings model
   { printf '\x02' && cat "$golden/settings/adapter/adapter_config.json"; } | seed settings adapter
