@@ -34,7 +34,7 @@ class Json {
 
   /// Parses text (UTF-8, a byte order mark is skipped). `name` stands for the document in errors
   /// (usually its path); syntax errors also name line and column (columns in bytes; only the column
-  /// when the text is one line). Errors: depth above 64, duplicate keys in an object, invalid
+  /// when the text is one line). Errors: depth above 64, over 2^23 values, duplicate keys, invalid
   /// UTF-8, numbers beyond double's range. Integers beyond int64 become doubles.
   static Json parse(std::string_view text, const std::string& name);
   /// Reads and parses a whole file of at most max_bytes.

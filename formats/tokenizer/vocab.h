@@ -22,8 +22,8 @@ class Vocab {
   /// Ids of this and above are refused: tables are indexed by id.
   static constexpr int64_t kMaxIds = int64_t{1} << 24;
 
-  /// From {"token": id, ...}. Error on two tokens of one id, and on ids that are no integers or
-  /// outside [0, kMaxIds).
+  /// From {"token": id, ...}. Error on two tokens of one id, and on ids that are no integers,
+  /// outside [0, kMaxIds) or far above the number of tokens.
   static Vocab from_json(const Json& json);
   /// From a file of one token per line, the line's number being its id. As the reference's Python
   /// reader: lines end with \n, \r\n or \r, only that is stripped, empty lines count (and are the
