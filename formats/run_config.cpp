@@ -366,7 +366,8 @@ class Reader {
                    find_row(run_config::foreign_keys(), &ForeignKey::key, given.key)) {
       take_foreign(*foreign, given);
     } else {
-      fail(given.place, ": unknown key; did you mean \"", nearest_key(given.key), "\"?");
+      fail(given.place, ": unknown key; did you mean \"", nearest_key(given.key.substr(0, 100)),
+           "\"?");
     }
   }
 
@@ -497,7 +498,7 @@ RunConfig read_run_config(const std::string& config_path,
     const Json file = Json::parse_file(config_path, size_t{16} << 20);
     QE_CHECK(file.is_object(), config_path, ": expected a JSON object with settings");
     for (const auto& [key, value] : file.members())
-      all.push_back({key, value, cat(config_path, ": /", key), config_path, false});
+      all.push_back({key, value, value.where(), config_path, false});
   }
   for (const auto& [key, text] : overrides)
     all.push_back({key, Json(text), "--" + key, "--" + key, true});

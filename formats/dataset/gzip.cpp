@@ -25,8 +25,9 @@ constexpr int kGzipOnly = 16;                  // added to the window bits: no z
 class GzipStream : public ByteStream {
  public:
   explicit GzipStream(MappedFile file) : file_(std::move(file)), piece_(kPiece) {
-    if (inflateInit2(&z_, MAX_WBITS + kGzipOnly) != Z_OK) throw std::bad_alloc();
     QE_CHECK(!file_.bytes().empty(), file_.path(), ": empty, expected gzip data");
+    // Last: the destructor of what is not constructed does not run.
+    if (inflateInit2(&z_, MAX_WBITS + kGzipOnly) != Z_OK) throw std::bad_alloc();
   }
   ~GzipStream() override { inflateEnd(&z_); }
 

@@ -18,10 +18,10 @@ namespace {
 
 class ZstdStream : public ByteStream {
  public:
-  explicit ZstdStream(MappedFile file)
-      : file_(std::move(file)), piece_(2 * ZSTD_DStreamOutSize()), context_(ZSTD_createDCtx()) {
-    if (!context_) throw std::bad_alloc();
+  explicit ZstdStream(MappedFile file) : file_(std::move(file)), piece_(2 * ZSTD_DStreamOutSize()) {
     QE_CHECK(!file_.bytes().empty(), file_.path(), ": empty, expected zstd data");
+    context_ = ZSTD_createDCtx();  // last: the destructor of what is not constructed does not run
+    if (!context_) throw std::bad_alloc();
   }
   ~ZstdStream() override { ZSTD_freeDCtx(context_); }
 
@@ -47,7 +47,7 @@ class ZstdStream : public ByteStream {
  private:
   MappedFile file_;
   std::vector<char> piece_;
-  ZSTD_DCtx* context_;
+  ZSTD_DCtx* context_ = nullptr;
   size_t position_ = 0;  // of the next compressed byte
   bool frame_ended_ = false;
 };

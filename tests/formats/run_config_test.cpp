@@ -194,6 +194,8 @@ TEST_CASE("objects and values that may be absent") {
 }
 
 TEST_CASE("unknown keys name the nearest known one") {
+  CHECK(error_of("{\"resume_\\rfrom\": 1}").find("config.json: /resume_\\rfrom: unknown key") == 0);
+  CHECK(error_of("{\"" + std::string(1 << 20, 'x') + "\": 1}").size() < 300);
   CHECK(error_of(R"({"learning_rat": 1})") ==
         "config.json: /learning_rat: unknown key; did you mean \"learning_rate\"?");
   CHECK(error_of(R"({"laerning_rate": 1})") ==
