@@ -32,7 +32,9 @@ Command plan_command() {
           .description =
               "Reads the configuration, the model's headers and the data as train would, and\n"
               "prints what would be trained, every byte it would need (counted by the code that\n"
-              "trains), and each setting with its origin. Loads no weights, writes nothing.",
+              "trains), and each setting with its origin. Loads no weights, writes nothing. With\n"
+              "--device cuda --memory 8GB it answers for a GPU that need not be there: what is\n"
+              "chosen to fit, or what would have to change.",
           .options = {},
           .example = "qlora-engine plan examples/kjv_demo.json --lora_r 64",
           .run = run_plan};

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/memory/memory.h"
 #include "kernels/core/cuda.h"
 #include "kernels/core/error.h"
 #include "kernels/ops/backend.h"
@@ -23,7 +24,11 @@ size_t measure_device_overhead(Device device, const std::string& compute_dtype, 
   Context ctx{.threads = &threads};
   backend.attach(ctx, compute_type(compute_dtype, device, backend.limits()));
   backend.set_deterministic(true);
-  warm_up(ctx);
+  try {
+    warm_up(ctx);
+  } catch (const OutOfMemory&) {  // then the plan will say how much there is
+    return std::max(kAssumedDeviceOverhead, cuda::overhead_bytes(device.index));
+  }
   return cuda::overhead_bytes(device.index);
 }
 

@@ -25,7 +25,7 @@ bool is_absent(Device device);
 /// Bytes of the device that CUDA's context, our kernels and cuBLASLt's take. The driver loads a
 /// kernel when it is first launched, and with it grows what the context sets aside for stacks: so
 /// `warm_up` runs first, on a context of its own, and launches what the run will launch. 0 on the
-/// CPU; of an absent GPU kAssumedDeviceOverhead.
+/// CPU; of an absent GPU, or one without room for that, kAssumedDeviceOverhead.
 size_t measure_device_overhead(Device device, const std::string& compute_dtype, ThreadPool& threads,
                                const std::function<void(Context&)>& warm_up);
 

@@ -35,9 +35,11 @@ struct Change {
   int n_kinds() const { return packs + pages + recomputes + (split > 1); }
 };
 
-std::string gigabytes(size_t n_bytes) {
+std::string size_text(size_t n_bytes) {
+  const auto bytes = static_cast<double>(n_bytes);
   char text[32];
-  std::snprintf(text, sizeof text, "%.2f GB", static_cast<double>(n_bytes) * 1e-9);
+  std::snprintf(text, sizeof text, n_bytes < 1'000'000'000 ? "%.1f MB" : "%.2f GB",
+                n_bytes < 1'000'000'000 ? 1e-6 * bytes : 1e-9 * bytes);
   return text;
 }
 
@@ -76,7 +78,7 @@ class Planner {
     MemoryPlan plan{.config = best->config, .rows = count_(best->config)};
     if (const std::string text = difference(best->config); !text.empty()) {
       plan.notes.push_back(cat(text, ": chosen ", origin(), " of ", limit_.what,
-                               "; as set, the run needs ", gigabytes(needed(changed({}, false)))));
+                               "; as set, the run needs ", size_text(needed(changed({}, false)))));
     }
     if (config_.resident_weights.is_string() && best->resident < 1.0) {
       plan.notes.push_back(cat("resident_weights: those of ",
@@ -89,7 +91,7 @@ class Planner {
  private:
   size_t needed(const RunConfig& config) const { return device_bytes(count_(config), device_); }
   bool fits(size_t n_bytes) const { return limit_.n_bytes == 0 || n_bytes <= limit_.n_bytes; }
-  std::string origin() const { return cat("to fit ", gigabytes(limit_.n_bytes)); }
+  std::string origin() const { return cat("to fit ", size_text(limit_.n_bytes)); }
   bool on_gpu() const { return device_.kind == DeviceKind::kCuda; }
   int64_t batch_size() const {
     return shape_.trains ? config_.per_device_train_batch_size : config_.per_device_eval_batch_size;
@@ -216,8 +218,8 @@ class Planner {
 
   [[noreturn]] void refuse() const {
     const size_t asked = needed(changed({}, false));
-    fail("memory: this run needs ", gigabytes(asked), " on ", device_name(device_), ", ",
-         gigabytes(asked - limit_.n_bytes), " more than the ", gigabytes(limit_.n_bytes), " of ",
+    fail("memory: this run needs ", size_text(asked), " on ", device_name(device_), ", ",
+         size_text(asked - limit_.n_bytes), " more than the ", size_text(limit_.n_bytes), " of ",
          limit_.what, "; ", remedies());
   }
 
@@ -236,7 +238,7 @@ class Planner {
     }
     if (tried.empty()) return "there is nothing left to save";
     const auto text_of = [](const Tried& t) {
-      return cat(t.text, " (", gigabytes(t.n_bytes), ")");
+      return cat(t.text, " (", size_text(t.n_bytes), ")");
     };
     const auto add = [](std::string& list, const std::string& item) {
       list += cat(list.empty() ? "" : ", or ", item);

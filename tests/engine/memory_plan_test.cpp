@@ -190,7 +190,7 @@ TEST_CASE("memory_plan: what somebody set is obeyed; the error names what fits, 
     }
     const std::string fitting = error.substr(begin, error.find("; not with only") - begin);
     // Every "a=1 b=2 (3.21 GB)".
-    const std::regex item("((?:[a-z_]+=[a-z0-9]+ ?)+)\\(([0-9.]+) GB\\)");
+    const std::regex item("((?:[a-z_]+=[a-z0-9]+ ?)+)\\(([0-9.]+) (G|M)B\\)");
     const std::regex pair("([a-z_]+)=([a-z0-9]+)");
     int n_items = 0;
     for (std::sregex_iterator i(fitting.begin(), fitting.end(), item), end; i != end; ++i) {
@@ -202,7 +202,7 @@ TEST_CASE("memory_plan: what somebody set is obeyed; the error names what fits, 
       const MemoryPlan plan = planned.plan(settings(changed), limit);
       CHECK(device_bytes(plan.rows, {DeviceKind::kCuda, 0}) <= limit);
       CHECK(static_cast<double>(device_bytes(plan.rows, {DeviceKind::kCuda, 0})) * 1e-9 ==
-            doctest::Approx(std::stod((*i)[2])).epsilon(0.01));
+            doctest::Approx(std::stod((*i)[2]) * ((*i)[3] == "G" ? 1 : 1e-3)).epsilon(0.01));
       ++(changed.size() == given.size() + 1 ? n_alone : n_together);
       ++n_items;
     }

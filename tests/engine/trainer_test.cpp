@@ -261,7 +261,7 @@ TEST_CASE("trainer: max_memory_MB is obeyed, and a resumed run keeps the batch i
   CHECK(resumed.config().per_device_train_batch_size == 4);
   CHECK(resumed.train({}).first_step == 4);
   CHECK_THROWS_WITH_AS(Trainer(settings(0.01, 8), Trainer::Task::kTrain, true, Log()),
-                       doctest::Contains("more than the 0.00 GB of max_memory_MB"), Error);
+                       doctest::Contains("more than the 0.0 MB of max_memory_MB"), Error);
 }
 
 DEVICE_TEST_CASE("trainer: planned bytes equal requested bytes, row by row") {

@@ -40,6 +40,17 @@ expect "plan: the file as origin" grep -Eq '^ +max_steps +6 +config.json$' stdou
 expect "plan: a default's origin" grep -Eq '^ +adam_beta1 +0.9 +default \(run_mlm.py\)$' stdout
 expect "plan: a key without effect is noted" grep -q '/do_train does nothing here' stderr
 expect "plan writes nothing" [ ! -e out/adapter_config.json ]
+# For a GPU that is not here, in any build.
+expect_ok stdout 'on cuda:99' "$engine" plan config.json --device cuda:99
+expect "plan: CUDA's own memory is a row" grep -q 'CUDA context' stdout
+expect "plan: weights are resident where there is room" \
+  grep -Eq '^ +resident_weights +true +auto: there is room$' stdout
+expect_ok stderr 'resident_weights: those of 2 of 4 layers, to fit 610.0 MB of max_memory_MB' \
+  "$engine" plan config.json --device cuda:99 --memory 610MB
+expect_error 1 'more than the 400.0 MB of max_memory_MB; nothing makes it fit' \
+  "$engine" plan config.json --device cuda:99 --memory 0.4GB
+expect_error 1 'it fits with per_device_train_batch_size=2 gradient_accumulation_steps=2' \
+  "$engine" plan config.json --device cuda:99 --memory 605MB
 
 # ---- Train
 expect_ok stdout 'updates' "$engine" train config.json --dump-batches batches.jsonl
