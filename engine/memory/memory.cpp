@@ -31,14 +31,17 @@ MemoryRow& Memory::row_of(const std::string& name, MemoryKind kind) {
   return *found;
 }
 
-void Memory::account(const std::string& row, size_t n_bytes) {
-  row_of(row, MemoryKind::kDevice).n_bytes += n_bytes;
-  n_accounted_ += n_bytes;
+void Memory::account(const std::string& row, size_t n_bytes, MemoryKind kind) {
+  row_of(row, kind).n_bytes += n_bytes;
+  if (kind == MemoryKind::kDevice) n_accounted_ += n_bytes;
 }
 
 void Memory::reserve(const std::vector<MemoryRow>& plan) {
   if (planning_ || device_.kind == DeviceKind::kCpu) return;
-  const size_t n_bytes = device_bytes(plan, device_) - n_accounted_;
+  size_t n_bytes = device_bytes(plan, device_) - n_accounted_;
+  for (const MemoryRow& row : plan) {
+    if (row.kind == MemoryKind::kTransit) n_bytes -= row.n_bytes;
+  }
   try {
     void* block = cuda_block(n_bytes, cuda::MemorySpace::kDevice);
     rests_.push_back(Rest{static_cast<char*>(block), n_bytes});
@@ -48,6 +51,18 @@ void Memory::reserve(const std::vector<MemoryRow>& plan) {
 }
 
 void* Memory::allocate(const std::string& row, size_t n_bytes, MemoryKind kind) {
+  return allocate_in(row, n_bytes, kind,
+                     kind == MemoryKind::kPinned  ? cuda::MemorySpace::kPinned
+                     : kind == MemoryKind::kPaged ? cuda::MemorySpace::kManaged
+                                                  : cuda::MemorySpace::kDevice);
+}
+
+void* Memory::allocate_paged(const std::string& row, size_t n_bytes, cuda::MemorySpace space) {
+  return allocate_in(row, n_bytes, MemoryKind::kPaged, space);
+}
+
+void* Memory::allocate_in(const std::string& row, size_t n_bytes, MemoryKind kind,
+                          cuda::MemorySpace space) {
   const bool on_cpu = device_.kind == DeviceKind::kCpu;
   if (on_cpu && kind != MemoryKind::kPaged) kind = MemoryKind::kHost;
   const size_t unit = kind == MemoryKind::kDevice ? kDeviceUnit : kHostUnit;
@@ -61,8 +76,7 @@ void* Memory::allocate(const std::string& row, size_t n_bytes, MemoryKind kind) 
   try {
     if (on_cpu || kind == MemoryKind::kHost) return host_block(size);
     if (kind == MemoryKind::kDevice) return device_piece(size);
-    return cuda_block(size, kind == MemoryKind::kPinned ? cuda::MemorySpace::kPinned
-                                                        : cuda::MemorySpace::kManaged);
+    return cuda_block(size, space);
   } catch (const Error& error) {
     throw OutOfMemory(cat(error.what(), ", for ", row), device_, rows_);
   }
@@ -79,6 +93,7 @@ void* Memory::host_block(size_t size) {
 void* Memory::cuda_block(size_t size, cuda::MemorySpace space) {
   void* block = cuda::allocate(device_.index, space, size);
   cuda_blocks_.push_back({block, space});
+  if (space == cuda::MemorySpace::kManaged) managed_total_ += size;
   if (space == cuda::MemorySpace::kDevice) {
     cuda::zero(block, size, stream_);
   } else {
@@ -110,7 +125,8 @@ size_t Memory::total() const {
 size_t device_bytes(const std::vector<MemoryRow>& rows, Device device) {
   size_t sum = 0;
   for (const MemoryRow& row : rows) {
-    if (device.kind == DeviceKind::kCpu || row.kind == MemoryKind::kDevice) sum += row.n_bytes;
+    const bool on_device = row.kind == MemoryKind::kDevice || row.kind == MemoryKind::kTransit;
+    if (device.kind == DeviceKind::kCpu || on_device) sum += row.n_bytes;
   }
   return sum;
 }

@@ -20,10 +20,11 @@ namespace qe {
 
 /// On the CPU all of them are host memory.
 enum class MemoryKind {
-  kHost,    ///< ordinary host memory
-  kDevice,  ///< where ops run: a GPU's own memory
-  kPinned,  ///< host memory that a GPU copies from and to while the host goes on
-  kPaged,   ///< may leave the device: unified memory that prefers the host
+  kHost,     ///< ordinary host memory
+  kDevice,   ///< where ops run: a GPU's own memory
+  kPinned,   ///< host memory that a GPU copies from and to while the host goes on
+  kPaged,    ///< visits the device in parts (engine/memory/paged_table.h)
+  kTransit,  ///< the device's memory that paged memory passes through
 };
 
 /// One line of the memory table: everything asked for under one name.
@@ -60,11 +61,11 @@ class Memory {
   bool planning() const { return planning_; }
 
   /// Takes what the device holds of a plan's rows at once, for the pieces that will be asked for:
-  /// on a GPU, whose memory comes in pages of 2 MiB, so that planned and taken bytes agree. Throws
-  /// OutOfMemory with the plan.
+  /// on a GPU, whose memory comes in pages of 2 MiB, so that planned and taken bytes agree. Not
+  /// what is in transit. Throws OutOfMemory with the plan.
   void reserve(const std::vector<MemoryRow>& plan);
-  /// Notes device memory that something else takes: CUDA itself.
-  void account(const std::string& row, size_t n_bytes);
+  /// Notes memory of the device that something else takes: CUDA itself, or pages in transit.
+  void account(const std::string& row, size_t n_bytes, MemoryKind kind = MemoryKind::kDevice);
 
   /// n_bytes of zeroed memory, aligned and accounted under `row` in units of 64 bytes (a GPU's own
   /// memory: 256). While planning, an address that must not be dereferenced. Throws OutOfMemory,
@@ -74,6 +75,12 @@ class Memory {
   T* allocate_array(const std::string& row, int64_t n, MemoryKind kind = MemoryKind::kDevice) {
     return static_cast<T*>(allocate(row, static_cast<size_t>(n) * sizeof(T), kind));
   }
+
+  /// The same of kind kPaged, in `space` of a GPU.
+  void* allocate_paged(const std::string& row, size_t n_bytes, cuda::MemorySpace space);
+
+  /// Bytes of unified memory.
+  size_t managed_total() const { return managed_total_; }
 
   /// Bytes requested so far, one row per name, in order of first use.
   const std::vector<MemoryRow>& rows() const { return rows_; }
@@ -93,6 +100,8 @@ class Memory {
     size_t n_bytes;
   };
   MemoryRow& row_of(const std::string& name, MemoryKind kind);
+  void* allocate_in(const std::string& row, size_t n_bytes, MemoryKind kind,
+                    cuda::MemorySpace space);
   void* host_block(size_t size);
   void* cuda_block(size_t size, cuda::MemorySpace space);
   void* device_piece(size_t size);
@@ -100,6 +109,7 @@ class Memory {
   bool planning_;
   Device device_;
   void* stream_ = nullptr;
+  size_t managed_total_ = 0;
   uintptr_t next_counting_address_ = uintptr_t{1} << 46;  // far from a counting arena's addresses
   std::vector<MemoryRow> rows_;
   std::vector<std::unique_ptr<void, Free>> blocks_;

@@ -11,12 +11,6 @@ namespace {
 
 int64_t blocks_of(int64_t size) { return (size + kAdamw8Block - 1) / kAdamw8Block; }
 
-template <class T>
-std::span<T> array(Memory& memory, const char* row, int64_t n, MemoryKind kind) {
-  if (n == 0) return {};
-  return {memory.allocate_array<T>(row, n, kind), static_cast<size_t>(n)};
-}
-
 }  // namespace
 
 Optimizer::Optimizer(const OptimizerOptions& options, const LoraAdapter& adapter, Memory& memory)
@@ -40,78 +34,78 @@ Optimizer::Optimizer(const OptimizerOptions& options, const LoraAdapter& adapter
     }
   }
   const bool paged = options.paged.value_or(options.name.starts_with("paged_"));
-  const MemoryKind kind = paged ? MemoryKind::kPaged : MemoryKind::kDevice;
   const char* const row = paged ? "optimizer states (paged)" : "optimizer states";
-  const std::span<float> exp_avg = array<float>(memory, row, n_fp32, kind);
-  const std::span<float> exp_avg_sq = array<float>(memory, row, n_fp32, kind);
-  const std::span<Adamw8Block> blocks = array<Adamw8Block>(memory, row, n_blocks, kind);
-  blocked_ = Adamw8Span{.parameters = parameters_,
-                        .gradients = gradients_,
-                        .blocks = blocks,
-                        .exp_avg = array<uint8_t>(memory, row, n_blocks * kAdamw8Block, kind),
-                        .exp_avg_sq = array<uint8_t>(memory, row, n_blocks * kAdamw8Block, kind),
-                        .exp_avg_scale = array<float>(memory, row, n_blocks, kind),
-                        .exp_avg_sq_scale = array<float>(memory, row, n_blocks, kind),
-                        .hyperparameters = hyperparameters_};
+  const auto table = [&](int64_t n_rows, std::vector<size_t> column_bytes) {
+    return std::make_unique<PagedTable>(row, n_rows, std::move(column_bytes), paged, options.paging,
+                                        ctx_, memory);
+  };
+  fp32_ = table(n_fp32, {sizeof(float), sizeof(float)});
+  blocked_ = table(n_blocks, {kAdamw8Block, kAdamw8Block, sizeof(float), sizeof(float)});
   int64_t fp32_at = 0;
-  int64_t block_at = 0;
-  std::vector<Adamw8Block> filled;
+  std::vector<Adamw8Block> blocks;
   for (Matrix& matrix : matrices_) {
     if (matrix.blocked) {
-      const int64_t n = blocks_of(matrix.size);
-      append_blocks(matrix, filled);
-      name_blocked_states(matrix, block_at, n);
-      block_at += n;
+      add_blocked(matrix, blocks);
     } else {
-      add_fp32(matrix, exp_avg.subspan(fp32_at, matrix.size),
-               exp_avg_sq.subspan(fp32_at, matrix.size));
+      add_fp32(matrix, fp32_at);
       fp32_at += matrix.size;
     }
   }
-  if (memory.planning()) return;
-  copy_bytes(ctx_, blocks.data(), filled.data(), blocks.size_bytes());
+  if (blocks.empty()) return;
+  Adamw8Block* const on_device =
+      memory.allocate_array<Adamw8Block>("optimizer blocks", n_blocks, MemoryKind::kDevice);
+  blocks_ = {on_device, blocks.size()};
+  if (!memory.planning()) copy_bytes(ctx_, on_device, blocks.data(), blocks_.size_bytes());
 }
 
-void Optimizer::append_blocks(const Matrix& matrix, std::vector<Adamw8Block>& blocks) {
+void Optimizer::add_blocked(Matrix& matrix, std::vector<Adamw8Block>& blocks) {
+  const int64_t first = static_cast<int64_t>(blocks.size());
   for (int64_t begin = 0; begin < matrix.size; begin += kAdamw8Block) {
     blocks.push_back({matrix.begin + begin, std::min(kAdamw8Block, matrix.size - begin)});
   }
+  const int64_t n_blocks = blocks_of(matrix.size);
+  matrix.states = {{"exp_avg", DType::kU8, matrix.size, blocked_->at(0, first)},
+                   {"exp_avg_scale", DType::kF32, n_blocks, blocked_->at(2, first)},
+                   {"exp_avg_sq", DType::kU8, matrix.size, blocked_->at(1, first)},
+                   {"exp_avg_sq_scale", DType::kF32, n_blocks, blocked_->at(3, first)}};
 }
 
-void Optimizer::name_blocked_states(Matrix& matrix, int64_t first_block, int64_t n_blocks) {
-  const int64_t code = first_block * kAdamw8Block;
-  matrix.states = {
-      {"exp_avg", DType::kU8, matrix.size, blocked_.exp_avg.data() + code},
-      {"exp_avg_scale", DType::kF32, n_blocks, blocked_.exp_avg_scale.data() + first_block},
-      {"exp_avg_sq", DType::kU8, matrix.size, blocked_.exp_avg_sq.data() + code},
-      {"exp_avg_sq_scale", DType::kF32, n_blocks, blocked_.exp_avg_sq_scale.data() + first_block}};
-}
-
-// Neighbours share a span.
-void Optimizer::add_fp32(Matrix& matrix, std::span<float> exp_avg, std::span<float> exp_avg_sq) {
-  matrix.states = {{"exp_avg", DType::kF32, matrix.size, exp_avg.data()},
-                   {"exp_avg_sq", DType::kF32, matrix.size, exp_avg_sq.data()}};
-  const size_t begin = static_cast<size_t>(matrix.begin);
-  const float* const first = parameters_.data() + begin;
-  if (spans_.empty() ||
-      spans_.back().parameters.data() + spans_.back().parameters.size() != first) {
-    spans_.push_back({.parameters = parameters_.subspan(begin, 0),
-                      .gradients = gradients_.subspan(begin, 0),
-                      .exp_avg = exp_avg.first(0),
-                      .exp_avg_sq = exp_avg_sq.first(0),
-                      .hyperparameters = hyperparameters_});
+void Optimizer::add_fp32(Matrix& matrix, int64_t state) {
+  matrix.states = {{"exp_avg", DType::kF32, matrix.size, fp32_->at(0, state)},
+                   {"exp_avg_sq", DType::kF32, matrix.size, fp32_->at(1, state)}};
+  if (runs_.empty() || runs_.back().parameter + runs_.back().size != matrix.begin) {
+    runs_.push_back({matrix.begin, state, 0});
   }
-  AdamwSpan& span = spans_.back();
-  const size_t size = span.parameters.size() + exp_avg.size();
-  span.parameters = {span.parameters.data(), size};
-  span.gradients = {span.gradients.data(), size};
-  span.exp_avg = {span.exp_avg.data(), size};
-  span.exp_avg_sq = {span.exp_avg_sq.data(), size};
+  runs_.back().size += matrix.size;
 }
 
 void Optimizer::step(Context& ctx) const {
-  for (const AdamwSpan& span : spans_) adamw_step(ctx, span);
-  if (!blocked_.blocks.empty()) adamw8_step(ctx, blocked_);
+  fp32_->for_each_window(ctx, [&](const PagedTable::Window& window) {
+    const std::span<float> exp_avg = window.column<float>(0);
+    const std::span<float> exp_avg_sq = window.column<float>(1);
+    for (const Run& run : runs_) {
+      const int64_t begin = std::max(run.state, window.begin);
+      const int64_t n = std::min(run.state + run.size, window.begin + window.n) - begin;
+      if (n <= 0) continue;
+      const int64_t parameter = run.parameter + begin - run.state;
+      const int64_t at = begin - window.begin;
+      adamw_step(ctx, {.parameters = parameters_.subspan(parameter, n),
+                       .gradients = gradients_.subspan(parameter, n),
+                       .exp_avg = exp_avg.subspan(at, n),
+                       .exp_avg_sq = exp_avg_sq.subspan(at, n),
+                       .hyperparameters = hyperparameters_});
+    }
+  });
+  blocked_->for_each_window(ctx, [&](const PagedTable::Window& window) {
+    adamw8_step(ctx, {.parameters = parameters_,
+                      .gradients = gradients_,
+                      .blocks = blocks_.subspan(window.begin, window.n),
+                      .exp_avg = window.column<uint8_t>(0),
+                      .exp_avg_sq = window.column<uint8_t>(1),
+                      .exp_avg_scale = window.column<float>(2),
+                      .exp_avg_sq_scale = window.column<float>(3),
+                      .hyperparameters = hyperparameters_});
+  });
 }
 
 const std::vector<OptimizerState>& Optimizer::states(int64_t begin) const {
@@ -121,12 +115,19 @@ const std::vector<OptimizerState>& Optimizer::states(int64_t begin) const {
   return found->states;
 }
 
+void Optimizer::settle() const {
+  fp32_->settle(ctx_);
+  blocked_->settle(ctx_);
+}
+
 void Optimizer::read_state(const OptimizerState& state, void* to) const {
+  settle();
   copy_bytes(ctx_, to, state.data, static_cast<size_t>(state.size) * dtype_size(state.dtype));
   synchronize(ctx_);
 }
 
 void Optimizer::write_state(const OptimizerState& state, const void* from) const {
+  settle();
   copy_bytes(ctx_, state.data, from, static_cast<size_t>(state.size) * dtype_size(state.dtype));
   synchronize(ctx_);
 }

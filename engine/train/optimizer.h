@@ -5,12 +5,13 @@
 // AdamW over an adapter's flat buffers. States are fp32, or in 8-bit blocks for large matrices;
 // they may be paged.
 
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
-#include "engine/memory/memory.h"
+#include "engine/memory/paged_table.h"
 #include "engine/model/lora.h"
 #include "kernels/ops/adamw8.h"
 
@@ -26,6 +27,7 @@ struct OptimizerOptions {
   double epsilon = 1e-8;
   double weight_decay = 0.0;
   std::optional<bool> paged;  ///< absent: as the name says; the results are the same either way
+  PagingOptions paging;
 };
 
 /// One stored part of a matrix's states.
@@ -33,7 +35,7 @@ struct OptimizerState {
   std::string name;  ///< exp_avg, exp_avg_sq: fp32 values, or codes beside exp_avg_scale ...
   DType dtype = DType::kF32;
   int64_t size = 0;
-  void* data = nullptr;  ///< in the device's memory
+  void* data = nullptr;  ///< where Optimizer keeps it
 };
 
 class Optimizer {
@@ -41,8 +43,9 @@ class Optimizer {
   /// bitsandbytes' min_8bit_size: smaller matrices have 32-bit states in any case.
   static constexpr int64_t kMin8BitSize = 4096;
 
-  /// The adapter is trainable and outlives the optimizer. States are zero at first. Memory row:
-  /// "optimizer states" (or "optimizer states (paged)").
+  /// The adapter is trainable and outlives the optimizer. States are zero at first. Memory rows:
+  /// PagedTable's of "optimizer states" (or "optimizer states (paged)"), and of 8-bit states
+  /// "optimizer blocks".
   Optimizer(const OptimizerOptions& options, const LoraAdapter& adapter, Memory& memory);
 
   /// One update; learning rate, step and clip factor come from the context's StepState.
@@ -62,17 +65,25 @@ class Optimizer {
     bool blocked;  // 8-bit states
     std::vector<OptimizerState> states;
   };
-  static void append_blocks(const Matrix& matrix, std::vector<Adamw8Block>& blocks);
-  void name_blocked_states(Matrix& matrix, int64_t first_block, int64_t n_blocks);
-  void add_fp32(Matrix& matrix, std::span<float> exp_avg, std::span<float> exp_avg_sq);
+  // Neighbouring matrices with fp32 states.
+  struct Run {
+    int64_t parameter;  // the first
+    int64_t state;      // its row of fp32_
+    int64_t size;
+  };
+  void settle() const;
+  void add_fp32(Matrix& matrix, int64_t state);
+  void add_blocked(Matrix& matrix, std::vector<Adamw8Block>& blocks);
 
   mutable Context ctx_;  // of the states' device
   std::span<float> parameters_;
   std::span<const float> gradients_;
   AdamwHyperparameters hyperparameters_;
-  std::vector<Matrix> matrices_;  // in the order of the flat buffers
-  std::vector<AdamwSpan> spans_;  // runs of neighbouring matrices with fp32 states
-  Adamw8Span blocked_;            // all matrices with 8-bit states
+  std::vector<Matrix> matrices_;         // in the order of the flat buffers
+  std::vector<Run> runs_;                // all matrices with fp32 states
+  std::span<const Adamw8Block> blocks_;  // of all matrices with 8-bit states
+  std::unique_ptr<PagedTable> fp32_;     // exp_avg, exp_avg_sq
+  std::unique_ptr<PagedTable> blocked_;  // a row is a block: codes of both, scales of both
 };
 
 }  // namespace qe

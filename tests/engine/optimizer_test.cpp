@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "kernels/core/quant_codebook.h"
+#include "kernels/ops/transfer.h"
 #include "tests/support/golden.h"
 #include "tests/support/op_context.h"
 
@@ -98,15 +99,74 @@ TEST_CASE("optimizer: planned bytes are the requested ones, a quarter of fp32's"
       CHECK(planning.rows()[i].n_bytes == memory.rows()[i].n_bytes);
       CHECK(planning.rows()[i].kind == memory.rows()[i].kind);
     }
-    const MemoryRow& row = memory.rows().back();
-    CHECK(row.kind ==
-          (std::string(name).starts_with("paged") ? MemoryKind::kPaged : MemoryKind::kHost));
-    const size_t in_32 = 13824 * 8;
-    // 3328 values in fp32; 41 blocks of 512 code bytes, 2 scales and a table entry of 16 bytes.
-    const size_t in_8 = 3328 * 8 + 41 * (512 + 8 + 16);
-    const size_t expected = std::string(name).ends_with("8bit") ? in_8 : in_32;
+    const bool paged = std::string(name).starts_with("paged");
+    const bool in_8bit = std::string(name).ends_with("8bit");
+    const MemoryRow& row = memory.rows()[2];  // behind the adapter's
+    CHECK(row.name == (paged ? "optimizer states (paged)" : "optimizer states"));
+    CHECK(row.kind == (paged ? MemoryKind::kPaged : MemoryKind::kHost));
+    // Of 8-bit states: 3328 values in fp32; 41 blocks of 512 code bytes and 2 scales.
+    const size_t expected = in_8bit ? 3328 * 8 + 41 * (512 + 8) : 13824 * 8;
     CHECK(row.n_bytes >= expected);
-    CHECK(row.n_bytes < expected + 7 * 64);
+    CHECK(row.n_bytes < expected + 6 * 256);
+    REQUIRE(memory.rows().size() == (in_8bit ? 4 : 3));
+    if (in_8bit) CHECK(memory.rows()[3].n_bytes == (41 * 16 + 63) / 64 * 64);
+  }
+}
+
+// Chunks of a few blocks, also of one that ends inside a matrix, and of all.
+DEVICE_TEST_CASE("optimizer: paged states give the bits of unpaged ones") {
+  struct Found {
+    std::vector<float> parameters;
+    std::vector<char> states;
+  };
+  const auto run = [](const std::string& name, const PagingOptions& paging) {
+    Context ctx;
+    test::attach_device(ctx);
+    Memory memory(ctx);
+    AdapterConfig config;
+    config.r = 32;
+    config.target_modules = {"a", "b", "c"};
+    LoraAdapter adapter(config, {{0, "a", 200, 9}, {1, "b", 97, 128}, {2, "c", 131, 8}}, 3, true,
+                        ctx, memory);
+    adapter.initialize(3);
+    const size_t n = adapter.parameters().size();
+    std::vector<float> gradients(n);
+    const Optimizer optimizer({.name = name, .weight_decay = 0.01, .paging = paging}, adapter,
+                              memory);
+    test::Random random(4);
+    for (int32_t s = 0; s < 4; ++s) {
+      for (float& g : gradients) g = random.symmetric();
+      copy_bytes(ctx, adapter.gradients().data(), gradients.data(), n * sizeof(float));
+      synchronize(ctx);
+      step(optimizer, s);
+    }
+    Found found{std::vector<float>(n), {}};
+    copy_bytes(ctx, found.parameters.data(), adapter.parameters().data(), n * sizeof(float));
+    synchronize(ctx);
+    for (const LoraPair& pair : adapter.pairs()) {
+      for (const Tensor& matrix : {pair.a, pair.b}) {
+        for (const OptimizerState& state :
+             optimizer.states(matrix.f32() - adapter.parameters().data())) {
+          const size_t at = found.states.size();
+          found.states.resize(at + static_cast<size_t>(state.size) * dtype_size(state.dtype));
+          optimizer.read_state(state, &found.states[at]);
+        }
+      }
+    }
+    return found;
+  };
+  for (const std::string bits : {"32", "8"}) {
+    const Found expected = run("adamw_bnb_" + bits + "bit", {});
+    CHECK(std::ranges::any_of(expected.states, [](char c) { return c != 0; }));
+    for (const PagedSpace space : {PagedSpace::kManaged, PagedSpace::kPinned}) {
+      for (const int64_t chunk_bytes : {1000, 5000, 70000, 1 << 25}) {
+        CAPTURE(chunk_bytes);
+        const Found found =
+            run("paged_adamw_" + bits + "bit", {.chunk_bytes = chunk_bytes, .space = space});
+        CHECK(found.parameters == expected.parameters);
+        CHECK(found.states == expected.states);
+      }
+    }
   }
 }
 
