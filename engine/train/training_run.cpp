@@ -93,9 +93,12 @@ void Trainer::resume(TrainingState& state) {
   state = read_checkpoint(folder, arguments(), *parts_->adapter, *parts_->optimizer);
   learning_rate_->restore(state.lr_schedule);
   parts_->adapter->refresh(ctx_);
-  if (!state.choices.empty()) {
-    const std::string refused = backend_.adopt_choices(ctx_, state.choices);
-    if (!refused.empty()) log_.warn(cat("resume is not bit-exact here: ", refused));
+  const std::string refused = backend_.adopt_choices(ctx_, state.choices);
+  if (!refused.empty()) {
+    log_.warn(
+        cat("resume is not bit-exact here: the algorithms of the checkpoint's matrix products "
+            "cannot be used: ",
+            refused));
   }
   parts_->step.values().loss_scale = state.loss_scale;
   parts_->step.values().finite_updates = state.finite_updates;
@@ -202,7 +205,7 @@ RunProgress Trainer::progress_of(const Run& run) const {
 }
 
 void Trainer::checkpoint_in(Run& run) {
-  if (!config_.deterministic) run.state.choices = backend_.choices();
+  run.state.choices = backend_.choices();
   RunProgress progress = progress_of(run);
   if (run.state.best_step == run.state.step) {  // it is being written
     progress.best_checkpoint = checkpoint_folder(config_.output_dir, run.state.step);

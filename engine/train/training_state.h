@@ -25,7 +25,7 @@ struct TrainingState {
   int64_t n_tokens_seen = 0;
   float loss_scale = 1.0f;     ///< of fp16, else 1
   int32_t finite_updates = 0;  ///< since it last changed
-  std::string choices;         ///< Backend::choices() of a run that is not deterministic
+  std::string choices;         ///< Backend::choices()
   Json log_history = Json::array();
   Json lr_schedule;  ///< LrSchedule::state()
   std::optional<double> best_metric;

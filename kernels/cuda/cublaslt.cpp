@@ -16,6 +16,7 @@
 
 #include "kernels/core/context.h"
 #include "kernels/core/error.h"
+#include "kernels/cuda/algorithm_choices.h"
 #include "kernels/cuda/runtime.h"
 
 namespace qe::cuda {
@@ -81,9 +82,10 @@ cudaDataType_t data_type(DType dtype) {
   return dtype == DType::kBF16 ? CUDA_R_16BF : dtype == DType::kF16 ? CUDA_R_16F : CUDA_R_32F;
 }
 
-// What an algorithm is chosen for. Sizes are rounded up to four steps an octave, so that batches of
-// about the same number of tokens share a choice.
-using Key = std::array<int64_t, 10>;
+// What an algorithm is timed for: sizes are rounded up to four steps an octave, so that batches of
+// about the same number of tokens share a choice. Which of them comes first then decides for all:
+// where results follow from the shape alone, the key is exact.
+using Key = ProductKey;
 
 int64_t bucket(int64_t size) {
   if (size < 16) return size;
@@ -100,17 +102,22 @@ int64_t alignment(const Tensor& t) {
 
 int64_t inner_size(const Gemm& g) { return g.a_transposed ? g.a.rows : g.a.cols; }
 
-Key key_of(const Gemm& g) {
-  return {bucket(g.c.rows),
-          bucket(g.c.cols),
-          bucket(inner_size(g)),
+Key key_of(const Gemm& g, bool exact) {
+  const auto size = [&](int64_t n) { return exact ? n : bucket(n); };
+  const auto stride = [&](const Tensor& t) { return exact ? t.stride : 0; };
+  return {size(g.c.rows),
+          size(g.c.cols),
+          size(inner_size(g)),
           2 * g.a_transposed + g.b_transposed,
           static_cast<int64_t>(g.a.dtype),
           static_cast<int64_t>(g.c.dtype),
           alignment(g.a) * 256 + alignment(g.b) * 16 + alignment(g.c) / 2,
           g.bias ? 1 : 0,
           g.mode == GradientMode::kAccumulate ? 1 : 0,
-          g.alpha == 1.0f ? 1 : 0};
+          g.alpha == 1.0f ? 1 : 0,
+          stride(g.a),
+          stride(g.b),
+          stride(g.c)};
 }
 
 std::string describe(const Gemm& g) {
@@ -132,8 +139,9 @@ struct CublasLt::State {
   Library f;
   cublasLtHandle_t handle = nullptr;
   bool deterministic = false;
+  bool timing_is_over = false;  // choices were given to, or taken from, another run
   std::map<Key, Choice> choices;
-  std::string gpu;  // once known
+  std::string made_by;  // once known
 
   // Descriptors of one product. Row-major c = op(a) op(b) is column-major c^T = op(b)^T op(a)^T.
   struct Plan {
@@ -271,7 +279,7 @@ struct CublasLt::State {
 
   // The choice made before, if it also does for this very shape.
   const cublasLtMatmulAlgo_t* chosen(const Plan& plan, const Gemm& g, size_t workspace_bytes) {
-    const auto entry = choices.find(key_of(g));
+    const auto entry = choices.find(key_of(g, deterministic));
     if (entry == choices.end()) return nullptr;
     Choice& choice = entry->second;
     const int64_t k = inner_size(g);
@@ -292,11 +300,12 @@ struct CublasLt::State {
   // untimed. False when no candidate runs.
   bool run_candidates(const Context& ctx, const Plan& plan, const Gemm& g, void* workspace,
                       size_t workspace_bytes) {
-    const Key key = key_of(g);
+    const Key key = key_of(g, deterministic);
     const bool is_new = choices.find(key) == choices.end();
     cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;
     cudaStreamIsCapturing(stream_of(ctx), &capture);
-    const bool timed = is_new && !deterministic && capture == cudaStreamCaptureStatusNone;
+    const bool timed =
+        is_new && !deterministic && !timing_is_over && capture == cudaStreamCaptureStatusNone;
     for (const uint32_t reductions : kReductions) {
       std::vector<cublasLtMatmulAlgo_t> found =
           candidates(plan, g, reductions, kMaxCandidates, workspace_bytes);
@@ -323,7 +332,9 @@ struct CublasLt::State {
     const std::string name = cudaGetDeviceProperties(&properties, ctx.device.index) == cudaSuccess
                                  ? properties.name
                                  : "unknown";
-    return cat("cublaslt ", f.cublasLtGetVersion(), " ", ctx.limits.n_multiprocessors, " ", name);
+    return cat("cuBLASLt ", f.cublasLtGetVersion(), ", ", name, " with ",
+               ctx.limits.n_multiprocessors, " multiprocessors, ",
+               deterministic ? "untimed" : "timed");
   }
 };
 
@@ -360,7 +371,7 @@ size_t CublasLt::version() const { return state_->f.cublasLtGetVersion(); }
 void CublasLt::set_deterministic(bool deterministic) { state_->deterministic = deterministic; }
 
 bool CublasLt::gemm(Context& ctx, const Gemm& args, void* workspace, size_t workspace_bytes) {
-  if (state_->gpu.empty()) state_->gpu = state_->header(ctx);
+  if (state_->made_by.empty()) state_->made_by = state_->header(ctx);
   const State::Plan plan(state_->f, args);
   if (const cublasLtMatmulAlgo_t* algo = state_->chosen(plan, args, workspace_bytes)) {
     const cublasStatus_t status =
@@ -375,49 +386,28 @@ bool CublasLt::gemm(Context& ctx, const Gemm& args, void* workspace, size_t work
 }
 
 std::string CublasLt::choices() const {
-  if (state_->gpu.empty()) return "";
-  std::string text = state_->gpu + "\n";
-  for (const auto& [key, choice] : state_->choices) {
-    for (const int64_t part : key) text += cat(part, " ");
-    const char* const bytes = reinterpret_cast<const char*>(&choice.algo);
-    for (size_t i = 0; i < sizeof(choice.algo); ++i) {
-      constexpr char kDigits[] = "0123456789abcdef";
-      const auto byte = static_cast<uint8_t>(bytes[i]);
-      text += kDigits[byte >> 4];
-      text += kDigits[byte & 15];
+  if (state_->made_by.empty()) return "";
+  AlgorithmChoices choices;
+  if (!state_->deterministic) {
+    for (const auto& [key, choice] : state_->choices) {
+      choices[key] = std::bit_cast<Algorithm>(choice.algo);
     }
-    text += "\n";
   }
-  return text;
+  state_->timing_is_over = true;
+  return choices_text(state_->made_by, choices);
 }
 
 std::string CublasLt::adopt(const Context& ctx, const std::string& text) {
-  std::istringstream lines(text);
-  std::string line;
-  if (!std::getline(lines, line)) return "there are no choices of algorithms";
-  const std::string here = state_->header(ctx);
-  if (line != here) return cat("they were made by \"", line, "\", this is \"", here, "\"");
-  std::map<Key, Choice> read;
-  while (std::getline(lines, line)) {
-    std::istringstream fields(line);
-    Key key{};
-    for (int64_t& part : key) fields >> part;
-    std::string hex;
-    Choice choice;
-    if (!(fields >> hex) || hex.size() != 2 * sizeof(choice.algo)) return "the text is damaged";
-    char* const bytes = reinterpret_cast<char*>(&choice.algo);
-    for (size_t i = 0; i < sizeof(choice.algo); ++i) {
-      const auto digit = [&](char c) {
-        return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-      };
-      const int high = digit(hex[2 * i]), low = digit(hex[2 * i + 1]);
-      if (high < 0 || low < 0) return "the text is damaged";
-      bytes[i] = static_cast<char>(high * 16 + low);
-    }
-    read[key] = choice;
+  AlgorithmChoices choices;
+  const std::string reader = state_->header(ctx);
+  std::string refused = read_choices(text, reader, choices);
+  if (!refused.empty()) return refused;
+  state_->choices.clear();
+  for (const auto& [key, algorithm] : choices) {
+    state_->choices[key].algo = std::bit_cast<cublasLtMatmulAlgo_t>(algorithm);
   }
-  state_->choices = std::move(read);
-  state_->gpu = here;
+  state_->made_by = reader;
+  state_->timing_is_over = true;
   return "";
 }
 

@@ -8,7 +8,8 @@
 // Sums are fp32 (true fp32 for fp32 operands, no TF32), in an order that the algorithm fixes: no
 // split-K, no atomics. The algorithm of a shape is timed among the library's candidates when the
 // shape is first seen, or with set_deterministic(true) simply the library's first. Either way it
-// stays for the life of the object; choices() and adopt() carry it over to another run.
+// stays for the life of the object. choices() and adopt() carry it over to another run; from then
+// on shapes not seen before get the library's first, so that both runs go on alike.
 
 #include <memory>
 #include <string>
@@ -27,7 +28,7 @@ class CublasLt {
 
   /// The library's version: 130100 is 13.1.0.
   size_t version() const;
-  /// No timing: results depend on the shape and the library only.
+  /// No timing: results depend on the shape and the library only. Before the first product.
   void set_deterministic(bool deterministic);
 
   /// The library refuses others, which its manual does not say.
@@ -36,10 +37,11 @@ class CublasLt {
   /// having done nothing, where the library has no algorithm for the operands' layout.
   bool gemm(Context& ctx, const Gemm& args, void* workspace, size_t workspace_bytes);
 
-  /// All choices made so far, as text: one line for the library and GPU, one for each shape.
+  /// Who chose and, timed, all choices made so far (kernels/cuda/algorithm_choices.h); "" before
+  /// the first product. Ends the timing.
   std::string choices() const;
   /// Takes over choices made before. Returns "" or, having taken over nothing, why these are not
-  /// usable here (other library version, other GPU, damaged text).
+  /// usable here (other library version, other GPU, other way of choosing, damaged text).
   std::string adopt(const Context& ctx, const std::string& text);
 
  private:

@@ -115,7 +115,8 @@ void Backend::set_deterministic(bool deterministic) const {
 std::string Backend::choices() const { return runtime_ ? runtime_->choices() : ""; }
 
 std::string Backend::adopt_choices(const Context& ctx, const std::string& text) const {
-  return runtime_ ? runtime_->adopt_choices(ctx, text) : "";
+  if (runtime_) return runtime_->adopt_choices(ctx, text);
+  return text.empty() ? "" : "they were made on a GPU, this is the CPU";
 }
 
 bool cuda_built_in() { return cuda::built_in(); }

@@ -51,9 +51,10 @@ class Backend {
   /// A GPU's matrix products: their algorithms follow from shapes and library alone (the same bits
   /// in every run), or (the default) are timed when a shape is first seen.
   void set_deterministic(bool deterministic) const;
-  /// What was chosen so far, as text for another run of the same shapes; "" when there is nothing.
+  /// Who chose, and what was chosen by timing, as text for a run that goes on from here; "" on the
+  /// CPU. Nothing is timed afterwards, so that both runs choose alike.
   std::string choices() const;
-  /// Takes such choices over. Returns "" or why they cannot be used here.
+  /// Takes such choices over. Returns "" or why that run's bits cannot be had here.
   std::string adopt_choices(const Context& ctx, const std::string& text) const;
 
  private:

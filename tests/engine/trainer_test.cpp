@@ -178,6 +178,52 @@ DEVICE_TEST_CASE("trainer: stopping at any step and resuming gives the bytes of 
   }
 }
 
+DEVICE_TEST_CASE("trainer: with timed products a resume gives the bytes of the run that went on") {
+  const TemporaryFolder folder;
+  const auto config_of = [&](const std::string& name) {
+    RunConfig config = random_run(folder, name);
+    config.deterministic = false;
+    config.save_strategy = "steps";
+    config.save_steps = 4;
+    return config;
+  };
+  const RunConfig whole = config_of("whole");
+  run(whole);
+  const std::string checkpoint = whole.output_dir + "/checkpoint-4";
+  const auto warnings_of = [&](const std::string& name, const std::string& resumed) {
+    RunConfig config = config_of(name);
+    config.resume = resumed;
+    std::string warnings;
+    const Log log([&](LogLevel level, const std::string& line) {
+      if (level == LogLevel::kWarning) warnings += line + "\n";
+    });
+    Trainer trainer(config, Trainer::Task::kTrain, false, log);
+    CHECK(trainer.train({}).first_step == 4);
+    if (resumed == checkpoint) {
+      CHECK(adapter_bytes(config.output_dir) == adapter_bytes(whole.output_dir));
+    }
+    return warnings;
+  };
+  CHECK(warnings_of("resumed", checkpoint) == "");
+
+  // The same with choices of elsewhere, and on a GPU also with none.
+  const std::string other = folder.path() + "/other";
+  std::filesystem::copy(checkpoint, other);
+  Json state = Json::parse_file(other + "/trainer_state.json");
+  Json ours = state.at("qlora_engine");
+  const std::string choices = ours.at("kernel_choices").as_string();
+  CHECK(choices.empty() == !test::on_gpu());
+  const auto with = [&](const std::string& text) {
+    ours.set("kernel_choices", text);
+    state.set("qlora_engine", ours);
+    folder.write("other/trainer_state.json", state.dump(2));
+    return warnings_of("other" + std::to_string(text.size()), other);
+  };
+  const std::string refusal = "resume is not bit-exact here: ";
+  CHECK(with("another library\n" + choices).find(refusal) == 0);
+  CHECK((with("").find(refusal) == 0) == test::on_gpu());
+}
+
 TEST_CASE("trainer: a checkpoint of other settings or data is refused by name") {
   const TemporaryFolder folder;
   RunConfig config = random_run(folder, "out");

@@ -4,6 +4,7 @@ qe_device_test(qe_kernels_tests qe_kernels
   kernels/activation_test.cpp
   kernels/adamw8_test.cpp
   kernels/adamw_test.cpp
+  kernels/algorithm_choices_test.cpp
   kernels/arena_test.cpp
   kernels/attention_test.cpp
   kernels/ceilings_test.cpp
