@@ -4,7 +4,8 @@
 #
 # What only a machine with a GPU can check. FOLDER holds qe_kernels_tests and qe_engine_tests of a
 # build with the CUDA backend.
-#   scripts/check_gpu.sh tests FOLDER     every device test in fp32, bf16 and fp16
+#   scripts/check_gpu.sh tests FOLDER     every device test in fp32, bf16 and fp16; in bf16 also
+#                                         with optimizer states in pinned memory
 #   scripts/check_gpu.sh arch80 FOLDER    the same with the choices of compute capability 8.0 (163 KB
 #                                         of shared memory a block), and of 8.6 (99 KB) in bf16
 #   scripts/check_gpu.sh arch75 FOLDER    in fp32 and fp16 with the choices of 7.5
@@ -61,7 +62,11 @@ add_sanitized() {
 }
 
 case $action in
-  tests) add_types "" f32 bf16 f16 ;;
+  tests)
+    add_types "" f32 bf16 f16
+    add "qe_engine_tests bf16, pinned states" "QE_TEST_DEVICE=bf16 QE_PAGED=pinned" \
+      "$folder/qe_engine_tests '--test-case=paged*,optimizer*,trainer*'"
+    ;;
   arch80)
     add_types 80 f32 bf16 f16
     add_types 86 bf16

@@ -21,3 +21,11 @@ qe_device_test(qe_engine_tests qe_engine
   engine/trainer_test.cpp
   engine/triggers_test.cpp
   engine/weight_loader_test.cpp)
+
+if(QE_WITH_CUDA)
+  add_test(NAME qe_engine_tests_cuda_pinned
+           COMMAND qe_engine_tests --test-case=paged*,optimizer*,trainer*)
+  set_tests_properties(qe_engine_tests_cuda_pinned PROPERTIES
+    ENVIRONMENT "QE_TEST_DEVICE=bf16;QE_PAGED=pinned" LABELS cuda SKIP_RETURN_CODE 77
+    RESOURCE_LOCK gpu)
+endif()
