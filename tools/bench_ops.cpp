@@ -2,134 +2,146 @@
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #include "tools/bench_ops.h"
 
-#include <time.h>
-
 #include <algorithm>
 #include <cmath>
 #include <optional>
-#include <vector>
 
-#include "engine/memory/memory.h"
-#include "engine/memory/planning.h"
 #include "kernels/ops/activation.h"
-#include "kernels/ops/adamw.h"
+#include "kernels/ops/adamw8.h"
 #include "kernels/ops/attention.h"
 #include "kernels/ops/ceilings.h"
-#include "kernels/ops/dropout.h"
+#include "kernels/ops/embedding.h"
 #include "kernels/ops/layernorm.h"
 #include "kernels/ops/matmul4.h"
+#include "kernels/ops/mlm_loss.h"
+#include "kernels/ops/noise.h"
 #include "kernels/ops/reduce.h"
+#include "kernels/ops/topk.h"
+#include "kernels/ops/transfer.h"
 #include "tools/cblas_library.h"
 
 namespace qe::tools {
 namespace {
 
+constexpr int64_t kLabelPercent = 15;
+constexpr double kQuantizedBytes = 0.516;  // of a weight: codes and scales of blocks of 64
+
 class OpsBench {
  public:
   OpsBench(const EncoderConfig& config, const BenchOpsOptions& options,
            const std::function<void(const OpRate&)>& on_rate)
-      : config_(config), options_(options), on_rate_(on_rate), threads_(options.threads) {
+      : config_(config), options_(options), on_rate_(on_rate), timer_(options.timer) {
+    QE_CHECK(options.blas.empty() || !timer_.on_gpu(), "--blas: is for the CPU's products");
+    if (!options.blas.empty()) blas_.emplace(options.blas);
     for (int64_t t = 0; t < options.tokens; ++t) {
       samples_.push_back(static_cast<uint32_t>(t / options.length));
       indices_.push_back(static_cast<uint32_t>(t % options.length));
     }
-    if (!options.blas.empty()) blas_.emplace(options.blas);
+    element_ = static_cast<double>(dtype_size(timer_.context().compute));
+    ceilings_ = measure_ceilings(timer_.context());
   }
 
-  const Ceilings& find_ceilings() { return ceilings_ = measure_ceilings(ctx_); }
+  const Context& context() { return timer_.context(); }
+  const Ceilings& ceilings() const { return ceilings_; }
   std::string blas_name() const { return blas_ ? blas_->name() : ""; }
 
   void run() {
     const int64_t c = config_.hidden_size;
     const int64_t f = config_.ffn_size;
-    for (const int64_t m : {options_.tokens, int64_t{16}, int64_t{1}}) {
-      four_bit(m, c, c);
-      four_bit(m, f, c);
-      four_bit(m, c, f);
+    const int64_t r = options_.lora_r;
+    const int64_t t = options_.tokens;
+    for (const auto& [n, k] : {std::pair{c, c}, {f, c}, {c, f}}) {
+      quantize(n, k);
+      decode(n, k);
+      for (const int64_t m : {t, int64_t{64}, int64_t{16}, int64_t{1}}) four_bit(m, n, k);
     }
-    for (const int64_t m : {options_.tokens, int64_t{16}, int64_t{1}}) {
+    for (const int64_t m : {t, int64_t{16}, int64_t{1}}) {
       dense("dense x W^T", m, c, c, false, true);
       dense("dense x W^T", m, f, c, false, true);
       dense("dense x W^T", m, c, f, false, true);
       dense("dense dy W", m, c, f, false, false);
     }
-    const int64_t r = options_.lora_r;
-    const int64_t t = options_.tokens;
     dense("LoRA x A^T", t, r, c, false, true);
     dense("LoRA t B^T", t, c, r, false, true);
     dense("LoRA dy^T t", c, r, t, true, false);
     dense("LoRA u^T x", r, c, t, true, false);
-    attention(config_.attention_dropout);
-    layernorm(config_.attention_output_dropout);
+    attention();
+    layernorm();
     activation();
     elementwise();
+    embeddings();
+    head();
+    optimizer();
   }
 
  private:
-  double now() const {
-    timespec time;
-    // A single thread's own time, so that other load disturbs less.
-    clock_gettime(threads_.n_threads() == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &time);
-    return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-  }
+  bool wanted(const std::string& op) const { return op.find(options_.only) != std::string::npos; }
 
-  double seconds_of(const std::function<void()>& body) const {
-    const double begin = now();
-    body();
-    return now() - begin;
-  }
-
-  // Runs `body(context)` over planned scratch as long as the options say, in turns with `opponent`
-  // where there is one; the best of both goes into `rate`.
-  void measure(OpRate& rate, const std::function<void(Context&)>& body,
-               const std::function<void()>& opponent = nullptr) {
-    const size_t n_bytes = planned_arena_bytes(ctx_, body);
-    Memory memory(false);
-    Arena arena(memory.allocate("scratch", n_bytes), n_bytes);
-    ctx_.arena = &arena;
-    const auto ours = [&] { body(ctx_); };
-    ours();
-    if (opponent) opponent();
-    rate.seconds = rate.opponent_seconds = 1e30;
-    for (double total = 0.0; total < options_.seconds;) {
-      const double taken = seconds_of(ours);
-      rate.seconds = std::min(rate.seconds, taken);
-      total += taken;
-      if (opponent) rate.opponent_seconds = std::min(rate.opponent_seconds, seconds_of(opponent));
-    }
-    if (!opponent) rate.opponent_seconds = 0.0;
-    rate.ceiling = 1e9 * (rate.is_flops ? ceilings_.gflops : ceilings_.copy_gbytes);
-    ctx_.arena = nullptr;
+  // `make(operands)` makes one set and returns what runs the op over it.
+  template <class Make>
+  void measure(OpRate rate, const Make& make, const std::function<void()>& opponent = nullptr,
+               bool waits = false) {
+    if (!wanted(rate.op)) return;
+    const auto n_sets = timer_.n_sets(std::max(rate.bytes, 1.0));
+    Operands operands(timer_.context());
+    std::vector<std::function<void(Context&)>> runs;
+    for (int64_t i = 0; i < n_sets; ++i) runs.push_back(make(operands));
+    rate.time = timer_.time(
+        n_sets, [&](Context& ctx, int64_t i) { runs[static_cast<size_t>(i)](ctx); }, opponent,
+        waits);
+    const double by_flops = rate.flops / (1e9 * ceilings_.gflops);
+    const double by_bytes = rate.bytes / (1e9 * ceilings_.copy_gbytes);
+    rate.bound_by_flops = by_flops >= by_bytes;
+    rate.floor_seconds = std::max(by_flops, by_bytes);
     on_rate_(rate);
   }
 
-  void measure_product(const std::string& op, int64_t m, int64_t n, int64_t k,
-                       const std::function<void(Context&)>& body,
-                       const std::function<void()>& opponent = nullptr) {
-    OpRate rate{.op = op,
-                .shape = cat(m, " x ", n, " x ", k),
-                .work = 2.0 * static_cast<double>(m * n * k),
-                .is_flops = true};
-    measure(rate, body, opponent);
-  }
-  void measure_stream(const std::string& op, const std::string& shape, double bytes,
-                      const std::function<void(Context&)>& body) {
-    OpRate rate{.op = op, .shape = shape, .work = bytes};
-    measure(rate, body);
+  static double real(int64_t n) { return static_cast<double>(n); }
+
+  // Operations of a product; its bytes count on a GPU, where operands come from memory.
+  OpRate product(const std::string& op, int64_t m, int64_t n, int64_t k, double bytes) const {
+    return {.op = op,
+            .shape = cat(m, " x ", n, " x ", k),
+            .flops = 2.0 * real(m) * real(n) * real(k),
+            .bytes = timer_.on_gpu() ? bytes : 0.0};
   }
 
-  static Tensor matrix(Memory& memory, int64_t rows, int64_t cols) {
-    return make_tensor(memory.allocate_array<float>("", rows * cols), rows, cols);
+  void quantize(int64_t n, int64_t k) {
+    measure(
+        {.op = "quantize",
+         .shape = cat(n, " x ", k),
+         .bytes = (element_ + kQuantizedBytes) * real(n * k)},
+        [&](Operands& o) {
+          return [w = o.random(n, k), q = o.quantized(n, k)](Context& ctx) mutable {
+            quantize4(ctx, w, q);
+          };
+        },
+        nullptr, true);
   }
-  // Uniform in [-1, 1), the same every time.
-  static Tensor random(Memory& memory, int64_t rows, int64_t cols) {
-    const Tensor t = matrix(memory, rows, cols);
-    uint32_t state = 1;
-    for (int64_t i = 0; i < t.size(); ++i) {
-      state = state * 1664525u + 1013904223u;
-      t.f32()[i] = static_cast<float>(static_cast<int32_t>(state)) * 0x1p-31f;
-    }
-    return t;
+
+  void decode(int64_t n, int64_t k) {
+    measure({.op = "decode",
+             .shape = cat(n, " x ", k),
+             .bytes = (element_ + kQuantizedBytes) * real(n * k)},
+            [&](Operands& o) {
+              return [q = o.quantized(n, k), w = o.matrix(n, k)](Context& ctx) {
+                dequantize4(ctx, q, w);
+              };
+            });
+  }
+
+  void four_bit(int64_t m, int64_t n, int64_t k) {
+    const double bytes = kQuantizedBytes * real(n * k) + element_ * real(m * (n + k));
+    measure(product("4-bit forward", m, n, k, bytes), [&](Operands& o) {
+      return [q = o.quantized(n, k), x = o.random(m, k), y = o.matrix(m, n)](Context& ctx) {
+        matmul4_forward(ctx, x, q, Tensor{}, y);
+      };
+    });
+    measure(product("4-bit backward", m, k, n, bytes), [&](Operands& o) {
+      return [q = o.quantized(n, k), dy = o.random(m, n), dx = o.matrix(m, k)](Context& ctx) {
+        matmul4_backward(ctx, dy, q, dx, GradientMode::kOverwrite);
+      };
+    });
   }
 
   void check_same(const std::string& op, const Tensor& ours, const Tensor& theirs, int64_t k) {
@@ -142,140 +154,260 @@ class OpsBench {
 
   void dense(const std::string& op, int64_t m, int64_t n, int64_t k, bool a_transposed,
              bool b_transposed) {
-    Memory memory(false);
-    Gemm product{.a = a_transposed ? random(memory, k, m) : random(memory, m, k),
-                 .b = b_transposed ? random(memory, n, k) : random(memory, k, n),
-                 .a_transposed = a_transposed,
-                 .b_transposed = b_transposed,
-                 .c = matrix(memory, m, n)};
-    const auto body = [&](Context& ctx) { gemm(ctx, product); };
-    if (!blas_) return measure_product(op, m, n, k, body);
-    Gemm theirs = product;
-    theirs.c = matrix(memory, m, n);
-    measure_product(op, m, n, k, body, [&] { blas_->sgemm(theirs); });
-    check_same(op, product.c, theirs.c, k);
-  }
-
-  void four_bit(int64_t m, int64_t n, int64_t k) {
-    Memory memory(false);
-    Quant4Matrix q{.n = n, .k = k};
-    q.codes = memory.allocate_array<uint8_t>("", q.n_code_bytes());
-    q.absmax_codes = memory.allocate_array<uint8_t>("", q.n_blocks());
-    q.nested_absmax = memory.allocate_array<float>("", q.n_nested_blocks());
-    float* const map = memory.allocate_array<float>("", 256);
-    for (int i = 0; i < 256; ++i) map[i] = dynamic_map_value(i);
-    q.nested_map = map;
-    const Tensor w = random(memory, n, k);
-    if (m == options_.tokens) {
-      measure_stream("quantize", cat(n, " x ", k), 4.516 * static_cast<double>(n * k),
-                     [&](Context& ctx) { quantize4(ctx, w, q); });
+    const auto gemm_of = [&](Operands& o) {
+      return Gemm{.a = a_transposed ? o.random(k, m) : o.random(m, k),
+                  .b = b_transposed ? o.random(n, k) : o.random(k, n),
+                  .a_transposed = a_transposed,
+                  .b_transposed = b_transposed,
+                  .c = o.matrix(m, n)};
+    };
+    const OpRate rate = product(op, m, n, k, element_ * real(n * k + m * k + m * n));
+    const auto run_of = [](const Gemm& g) { return [g](Context& ctx) { gemm(ctx, g); }; };
+    if (!blas_ || !wanted(op)) {
+      return measure(rate, [&](Operands& o) { return run_of(gemm_of(o)); });
     }
-    const Tensor x = random(memory, m, k), dy = random(memory, m, n);
-    const Tensor y = matrix(memory, m, n), dx = matrix(memory, m, k);
-    measure_product("4-bit forward", m, n, k,
-                    [&](Context& ctx) { matmul4_forward(ctx, x, q, Tensor{}, y); });
-    measure_product("4-bit backward", m, k, n, [&](Context& ctx) {
-      matmul4_backward(ctx, dy, q, dx, GradientMode::kOverwrite);
-    });
+    Operands both(timer_.context());
+    const Gemm ours = gemm_of(both);
+    Gemm theirs = ours;
+    theirs.c = both.matrix(m, n);
+    measure(
+        rate, [&](Operands&) { return run_of(ours); }, [&] { blas_->sgemm(theirs); });
+    check_same(op, ours.c, theirs.c, k);
   }
 
-  void attention(float p) {
+  Dropout dropout_spec(Operands& o, float p) const {
+    return {.p = p, .row_samples = o.list(samples_), .row_indices = o.list(indices_)};
+  }
+
+  void attention() {
     const int64_t n = options_.tokens / options_.length;
     const int64_t tokens = n * options_.length;
     const int64_t c = config_.hidden_size;
     std::vector<int32_t> starts;
     for (int64_t b = 0; b <= n; ++b) starts.push_back(static_cast<int32_t>(b * options_.length));
-    const AttentionShape shape{.cu_seqlens = starts,
-                               .sample_ids = std::span(samples_).first(static_cast<size_t>(n)),
-                               .max_length = options_.length,
-                               .n_heads = config_.n_heads,
-                               .head_dim = config_.head_dim,
-                               .scale = 0.125f,
-                               .dropout_p = p};
-    Memory memory(false);
-    const Tensor qkv = random(memory, tokens, 3 * c), d_out = random(memory, tokens, c);
-    const Tensor out = matrix(memory, tokens, c), lse = matrix(memory, tokens, config_.n_heads);
-    const Tensor d_qkv = matrix(memory, tokens, 3 * c);
+    const auto shape_of = [&](Operands& o) {
+      return AttentionShape{.cu_seqlens = o.list(starts),
+                            .sample_ids = o.list(samples_).first(static_cast<size_t>(n)),
+                            .max_length = options_.length,
+                            .n_heads = config_.n_heads,
+                            .head_dim = config_.head_dim,
+                            .scale = 0.125f,
+                            .dropout_p = config_.attention_dropout};
+    };
+    const auto lse_of = [&](Operands& o) { return o.matrix(tokens, config_.n_heads, DType::kF32); };
     OpRate rate{.op = "attention forward",
                 .shape = cat(n, " x ", options_.length, " x ", c),
-                .work = 4.0 * static_cast<double>(tokens * options_.length * c),
-                .is_flops = true};
-    measure(rate, [&](Context& ctx) { attention_forward(ctx, shape, qkv, out, lse); });
+                .flops = 4.0 * real(tokens * options_.length * c),
+                .bytes = timer_.on_gpu() ? 4.0 * element_ * real(tokens * c) : 0.0};
+    measure(rate, [&](Operands& o) {
+      return [shape = shape_of(o), qkv = o.random(tokens, 3 * c), out = o.matrix(tokens, c),
+              lse = lse_of(o)](Context& ctx) { attention_forward(ctx, shape, qkv, out, lse); };
+    });
     rate.op = "attention backward";
-    rate.work *= 2.5;
-    measure(rate,
-            [&](Context& ctx) { attention_backward(ctx, shape, qkv, out, lse, d_out, d_qkv); });
+    rate.flops *= 2.5;
+    rate.bytes *= 2.0;
+    measure(rate, [&](Operands& o) {
+      return [shape = shape_of(o), qkv = o.random(tokens, 3 * c), out = o.random(tokens, c),
+              lse = lse_of(o), d_out = o.random(tokens, c), d_qkv = o.matrix(tokens, 3 * c)](
+                 Context& ctx) { attention_backward(ctx, shape, qkv, out, lse, d_out, d_qkv); };
+    });
   }
 
-  void layernorm(float p) {
+  void layernorm() {
     const int64_t t = options_.tokens;
     const int64_t c = config_.hidden_size;
-    Memory memory(false);
-    const Tensor x = random(memory, t, c), residual = random(memory, t, c);
-    const Tensor gamma = random(memory, 1, c), beta = random(memory, 1, c);
-    const Tensor sum = matrix(memory, t, c), y = matrix(memory, t, c), d_x = matrix(memory, t, c);
-    const double bytes = 16.0 * static_cast<double>(t * c);
+    const double bytes = 4.0 * element_ * real(t * c);
     const std::string shape = cat(t, " x ", c);
-    measure_stream("dropout + LayerNorm forward", shape, bytes, [&](Context& ctx) {
-      layernorm_forward(ctx, {.x = x,
-                              .residual = residual,
-                              .dropout = dropout_spec(p),
-                              .gamma = gamma,
-                              .beta = beta,
-                              .sum = sum,
-                              .y = y});
-    });
-    measure_stream("dropout + LayerNorm backward", shape, bytes, [&](Context& ctx) {
-      layernorm_backward(ctx, {.sum = sum,
-                               .gamma = gamma,
-                               .dropout = dropout_spec(p),
-                               .dy = residual,
-                               .d_residual = y,
-                               .d_x = d_x});
-    });
+    const auto vector = [c](Operands& o) { return o.random(1, c, DType::kF32); };
+    measure({.op = "dropout + LayerNorm forward", .shape = shape, .bytes = bytes},
+            [&](Operands& o) {
+              return [args = LayerNormForward{.x = o.random(t, c),
+                                              .residual = o.random(t, c),
+                                              .dropout = dropout_spec(o, config_.attention_output_dropout),
+                                              .gamma = vector(o),
+                                              .beta = vector(o),
+                                              .sum = o.matrix(t, c),
+                                              .y = o.matrix(t, c)}](Context& ctx) {
+                layernorm_forward(ctx, args);
+              };
+            });
+    measure({.op = "dropout + LayerNorm backward", .shape = shape, .bytes = bytes},
+            [&](Operands& o) {
+              return [args = LayerNormBackward{.sum = o.random(t, c),
+                                               .gamma = vector(o),
+                                               .dropout = dropout_spec(o, config_.attention_output_dropout),
+                                               .dy = o.random(t, c),
+                                               .d_residual = o.matrix(t, c),
+                                               .d_x = o.matrix(t, c)}](Context& ctx) {
+                layernorm_backward(ctx, args);
+              };
+            });
   }
 
   void activation() {
     const int64_t t = options_.tokens;
     const int64_t f = config_.ffn_size;
-    Memory memory(false);
-    const Tensor x = random(memory, t, f), dy = random(memory, t, f), y = matrix(memory, t, f);
-    const double bytes = 4.0 * static_cast<double>(t * f);
+    const double bytes = element_ * real(t * f);
     const std::string shape = cat(t, " x ", f);
-    measure_stream("GELU forward", shape, 2 * bytes,
-                   [&](Context& ctx) { activation_forward(ctx, Activation::kGelu, x, y); });
-    measure_stream("GELU backward", shape, 3 * bytes,
-                   [&](Context& ctx) { activation_backward(ctx, Activation::kGelu, x, dy, y); });
+    measure({.op = "GELU forward", .shape = shape, .bytes = 2 * bytes}, [&](Operands& o) {
+      return [x = o.random(t, f), y = o.matrix(t, f)](Context& ctx) {
+        activation_forward(ctx, Activation::kGelu, x, y);
+      };
+    });
+    measure({.op = "GELU backward", .shape = shape, .bytes = 3 * bytes}, [&](Operands& o) {
+      return [x = o.random(t, f), dy = o.random(t, f), dx = o.matrix(t, f)](Context& ctx) {
+        activation_backward(ctx, Activation::kGelu, x, dy, dx);
+      };
+    });
   }
 
   void elementwise() {
     const int64_t t = options_.tokens;
     const int64_t c = config_.hidden_size;
-    Memory memory(false);
-    const Tensor x = random(memory, t, c), y = matrix(memory, t, c);
-    measure_stream("dropout", cat(t, " x ", c), 8.0 * static_cast<double>(t * c),
-                   [&](Context& ctx) { dropout(ctx, dropout_spec(0.1f), x, y); });
-    std::vector<float> p(size_t{4} << 20, 0.5f), g = p, m = p, v = p;
-    const double n = static_cast<double>(p.size());
-    measure_stream("AdamW", cat(p.size()), 28.0 * n, [&](Context& ctx) {
-      adamw_step(ctx, {.parameters = p, .gradients = g, .exp_avg = m, .exp_avg_sq = v});
+    const double bytes = 2.0 * element_ * real(t * c);
+    const std::string shape = cat(t, " x ", c);
+    measure({.op = "dropout", .shape = shape, .bytes = bytes}, [&](Operands& o) {
+      return [spec = dropout_spec(o, 0.1f), x = o.random(t, c), y = o.matrix(t, c)](Context& ctx) {
+        dropout(ctx, spec, x, y);
+      };
     });
-    measure_stream("gradient norm", cat(p.size()), 4.0 * n,
-                   [&](Context& ctx) { gradient_norm(ctx, g, 1.0f); });
+    measure({.op = "embedding noise", .shape = shape, .bytes = bytes}, [&](Operands& o) {
+      const std::vector<int32_t> starts = {0, static_cast<int32_t>(t)};
+      return [args = EmbeddingNoise{.alpha = 5.0f,
+                                    .cu_seqlens = o.list(starts),
+                                    .sample_ids = o.list(samples_).first(1),
+                                    .x = o.random(t, c)}](Context& ctx) {
+        embedding_noise(ctx, args);
+      };
+    });
   }
 
-  Dropout dropout_spec(float p) const {
-    return {.p = p, .row_samples = samples_, .row_indices = indices_};
+  void embeddings() {
+    const int64_t t = options_.tokens;
+    const int64_t c = config_.hidden_size;
+    const int64_t v = config_.vocab_size;
+    const int64_t m = n_labels();
+    std::vector<int32_t> ids, positions, rows;
+    for (int64_t i = 0; i < t; ++i) {
+      ids.push_back(static_cast<int32_t>((i * 40503 + 17) % v));
+      positions.push_back(static_cast<int32_t>(i % options_.length));
+    }
+    for (int64_t i = 0; i < m; ++i) rows.push_back(static_cast<int32_t>(i * t / m));
+    measure({.op = "embeddings", .shape = cat(t, " x ", c), .bytes = 2.0 * element_ * real(t * c)},
+            [&](Operands& o) {
+              return [args = EmbeddingForward{.token_ids = o.list(ids),
+                                              .position_ids = o.list(positions),
+                                              .word_table = o.random(v, c),
+                                              .position_table = o.random(options_.length, c),
+                                              .out = o.matrix(t, c)}](Context& ctx) {
+                embedding_forward(ctx, args);
+              };
+            });
+    const double bytes = 2.0 * element_ * real(m * c);
+    measure({.op = "gather rows", .shape = cat(m, " x ", c), .bytes = bytes}, [&](Operands& o) {
+      return [x = o.random(t, c), at = o.list(rows), y = o.matrix(m, c)](Context& ctx) {
+        gather_rows(ctx, x, at, y);
+      };
+    });
+    measure({.op = "scatter rows", .shape = cat(m, " x ", c), .bytes = 1.5 * bytes},
+            [&](Operands& o) {
+              return [dy = o.random(m, c), at = o.list(rows), dx = o.matrix(t, c)](Context& ctx) {
+                scatter_rows(ctx, dy, at, dx, GradientMode::kAccumulate);
+              };
+            });
+  }
+
+  int64_t n_labels() const { return std::max<int64_t>(1, options_.tokens * kLabelPercent / 100); }
+
+  void head() {
+    const int64_t m = n_labels();
+    const int64_t c = config_.hidden_size;
+    const int64_t v = config_.vocab_size;
+    // As models hold their decoder: on a GPU with rows of zeros up to a good multiple.
+    const int64_t held = timer_.on_gpu() ? (v + kMlmDecoderRowMultiple - 1) /
+                                               kMlmDecoderRowMultiple * kMlmDecoderRowMultiple
+                                         : v;
+    std::vector<int32_t> labels;
+    for (int64_t i = 0; i < m; ++i) labels.push_back(static_cast<int32_t>(i * 37 % v));
+    const double bytes = element_ * real(held * c);
+    OpRate rate = product("loss", m, held, c, bytes);
+    for (const bool gradient : {false, true}) {
+      measure(rate, [&](Operands& o) {
+        return [args = MlmLoss{.hidden = o.random(m, c),
+                               .decoder = o.random(held, c),
+                               .bias = o.random(1, held, DType::kF32),
+                               .vocab_size = v,
+                               .labels = o.list(labels),
+                               .d_hidden = gradient ? o.matrix(m, c) : Tensor{},
+                               .totals = o.list(std::vector<MlmTotals>(1)).data()}](Context& ctx) {
+          mlm_loss(ctx, args);
+        };
+      });
+      rate.op = "loss and its gradient";
+      rate.flops *= 2.0;
+    }
+    constexpr int64_t kRows = 16, kBest = 5;
+    const int64_t k = std::min(kBest, v);
+    measure({.op = "best 5", .shape = cat(kRows, " x ", v), .bytes = 4.0 * real(kRows * v)},
+            [&](Operands& o) {
+              return [args = TopK{.logits = o.random(kRows, v, DType::kF32),
+                                  .k = k,
+                                  .ids = o.list(std::vector<int32_t>(size_t(kRows * k))),
+                                  .probabilities = o.floats(kRows * k)}](Context& ctx) {
+                topk(ctx, args);
+              };
+            });
+  }
+
+  void optimizer() {
+    constexpr int64_t kOnCpu = int64_t{4} << 20, kOnGpu = int64_t{28} << 20;
+    const int64_t n = timer_.on_gpu() ? kOnGpu : kOnCpu;
+    const auto positive = [](Operands& o, int64_t size) {
+      return o.list(std::vector<float>(static_cast<size_t>(size), 0.5f));
+    };
+    measure({.op = "AdamW", .shape = cat(n), .bytes = 28.0 * real(n)}, [&](Operands& o) {
+      return
+          [args = AdamwSpan{.parameters = o.floats(n),
+                            .gradients = o.floats(n),
+                            .exp_avg = o.floats(n),
+                            .exp_avg_sq = positive(o, n)}](Context& ctx) { adamw_step(ctx, args); };
+    });
+    std::vector<Adamw8Block> blocks;
+    for (int64_t at = 0; at < n; at += kAdamw8Block) blocks.push_back({at, kAdamw8Block});
+    const int64_t n_blocks = static_cast<int64_t>(blocks.size());
+    const double of_block = 16.0 + 4.0 * sizeof(float);  // its place, scales read and written
+    measure({.op = "AdamW in 8 bits",
+             .shape = cat(n),
+             .bytes = 16.0 * real(n) + of_block * real(n_blocks)},
+            [&](Operands& o) {
+              return [args = Adamw8Span{.parameters = o.floats(n),
+                                        .gradients = o.floats(n),
+                                        .blocks = o.list(blocks),
+                                        .exp_avg = o.bytes(n),
+                                        .exp_avg_sq = o.bytes(n),
+                                        .exp_avg_scale = positive(o, n_blocks),
+                                        .exp_avg_sq_scale = positive(o, n_blocks)}](Context& ctx) {
+                adamw8_step(ctx, args);
+              };
+            });
+    measure({.op = "gradient norm", .shape = cat(n), .bytes = 4.0 * real(n)}, [&](Operands& o) {
+      return [g = o.floats(n)](Context& ctx) { gradient_norm(ctx, g, 1.0f); };
+    });
+    const DType to = timer_.context().compute;
+    measure({.op = "cast", .shape = cat(n), .bytes = (4.0 + element_) * real(n)}, [&](Operands& o) {
+      return [x = o.random(1, n, DType::kF32), y = o.matrix(1, n, to)](Context& ctx) {
+        cast(ctx, x, y);
+      };
+    });
   }
 
   const EncoderConfig& config_;
   const BenchOpsOptions& options_;
   const std::function<void(const OpRate&)>& on_rate_;
+  OpTimer timer_;
   std::optional<CblasLibrary> blas_;
   Ceilings ceilings_;
-  ThreadPool threads_;
-  StepState step_{.learning_rate = 1e-3f};
-  Context ctx_{.threads = &threads_, .step = &step_};
+  double element_ = 4;  // bytes of one of the compute type
   std::vector<uint32_t> samples_, indices_;
 };
 
@@ -294,11 +426,12 @@ Ceilings measure_ceilings(Context& ctx) {
   return {measure_gflops(ctx), measure_copy_gbytes(ctx, from, to)};
 }
 
-void bench_ops(const EncoderConfig& config, const BenchOpsOptions& options,
-               const std::function<void(const Ceilings&, const std::string& blas)>& on_start,
-               const std::function<void(const OpRate&)>& on_rate) {
+void bench_ops(
+    const EncoderConfig& config, const BenchOpsOptions& options,
+    const std::function<void(const Context&, const Ceilings&, const std::string& blas)>& on_start,
+    const std::function<void(const OpRate&)>& on_rate) {
   OpsBench bench(config, options, on_rate);
-  on_start(bench.find_ceilings(), bench.blas_name());
+  on_start(bench.context(), bench.ceilings(), bench.blas_name());
   bench.run();
 }
 

@@ -196,48 +196,77 @@ int run_steps(const Arguments& arguments, bool training) {
 std::string share(double part, double whole) { return fixed(100 * part / whole, 0) + " %"; }
 
 void print_rate(const OpRate& r) {
-  const double per_second = r.work / r.seconds;
+  const double work = r.bound_by_flops ? r.flops : r.bytes;
   std::string line = r.op + std::string(r.op.size() < 29 ? 29 - r.op.size() : 1, ' ') + r.shape;
   line += std::string(line.size() < 50 ? 50 - line.size() : 1, ' ');
   const auto right = [&](const std::string& cell, size_t width) {
     line += std::string(cell.size() < width ? width - cell.size() : 0, ' ') + cell;
   };
-  right(fixed(r.seconds * 1e6, 1) + " us", 13);
-  right(fixed(1e-9 * per_second, 1) + (r.is_flops ? " GFLOP/s" : " GB/s"), 15);
-  right(share(per_second, r.ceiling), 7);
-  if (r.opponent_seconds > 0)
-    right(share(r.opponent_seconds, r.seconds) + " of the BLAS's speed", 28);
+  right(fixed(r.time.typical * 1e6, 1) + " us", 13);
+  right(fixed(1e-9 * work / r.time.typical, 1) + (r.bound_by_flops ? " GFLOP/s" : " GB/s"), 18);
+  right(share(r.floor_seconds, r.time.typical), 7);
+  if (r.time.opponent > 0)
+    right(share(r.time.opponent, r.time.typical) + " of the BLAS's speed", 28);
   std::cout << line << std::endl;
 }
 
 Json to_json(const OpRate& r) {
+  const double work = r.bound_by_flops ? r.flops : r.bytes;
   Json json = Json::object({{"op", r.op},
                             {"shape", r.shape},
-                            {"seconds", r.seconds},
-                            {r.is_flops ? "gflops" : "gbytes", 1e-9 * r.work / r.seconds},
-                            {"of_ceiling", r.work / r.seconds / r.ceiling}});
-  if (r.opponent_seconds > 0) json.set("of_blas", r.opponent_seconds / r.seconds);
+                            {"seconds", r.time.typical},
+                            {"min", r.time.lowest},
+                            {"max", r.time.highest},
+                            {r.bound_by_flops ? "gflops" : "gbytes", 1e-9 * work / r.time.typical},
+                            {"of_ceiling", r.floor_seconds / r.time.typical}});
+  if (r.time.opponent > 0) json.set("of_blas", r.time.opponent / r.time.typical);
   return json;
+}
+
+// The head of a list of rates.
+std::string machine_text(const std::string& shape, const Context& ctx, const Ceilings& ceilings) {
+  const std::string machine =
+      ctx.device.kind == DeviceKind::kCpu
+          ? cat(ctx.threads->n_threads(), " thread(s), ", backend_name(ctx.device))
+          : cat(device_name(ctx.device), ", ", backend_name(ctx.device), ", ",
+                dtype_name(ctx.compute));
+  return cat(shape, ", ", machine, ": ", fixed(ceilings.gflops, 1), " GFLOP/s, copies ",
+             fixed(ceilings.copy_gbytes, 1), " GB/s\n");
+}
+
+Json machine_json(const std::string& shape, const Context& ctx, const Ceilings& ceilings) {
+  return Json::object({{"shape", shape},
+                       {"device", device_name(ctx.device)},
+                       {"backend", backend_name(ctx.device)},
+                       {"compute_dtype", std::string(dtype_name(ctx.compute))},
+                       {"threads", ctx.threads->n_threads()},
+                       {"peak_gflops", ceilings.gflops},
+                       {"copy_gbytes", ceilings.copy_gbytes}});
 }
 
 int run_ops(const Arguments& arguments) {
   std::string shape;
   const EncoderConfig config = shape_option(arguments, shape);
   BenchOpsOptions options;
+  options.timer = {
+      .device = arguments.text("device", "auto"),
+      .compute_dtype = arguments.text("compute_dtype", "auto"),
+      .threads = static_cast<int>(arguments.integer("threads", 1, 0, 4096)),
+      .seconds = 1e-3 * static_cast<double>(arguments.integer("milliseconds", 200, 1, 60000))};
   options.length = arguments.integer("length", 128, 1, config.max_length());
   options.tokens = options.length * arguments.integer("sequences", 8, 1, 1 << 20);
   options.lora_r = arguments.integer("lora_r", 16, 1, 4096);
-  options.threads = static_cast<int>(arguments.integer("threads", 1, 0, 4096));
-  options.seconds = 1e-3 * static_cast<double>(arguments.integer("milliseconds", 200, 1, 60000));
+  options.only = arguments.text("only");
   options.blas = arguments.text("blas");
   const bool as_json = arguments.has("json");
   bench_ops(
       config, options,
-      [&](const Ceilings& ceilings, const std::string& blas) {
-        if (as_json) return;
-        std::cout << shape << ", " << options.threads << " thread(s), " << backend_name(Device{})
-                  << ": " << fixed(ceilings.gflops, 1) << " GFLOP/s, copies "
-                  << fixed(ceilings.copy_gbytes, 1) << " GB/s\n";
+      [&](const Context& ctx, const Ceilings& ceilings, const std::string& blas) {
+        if (as_json) {
+          std::cout << machine_json(shape, ctx, ceilings).dump() << std::endl;
+          return;
+        }
+        std::cout << machine_text(shape, ctx, ceilings);
         if (!blas.empty()) std::cout << "BLAS: " << blas << "\n";
       },
       [&](const OpRate& rate) {
@@ -285,14 +314,15 @@ Command bench_command() {
            {"lora_r", "N", "rank of the adapters on every linear layer (16; infer: 0, none)"},
            {"bits", "N", "of the base: 4 (default) or 32"},
            {"gradient_checkpointing", nullptr, "train: compute layers again in the backward pass"},
-           {"device", "NAME", "auto, cpu, cuda or cuda:N (auto; ops: the CPU)"},
+           {"device", "NAME", "auto, cpu, cuda or cuda:N (auto)"},
            {"resident_weights", "true|false", "a GPU also holds 4-bit weights decoded (true)"},
            {"compute_dtype", "TYPE", "what a GPU computes in: auto, fp32, bf16, fp16 (auto)"},
            {"threads", "N", "CPU threads; 0 = all (default; ops: 1)"},
            {"steps", "N", "timed steps (5; infer: 50)"},
            {"warmup", "N", "steps before them (1; infer: 5)"},
            {"milliseconds", "N", "ops: of each measurement (200)"},
-           {"blas", "FILE", "ops: compare dense products with this CBLAS library"},
+           {"only", "TEXT", "ops: those with this in their name"},
+           {"blas", "FILE", "ops: compare the CPU's dense products with this CBLAS library"},
            {"json", nullptr, "print one JSON object (ops: one a line) instead"}},
       .example = "qlora-engine bench train --shape bert-base --threads 2",
       .run = run_bench};

@@ -283,4 +283,29 @@ double Event::milliseconds_since(const Event& earlier) const {
   return milliseconds;
 }
 
+Graph::Graph(void* stream, const std::function<void()>& body) {
+  check(cudaStreamBeginCapture(stream_of(stream), cudaStreamCaptureModeThreadLocal),
+        "cudaStreamBeginCapture");
+  cudaGraph_t graph = nullptr;
+  try {
+    body();
+  } catch (...) {
+    cudaStreamEndCapture(stream_of(stream), &graph);
+    cudaGraphDestroy(graph);
+    cudaGetLastError();
+    throw;
+  }
+  check(cudaStreamEndCapture(stream_of(stream), &graph), "cudaStreamEndCapture");
+  cudaGraphExec_t recorded = nullptr;
+  const cudaError_t status = cudaGraphInstantiate(&recorded, graph, 0);
+  cudaGraphDestroy(graph);
+  check(status, "cudaGraphInstantiate");
+  recorded_ = recorded;
+}
+Graph::~Graph() { cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(recorded_)); }
+void Graph::launch(void* stream) const {
+  check(cudaGraphLaunch(static_cast<cudaGraphExec_t>(recorded_), stream_of(stream)),
+        "cudaGraphLaunch");
+}
+
 }  // namespace qe::cuda

@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 
 namespace qe::cuda {
@@ -79,6 +80,20 @@ class Event {
 
  private:
   void* event_ = nullptr;
+};
+
+/// What a stream was given once, to be given again without the host's part of the work.
+class Graph {
+ public:
+  /// Calls `body`, whose work for the stream is recorded, not done.
+  Graph(void* stream, const std::function<void()>& body);
+  ~Graph();
+  Graph(const Graph&) = delete;
+  Graph& operator=(const Graph&) = delete;
+  void launch(void* stream) const;
+
+ private:
+  void* recorded_ = nullptr;
 };
 
 }  // namespace qe::cuda

@@ -4,6 +4,7 @@
 
 #include <cuda_runtime.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <string_view>
 
@@ -12,6 +13,11 @@
 #include "kernels/cuda/cublaslt.h"
 
 namespace qe::cuda {
+namespace {
+
+std::atomic<int64_t> n_launched = 0;
+
+}  // namespace
 
 Runtime::Runtime(int device) : device_(device), stream_(create_stream(device)) {
   const char* setting = std::getenv("QE_SYNC_LAUNCHES");
@@ -44,8 +50,10 @@ std::string Runtime::adopt_choices(const Context& ctx, const std::string& text) 
   return cublaslt().adopt(ctx, text);
 }
 
+int64_t Runtime::n_launches() { return n_launched.load(std::memory_order_relaxed); }
+
 void Runtime::launched(const char* kernel) {
-  ++n_launches_;
+  n_launched.fetch_add(1, std::memory_order_relaxed);
   cudaError_t status = cudaGetLastError();
   if (status == cudaSuccess && synchronize_) {
     status = cudaStreamSynchronize(static_cast<cudaStream_t>(stream_));

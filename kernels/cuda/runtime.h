@@ -41,8 +41,8 @@ class Runtime {
   std::string choices() const;
   std::string adopt_choices(const Context& ctx, const std::string& text);
 
-  /// Kernels launched so far.
-  int64_t n_launches() const { return n_launches_; }
+  /// Kernels that this process launched so far.
+  static int64_t n_launches();
   /// After every launch (kernels/cuda/check.cuh): throws Error naming the kernel when it failed.
   void launched(const char* kernel);
 
@@ -51,7 +51,6 @@ class Runtime {
   void* stream_;
   bool deterministic_ = false;
   bool synchronize_;  // QE_SYNC_LAUNCHES=1: find the kernel that fails
-  int64_t n_launches_ = 0;
   std::shared_ptr<CublasLt> cublaslt_;
   uint32_t* counters_ = nullptr;
 };

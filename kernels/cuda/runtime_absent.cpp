@@ -10,6 +10,7 @@ namespace qe::cuda {
 Runtime::Runtime(int) { fail(unavailable_reason()); }
 Runtime::~Runtime() = default;
 CublasLt& Runtime::cublaslt() { fail(unavailable_reason()); }
+int64_t Runtime::n_launches() { return 0; }
 void Runtime::launched(const char*) {}
 void Runtime::set_deterministic(bool) {}
 std::string Runtime::choices() const { return ""; }

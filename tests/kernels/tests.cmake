@@ -48,8 +48,3 @@ add_test(NAME kernels_forced_unknown COMMAND qe_kernels_tests --test-case=gemm*)
 set_tests_properties(kernels_forced_unknown PROPERTIES
   ENVIRONMENT QE_FORCE_ISA=mmx LABELS cpu
   PASS_REGULAR_EXPRESSION "QE_FORCE_ISA is \"mmx\", expected scalar, avx2, avx512 or neon")
-
-if(QE_WITH_CUDA)
-  add_executable(cuda_ops_bench bench/cuda_ops_bench.cpp)
-  target_link_libraries(cuda_ops_bench PRIVATE qe_kernels CUDA::cudart_static)
-endif()

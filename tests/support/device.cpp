@@ -59,7 +59,7 @@ void finish_device() {
   if (on_gpu()) cuda::synchronize(place().ctx.stream);
 }
 
-int64_t n_launches() { return on_gpu() ? place().ctx.cuda->n_launches() : 0; }
+int64_t n_launches() { return cuda::Runtime::n_launches(); }
 
 void close_device() { place().backend.reset(); }
 

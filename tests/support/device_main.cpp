@@ -28,7 +28,7 @@ int main(int argc, char** argv) {
   const std::string name = qe::backend_name(qe::test::device());
   qe::test::close_device();
   std::cout << n << " kernel launches on " << name << ", computing in " << type << "\n";
-  if (n > 0) return status;
+  if (n > 0 || argc > 1) return status;  // chosen cases need not launch any
   std::cout << "FAILED: no kernel ran on the GPU\n";
   return 1;
 }
