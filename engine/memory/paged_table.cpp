@@ -13,6 +13,10 @@ namespace qe {
 namespace {
 
 constexpr size_t kAlignment = 256;
+// Chunks that keep the bus busy, but leave most of a table outside: below, copies are all start-up.
+constexpr int64_t kMaxChunk = int64_t{32} << 20;
+constexpr int64_t kMinChunk = int64_t{64} << 10;
+constexpr int64_t kChunks = 8;
 
 }  // namespace
 
@@ -71,7 +75,10 @@ PagedTable::PagedTable(const std::string& row, int64_t n_rows, std::vector<size_
   for (const size_t n : column_bytes_) row_bytes += n;
   // A power of two: columns of a chunk begin at borders of pages, where there is more than one
   // chunk of any size.
-  const uint64_t fitting = std::max<uint64_t>(options.chunk_bytes / row_bytes, 1);
+  const int64_t n_bytes = n_rows * static_cast<int64_t>(row_bytes);
+  const int64_t chunk_bytes =
+      options.chunk_bytes.value_or(std::clamp(n_bytes / kChunks, kMinChunk, kMaxChunk));
+  const uint64_t fitting = std::max<uint64_t>(chunk_bytes / row_bytes, 1);
   chunk_rows_ = std::min<int64_t>(n_rows, static_cast<int64_t>(std::bit_floor(fitting)));
   if (ctx.device.kind == DeviceKind::kCpu) {
     table_ = static_cast<char*>(memory.allocate(row, offsets_.back(), MemoryKind::kPaged));

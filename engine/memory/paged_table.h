@@ -30,9 +30,10 @@ namespace qe {
 enum class PagedSpace { kManaged, kPinned };
 
 struct PagingOptions {
-  int64_t chunk_bytes = int64_t{32} << 20;  ///< of a chunk, at most; a row at least
-  std::optional<PagedSpace> space;          ///< instead of what would be chosen
-  std::optional<size_t> managed_limit;      ///< instead of what the GPU has free
+  /// Of a chunk, at most; but a row at least. Absent: an eighth of the table, 32 MiB at most.
+  std::optional<int64_t> chunk_bytes;
+  std::optional<PagedSpace> space;      ///< instead of what would be chosen
+  std::optional<size_t> managed_limit;  ///< instead of what the GPU has free
 };
 
 /// The space for `n_bytes` more, when `n_managed` bytes are managed already: `asked` ("managed",
