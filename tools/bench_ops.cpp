@@ -221,26 +221,24 @@ class OpsBench {
     const auto vector = [c](Operands& o) { return o.random(1, c, DType::kF32); };
     measure({.op = "dropout + LayerNorm forward", .shape = shape, .bytes = bytes},
             [&](Operands& o) {
-              return [args = LayerNormForward{.x = o.random(t, c),
-                                              .residual = o.random(t, c),
-                                              .dropout = dropout_spec(o, config_.attention_output_dropout),
-                                              .gamma = vector(o),
-                                              .beta = vector(o),
-                                              .sum = o.matrix(t, c),
-                                              .y = o.matrix(t, c)}](Context& ctx) {
-                layernorm_forward(ctx, args);
-              };
+              return [args = LayerNormForward{
+                          .x = o.random(t, c),
+                          .residual = o.random(t, c),
+                          .dropout = dropout_spec(o, config_.attention_output_dropout),
+                          .gamma = vector(o),
+                          .beta = vector(o),
+                          .sum = o.matrix(t, c),
+                          .y = o.matrix(t, c)}](Context& ctx) { layernorm_forward(ctx, args); };
             });
     measure({.op = "dropout + LayerNorm backward", .shape = shape, .bytes = bytes},
             [&](Operands& o) {
-              return [args = LayerNormBackward{.sum = o.random(t, c),
-                                               .gamma = vector(o),
-                                               .dropout = dropout_spec(o, config_.attention_output_dropout),
-                                               .dy = o.random(t, c),
-                                               .d_residual = o.matrix(t, c),
-                                               .d_x = o.matrix(t, c)}](Context& ctx) {
-                layernorm_backward(ctx, args);
-              };
+              return [args = LayerNormBackward{
+                          .sum = o.random(t, c),
+                          .gamma = vector(o),
+                          .dropout = dropout_spec(o, config_.attention_output_dropout),
+                          .dy = o.random(t, c),
+                          .d_residual = o.matrix(t, c),
+                          .d_x = o.matrix(t, c)}](Context& ctx) { layernorm_backward(ctx, args); };
             });
   }
 

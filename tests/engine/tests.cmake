@@ -14,8 +14,8 @@ qe_device_test(qe_engine_tests qe_engine
   engine/memory_plan_test.cpp
   engine/memory_test.cpp
   engine/optimizer_test.cpp
-  engine/position_tables_test.cpp
   engine/paged_table_test.cpp
+  engine/position_tables_test.cpp
   engine/tape_test.cpp
   engine/tensor_source_test.cpp
   engine/trainer_test.cpp
