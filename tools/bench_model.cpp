@@ -51,7 +51,8 @@ BenchModel::BenchModel(const EncoderConfig& config, BenchWork& work, const Optio
   QE_CHECK(adapter_ || !training_, "training needs an adapter: lora_r above 0");
   make_batch(work);
   if (training_) {
-    optimizer_ = std::make_unique<Optimizer>(OptimizerOptions{}, *adapter_, memory_);
+    optimizer_ =
+        std::make_unique<Optimizer>(OptimizerOptions{.name = options.optim}, *adapter_, memory_);
   } else {
     const int64_t m = batch_.n_labels();
     logits_ = make_tensor(memory_.allocate_array<float>("logits", m * config.vocab_size), m,
@@ -79,6 +80,7 @@ void BenchModel::take_memory(const EncoderConfig& config, BenchWork& work, const
   RunConfig run;
   run.bits = work.bits;
   run.lora_r = std::max<int64_t>(work.lora_r, 1);
+  run.optim = options.optim;
   run.compute_dtype = options.compute_dtype;
   run.gradient_checkpointing = work.recompute;
   run.per_device_train_batch_size = run.per_device_eval_batch_size = work.sequences;

@@ -19,7 +19,7 @@ namespace qe::tools {
 class BenchModel {
  public:
   struct Options {  ///< run_config's
-    std::string device = "auto", compute_dtype = "auto";
+    std::string device = "auto", optim = "adamw_torch", compute_dtype = "auto";
     int threads = 0;
     bool resident_weights = true;
   };

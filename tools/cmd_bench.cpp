@@ -4,6 +4,7 @@
 #include <chrono>
 #include <fstream>
 #include <iostream>
+#include <optional>
 
 #include "formats/named_shapes.h"
 #include "kernels/core/cuda.h"
@@ -24,6 +25,48 @@ using Clock = std::chrono::steady_clock;
 /// Seconds of the timed steps.
 struct Timing {
   double median = 0, lowest = 0, highest = 0;
+};
+
+/// Times the steps of a loop: on the CPU each call, on a GPU by events from the end of one step to
+/// the end of the next, so that what the host does between them counts.
+class StepClock {
+ public:
+  explicit StepClock(const Context& ctx) : stream_(ctx.stream) {
+    if (ctx.device.kind == DeviceKind::kCpu) return;
+    points_.emplace(ctx.device.index);
+    points_->ends[1].record(stream_);
+  }
+  void begin() {
+    if (points_) points_->begin.record(stream_);
+    start_ = Clock::now();
+  }
+  void end() {
+    if (!points_) {
+      seconds = std::chrono::duration<double>(Clock::now() - start_).count();
+      return;
+    }
+    cuda::Event& now = points_->ends[n_ % 2];
+    const cuda::Event& before = points_->ends[(n_ + 1) % 2];
+    now.record(stream_);
+    now.wait();
+    seconds = 1e-3 * now.milliseconds_since(before);
+    gap = 1e-3 * points_->begin.milliseconds_since(before);
+    ++n_;
+  }
+  /// Of the last step.
+  double seconds = 0;
+  double gap = 0;  ///< part of it that the GPU waited for the host to begin
+
+ private:
+  struct Points {
+    explicit Points(int device)
+        : begin(device, true), ends{cuda::Event(device, true), cuda::Event(device, true)} {}
+    cuda::Event begin, ends[2];
+  };
+  void* stream_;
+  std::optional<Points> points_;
+  Clock::time_point start_;
+  int64_t n_ = 0;
 };
 
 Timing timing_of(std::vector<double> seconds) {
@@ -50,6 +93,8 @@ struct StepReport {
   BenchWork work;
   int threads = 1;
   Timing timing;
+  double gap = 0;            ///< median time of a step that a GPU waited for the host
+  double setup_seconds = 0;  ///< weights, memory, plans
   BenchFloor floor;
   Ceilings ceilings;
   int64_t planned_bytes = 0, peak_resident_bytes = 0;
@@ -80,7 +125,9 @@ Json to_json(const StepReport& r) {
                        {"bits", r.work.bits},
                        {"seconds", Json::object({{"median", r.timing.median},
                                                  {"min", r.timing.lowest},
-                                                 {"max", r.timing.highest}})},
+                                                 {"max", r.timing.highest},
+                                                 {"gpu_waits", r.gap}})},
+                       {"setup_seconds", r.setup_seconds},
                        {"tokens_per_second", r.tokens_per_second()},
                        {"gflops", r.gflops()},
                        {"floor", Json::object({{"seconds", r.floor_seconds()},
@@ -109,10 +156,15 @@ std::string text_of(const StepReport& r) {
                             fixed(r.ceilings.copy_gbytes, 1), " GB/s")});
   table.add({"step", cat(r.work.sequences, " sequences of ", r.work.length, " tokens, ",
                          r.work.n_labels, " labelled")});
+  const bool on_gpu = r.device.kind == DeviceKind::kCuda;
+  const std::string waits =
+      on_gpu ? cat("; between steps the GPU waits ", milliseconds(r.gap)) : std::string();
   table.add({"time", cat(milliseconds(r.timing.median), " (", milliseconds(r.timing.lowest), " to ",
-                         milliseconds(r.timing.highest), ")")});
-  table.add({"speed", cat(fixed(r.tokens_per_second(), 0), " tokens/s, ", fixed(r.gflops(), 1),
-                          " GFLOP/s")});
+                         milliseconds(r.timing.highest), ")", waits)});
+  table.add({"speed", cat(fixed(r.tokens_per_second(), 0), " tokens/s, ",
+                          on_gpu ? fixed(1e-3 * r.gflops(), 1) + " TFLOP/s"
+                                 : fixed(r.gflops(), 1) + " GFLOP/s")});
+  table.add({"set up in", cat(fixed(r.setup_seconds, 1), " s")});
   table.add({"floor", cat(milliseconds(r.floor_seconds()), ": the step runs at ",
                           fixed(100 * r.floor_seconds() / r.timing.median, 0), " % of it")});
   table.add({"memory", cat("planned ", human_bytes(static_cast<uint64_t>(r.planned_bytes)),
@@ -148,29 +200,40 @@ int run_steps(const Arguments& arguments, bool training) {
   if (report.work.bits != 4 && report.work.bits != 32) throw UsageError("--bits: expected 4 or 32");
   report.work.training = training;
   report.work.recompute = arguments.has("gradient_checkpointing");
-  const int64_t n_steps = arguments.integer("steps", training ? 5 : 50, 1, kMany);
-  const int64_t n_warmup = arguments.integer("warmup", training ? 1 : 5, 0, kMany);
+  const std::string device = arguments.text("device", "auto");
+  const bool on_gpu = find_device(device, false).kind == DeviceKind::kCuda;
+  const int64_t n_steps = arguments.integer("steps", training ? (on_gpu ? 20 : 5) : 50, 1, kMany);
+  const int64_t n_warmup = arguments.integer("warmup", training ? (on_gpu ? 3 : 1) : 5, 0, kMany);
 
   Progress progress;
   const std::string resident = arguments.text("resident_weights", "true");
   if (resident != "true" && resident != "false") {
     throw UsageError("--resident_weights: expected true or false");
   }
+  const std::string optim =
+      read_run_config("", {{"optim", arguments.text("optim", "adamw_torch")}}).optim;
+  const Clock::time_point start = Clock::now();
   BenchModel model(config, report.work,
-                   {.device = arguments.text("device", "auto"),
+                   {.device = device,
+                    .optim = optim,
                     .compute_dtype = arguments.text("compute_dtype", "auto"),
                     .threads = threads_option(arguments),
                     .resident_weights = resident == "true"});
   Context& ctx = model.context();
-  std::vector<double> seconds;
+  report.setup_seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  std::vector<double> seconds, gaps;
+  StepClock clock(ctx);
   for (int64_t i = 0; i < n_warmup + n_steps; ++i) {
     progress.bar("steps", i, n_warmup + n_steps, "");
-    const Clock::time_point start = Clock::now();
+    clock.begin();
     model.step();
-    const double taken = std::chrono::duration<double>(Clock::now() - start).count();
-    if (i >= n_warmup) seconds.push_back(taken);
+    clock.end();
+    if (i < n_warmup) continue;
+    seconds.push_back(clock.seconds);
+    gaps.push_back(clock.gap);
   }
   progress.clear();
+  report.gap = timing_of(std::move(gaps)).median;
   report.threads = ctx.threads->n_threads();
   report.backend = backend_name(ctx.device);
   report.timing = timing_of(std::move(seconds));
@@ -318,8 +381,9 @@ Command bench_command() {
            {"resident_weights", "true|false", "a GPU also holds 4-bit weights decoded (true)"},
            {"compute_dtype", "TYPE", "what a GPU computes in: auto, fp32, bf16, fp16 (auto)"},
            {"threads", "N", "CPU threads; 0 = all (default; ops: 1)"},
-           {"steps", "N", "timed steps (5; infer: 50)"},
-           {"warmup", "N", "steps before them (1; infer: 5)"},
+           {"optim", "NAME", "train: run_config's optim (adamw_torch)"},
+           {"steps", "N", "timed steps (5; on a GPU 20; infer: 50)"},
+           {"warmup", "N", "steps before them (1; on a GPU 3; infer: 5)"},
            {"milliseconds", "N", "ops: of each measurement (200)"},
            {"only", "TEXT", "ops: those with this in their name"},
            {"blas", "FILE", "ops: compare the CPU's dense products with this CBLAS library"},
