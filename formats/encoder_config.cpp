@@ -32,8 +32,9 @@ EncoderConfig read_encoder_config(const std::string& folder) {
 
 std::vector<std::string> EncoderNames::linears() const {
   std::vector<std::string> names;
-  for (const std::string* name : {&embedding_projection, &query, &key, &value, &attention_output,
-                                  &ffn_gate, &ffn_up, &ffn_down, &head_dense}) {
+  for (const std::string* name :
+       {&embedding_projection, &query, &key, &value, &attention_output, &distance_query,
+        &distance_key, &ffn_gate, &ffn_up, &ffn_down, &head_dense}) {
     if (!name->empty()) names.push_back(*name);
   }
   return names;
@@ -41,9 +42,9 @@ std::vector<std::string> EncoderNames::linears() const {
 
 std::vector<std::string> EncoderNames::other_modules() const {
   std::vector<std::string> names;
-  for (const std::string* name :
-       {&word_embeddings, &position_embeddings, &token_type_embeddings, &embedding_norm,
-        &relative_bias, &attention_norm, &ffn_norm, &final_norm, &head_norm, &decoder}) {
+  for (const std::string* name : {&word_embeddings, &position_embeddings, &token_type_embeddings,
+                                  &embedding_norm, &relative_bias, &distances, &distance_norm,
+                                  &attention_norm, &ffn_norm, &final_norm, &head_norm, &decoder}) {
     if (!name->empty()) names.push_back(*name);
   }
   return names;

@@ -41,8 +41,11 @@ struct EncoderNames {
   std::string query;  ///< alone, without key and value: one Linear of all three, in that order
   std::string key, value, attention_output, attention_norm;
   std::string relative_bias;  ///< Embedding of distance buckets by heads
-  std::string ffn_gate;       ///< of a gated block: the Linear whose output is activated
-  std::string ffn_up;         ///< in a gated block without ffn_gate: one Linear of both
+  /// Disentangled attention: Embedding of distances, its norm, and Linears of its own that make
+  /// queries and keys of it; without them query and key do.
+  std::string distances, distance_norm, distance_query, distance_key;
+  std::string ffn_gate;  ///< of a gated block: the Linear whose output is activated
+  std::string ffn_up;    ///< in a gated block without ffn_gate: one Linear of both
   std::string ffn_down, ffn_norm;
   std::string final_norm;  ///< after the last layer
   std::string head_dense, head_norm;
@@ -62,6 +65,7 @@ struct EncoderNames {
 
 /// Which parts have a bias vector.
 struct EncoderBiases {
+  bool embedding_projection = true;
   bool attention = true;  ///< query, key, value, output
   bool ffn = true;
   bool head_dense = true;
@@ -96,6 +100,12 @@ struct EncoderConfig {
   int64_t local_window = 0;
   /// Rows of T5's relative attention bias, which all layers add; 0: there is none.
   int64_t n_relative_buckets = 0;
+  /// Disentangled attention (DeBERTa): rows of the embedding of distances, twice the span; 0: there
+  /// is none. Distances beyond distance_buckets / 2 share rows by their logarithm (0: none do), up
+  /// to max_distance.
+  int64_t n_distance_rows = 0;
+  int64_t distance_buckets = 0;
+  int64_t max_distance = 0;
   NormPlacement norm_placement = NormPlacement::kPost;
   bool rms_norm = false;             ///< of all norms: RMSNorm
   bool first_attention_norm = true;  ///< false: layer 0 reads the embeddings as they are
@@ -107,6 +117,7 @@ struct EncoderConfig {
   float attention_dropout = 0.0f;  ///< of the probabilities
   float attention_output_dropout = 0.0f;
   float ffn_output_dropout = 0.0f;
+  bool norm_after_projection = false;  ///< the embedding norm follows the projection
   int64_t pad_token_id = 0;
   /// ESM's token dropout: rows of this id are 0, the others of a text make up for it. -1: none.
   int64_t dropped_token_id = -1;

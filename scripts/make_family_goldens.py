@@ -64,6 +64,15 @@ FAMILIES = {
     "esm-1b": ("Esm", {**BERT, "vocab_size": VOCAB, "max_position_embeddings": 154,
                        "position_embedding_type": "absolute", "token_dropout": True,
                        "emb_layer_norm_before": True}, "float16"),
+    "deberta-v2": ("DebertaV2", {**BERT, "relative_attention": True, "position_buckets": 32,
+                                 "pos_att_type": ["p2c", "c2p"], "share_att_key": True,
+                                 "norm_rel_ebd": "layer_norm", "position_biased_input": False,
+                                 "layer_norm_eps": 1e-7, "type_vocab_size": 0}, "float16"),
+    # DeBERTa-v2 with all that v3 does not have.
+    "deberta-other": ("DebertaV2", {**BERT, "relative_attention": True, "embedding_size": 16,
+                                    "pos_att_type": "c2p|p2c", "share_att_key": False,
+                                    "max_relative_positions": 40, "position_biased_input": True,
+                                    "type_vocab_size": 2}, "float16"),
     "modernbert": ("ModernBert", {"hidden_size": 32, "num_hidden_layers": 3,
                                   "num_attention_heads": 2, "intermediate_size": 24,
                                   "max_position_embeddings": 256, "local_attention": 16,
@@ -78,6 +87,8 @@ FAMILIES = {
                                  "type_vocab_size": 2}, "float16"),
 }
 SHARDED = {"camembert"}
+# Where the first seed gives a gradient that is 0 but for rounding: Adam's first step takes its sign.
+SEEDS = {"deberta-v2": 20261200}
 
 
 def masked_lm_class(prefix):
@@ -107,7 +118,7 @@ def has_near_ties(model):
 
 
 def make_model(name, folder):
-    for seed in itertools.count(20261125):
+    for seed in itertools.count(SEEDS.get(name, 20261125)):
         model = random_model(name, seed)
         if not has_near_ties(model):
             break

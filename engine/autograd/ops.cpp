@@ -3,7 +3,9 @@
 #include "engine/autograd/ops.h"
 
 #include "kernels/ops/embedding.h"
+#include "kernels/ops/gemm.h"
 #include "kernels/ops/layernorm.h"
+#include "kernels/ops/transfer.h"
 
 namespace qe {
 namespace {
@@ -135,6 +137,131 @@ Var attention(Tape& tape, const AttentionShape& shape, const Rope& rotary, Var q
     attention_backward(t.context(), shape, t.value(qkv), t.value(out), t.value(lse),
                        t.gradient(out), d_qkv);
     if (rotary.table) rope(t.context(), rotary, d_qkv, true);
+    t.finish(lse);
+  });
+  return out;
+}
+
+namespace {
+
+// Scratch of the backward and forward of disentangled attention.
+struct Terms {
+  Scratch memory;
+  Tensor of_queries, of_keys;
+
+  Terms(Context& ctx, const AttentionShape& shape, int64_t rows, int64_t capacity, DType dtype)
+      : memory(*ctx.arena, static_cast<size_t>(2 * capacity * cols(shape)) * dtype_size(dtype)) {
+    const auto half = static_cast<size_t>(capacity * cols(shape)) * dtype_size(dtype);
+    of_queries = make_tensor(memory.data(), rows, cols(shape), dtype, ctx.device);
+    void* second = memory.data() ? static_cast<char*>(memory.data()) + half : nullptr;
+    of_keys = make_tensor(second, rows, cols(shape), dtype, ctx.device);
+  }
+  static int64_t cols(const AttentionShape& shape) {
+    return shape.n_heads * shape.n_distance_columns;
+  }
+};
+
+// Calls body(head columns of the terms, of q, of k, of positions' queries, of its keys).
+template <class Body>
+void for_heads(const AttentionShape& shape, const Body& body) {
+  const int64_t width = shape.n_heads * shape.head_dim;
+  for (int64_t h = 0; h < shape.n_heads; ++h) {
+    const int64_t at = h * shape.head_dim;
+    body(h * shape.n_distance_columns, at, width + at);
+  }
+}
+
+void make_terms(Context& ctx, const AttentionShape& shape, const Tensor& qkv,
+                const Tensor& positions, const Terms& terms) {
+  const int64_t n = shape.n_distance_columns;
+  const int64_t dim = shape.head_dim;
+  for_heads(shape, [&](int64_t column, int64_t q, int64_t k) {
+    gemm(ctx, {.a = qkv.col_range(q, dim),
+               .b = positions.col_range(k, dim),
+               .alpha = shape.scale,
+               .c = terms.of_queries.col_range(column, n)});
+    gemm(ctx, {.a = qkv.col_range(k, dim),
+               .b = positions.col_range(q, dim),
+               .alpha = shape.scale,
+               .c = terms.of_keys.col_range(column, n)});
+  });
+}
+
+// Adds the gradients of the terms to d_qkv, and to d_positions where it is wanted.
+void terms_backward(Context& ctx, const AttentionShape& shape, const Tensor& qkv,
+                    const Tensor& positions, const Terms& d_terms, const Tensor& d_qkv,
+                    const GradientTarget& d_positions) {
+  const int64_t n = shape.n_distance_columns;
+  const int64_t dim = shape.head_dim;
+  const auto one = [&](const Tensor& d, int64_t content, int64_t position) {
+    gemm(ctx, {.a = d,
+               .b = positions.col_range(position, dim),
+               .b_transposed = false,
+               .alpha = shape.scale,
+               .c = d_qkv.col_range(content, dim),
+               .mode = GradientMode::kAccumulate});
+    if (!d_positions.tensor) return;
+    gemm(ctx, {.a = d,
+               .b = qkv.col_range(content, dim),
+               .a_transposed = true,
+               .b_transposed = false,
+               .alpha = shape.scale,
+               .c = d_positions.tensor.col_range(position, dim),
+               .mode = d_positions.mode});
+  };
+  for_heads(shape, [&](int64_t column, int64_t q, int64_t k) {
+    one(d_terms.of_queries.col_range(column, n), q, k);
+    one(d_terms.of_keys.col_range(column, n), k, q);
+  });
+}
+
+}  // namespace
+
+Var disentangled_attention(Tape& tape, const AttentionShape& plain, Var qkv, Var positions) {
+  const Tensor in = tape.value(qkv);
+  const int64_t capacity = tape.row_capacity(qkv);
+  const bool needs_gradient = tape.needs_gradient(qkv) || tape.needs_gradient(positions);
+  const Var out = tape.make(in.rows, capacity, plain.n_heads * plain.head_dim, needs_gradient);
+  const Var lse = tape.make_statistics(in.rows, capacity, plain.n_heads);
+  const auto with_terms = [plain](const Terms& terms) {
+    AttentionShape shape = plain;
+    shape.query_terms = terms.of_queries;
+    shape.key_terms = terms.of_keys;
+    return shape;
+  };
+  {
+    Context& ctx = tape.context();
+    const Terms terms(ctx, plain, in.rows, capacity, DType::kF32);
+    make_terms(ctx, plain, in, tape.value(positions), terms);
+    attention_forward(ctx, with_terms(terms), in, tape.value(out), tape.value(lse));
+  }
+  if (!needs_gradient) {
+    tape.drop(lse);
+    return out;
+  }
+  for (const Var saved : {qkv, positions, out, lse}) tape.save(saved);
+  tape.record(out, [=](Tape& t) {
+    Context& ctx = t.context();
+    const Tensor x = t.value(qkv);
+    const Terms terms(ctx, plain, x.rows, t.row_capacity(qkv), DType::kF32);
+    const Terms d_terms(ctx, plain, x.rows, t.row_capacity(qkv), DType::kF32);
+    make_terms(ctx, plain, x, t.value(positions), terms);
+    // Adapters may be on the projections of distances only.
+    Tensor d_qkv = t.target(qkv).tensor;
+    const size_t n_bytes = static_cast<size_t>(t.row_capacity(qkv) * x.cols) * dtype_size(x.dtype);
+    const Scratch unwanted(*ctx.arena, d_qkv ? 0 : n_bytes);
+    if (!d_qkv) d_qkv = make_tensor(unwanted.data(), x.rows, x.cols, x.dtype, x.device);
+    attention_backward(ctx, with_terms(terms), x, t.value(out), t.value(lse), t.gradient(out),
+                       d_qkv, {d_terms.of_queries, d_terms.of_keys});
+    const GradientTarget d_positions = t.target(positions);
+    if (ctx.compute == DType::kF32) {
+      terms_backward(ctx, plain, x, t.value(positions), d_terms, d_qkv, d_positions);
+    } else {
+      const Terms rounded(ctx, plain, x.rows, t.row_capacity(qkv), ctx.compute);
+      cast(ctx, d_terms.of_queries, rounded.of_queries);
+      cast(ctx, d_terms.of_keys, rounded.of_keys);
+      terms_backward(ctx, plain, x, t.value(positions), rounded, d_qkv, d_positions);
+    }
     t.finish(lse);
   });
   return out;

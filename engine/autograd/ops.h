@@ -41,6 +41,12 @@ Var activation(Tape& tape, Activation f, Var x);
 /// pass.
 Var attention(Tape& tape, const AttentionShape& shape, const Rope& rotary, Var qkv);
 
+/// The same with DeBERTa's terms by distance, whose columns shape has: positions
+/// (n_distance_columns, 2 H D) holds queries and then keys of the distances. scale (q k^T + q
+/// keys^T + k queries^T): the terms are made for the forward and again for the backward pass, (T, H
+/// n_distance_columns) fp32 each.
+Var disentangled_attention(Tape& tape, const AttentionShape& shape, Var qkv, Var positions);
+
 /// The rows of x (T, C) named by `rows`, on memory for row_capacity rows.
 Var gather(Tape& tape, Var x, std::span<const int32_t> rows, int64_t row_capacity);
 

@@ -13,7 +13,16 @@ namespace {
 // Dropout sites of a layer.
 constexpr uint32_t kAfterAttention = 0;
 constexpr uint32_t kAfterFfn = 1;
+constexpr uint32_t kDistanceRows = 2;
 constexpr uint32_t kAfterEmbedding = 0;
+
+// Drops x.
+Var project_embeddings(const MaskedLm& model, const ForwardPass& pass, Var x) {
+  const Var projected = linear(pass, {&model.embedding_projection, 1}, x, Dropout::kEmbeddingLayer,
+                               LinearSite::kEmbeddingProjection);
+  pass.tape->drop(x);
+  return projected;
+}
 
 Var embed(const MaskedLm& model, const ForwardPass& pass) {
   Tape& tape = *pass.tape;
@@ -34,19 +43,18 @@ Var embed(const MaskedLm& model, const ForwardPass& pass) {
                                      .sample_ids = batch.sample_ids,
                                      .x = tape.value(sum)});
   }
-  const Var x = model.embedding_norm ? norm(tape, model.embedding_norm, sum) : sum;
+  const bool projects_first = config.norm_after_projection && model.embedding_projection;
+  const Var wide = projects_first ? project_embeddings(model, pass, sum) : sum;
+  const Var x = model.embedding_norm ? norm(tape, model.embedding_norm, wide) : wide;
   const Dropout after = pass.dropout(config.embedding_dropout, RandomPurpose::kHiddenDropout,
                                      Dropout::kEmbeddingLayer, kAfterEmbedding);
   if (after.p > 0.0f) dropout(tape.context(), after, tape.value(x), tape.value(x));
-  if (!model.embedding_projection) return x;
-  const Var projected = linear(pass, {&model.embedding_projection, 1}, x, Dropout::kEmbeddingLayer,
-                               LinearSite::kEmbeddingProjection);
-  tape.drop(x);
-  return projected;
+  return projects_first || !model.embedding_projection ? x : project_embeddings(model, pass, x);
 }
 
 AttentionShape attention_shape(const MaskedLm& model, const ForwardPass& pass, uint32_t layer) {
   const EncoderConfig& config = model.config;
+  const int64_t n_terms = config.n_distance_rows > 0 ? 3 : 1;  // of a score, of like size
   return AttentionShape{
       .cu_seqlens = pass.batch.cu_seqlens,
       .sample_ids = pass.batch.sample_ids,
@@ -56,7 +64,9 @@ AttentionShape attention_shape(const MaskedLm& model, const ForwardPass& pass, u
       .head_dim = config.head_dim,
       .window = config.is_local(layer) ? config.local_window : 0,
       .relative_bias = model.relative_bias,
-      .scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(config.head_dim))),
+      .distance_columns = model.distance_columns,
+      .n_distance_columns = config.n_distance_rows,
+      .scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(config.head_dim * n_terms))),
       .dropout_p = pass.training ? config.attention_dropout : 0.0f,
       .layer = layer};
 }
@@ -68,6 +78,38 @@ Rope rotary_of(const MaskedLm& model, const ForwardPass& pass, uint32_t layer) {
               .table = local ? model.local_rotary_table : model.rotary_table,
               .n_heads = config.n_heads + config.n_kv_heads,
               .head_dim = config.head_dim};
+}
+
+// Queries and keys of the distances, (rows, 2 H D).
+Var distance_positions(const MaskedLm& model, const ForwardPass& pass, uint32_t index,
+                       const EncoderLayer& layer) {
+  Tape& tape = *pass.tape;
+  const ForwardPass rows = pass.over(model.distance_subset);
+  const int64_t n_rows = model.distance_rows.rows;
+  Var distances = tape.wrap(model.distance_rows, n_rows);
+  const Dropout before = rows.dropout(model.config.embedding_dropout, RandomPurpose::kHiddenDropout,
+                                      index, kDistanceRows);
+  if (before.p > 0.0f) {
+    const Var dropped = tape.make(n_rows, n_rows, model.distance_rows.cols, false);
+    dropout(tape.context(), before, model.distance_rows, tape.value(dropped));
+    distances = dropped;
+  }
+  const std::span<const Linear> shared(layer.qkv.data(), 2);
+  const Var positions = linear(rows, layer.distances.empty() ? shared : layer.distances, distances,
+                               index, LinearSite::kDistances);
+  tape.drop(distances);
+  return positions;
+}
+
+Var attend(const MaskedLm& model, const ForwardPass& pass, uint32_t index,
+           const EncoderLayer& layer, Var qkv) {
+  Tape& tape = *pass.tape;
+  const AttentionShape shape = attention_shape(model, pass, index);
+  if (!model.distance_rows) return attention(tape, shape, rotary_of(model, pass, index), qkv);
+  const Var positions = distance_positions(model, pass, index, layer);
+  const Var context = disentangled_attention(tape, shape, qkv, positions);
+  tape.drop(positions);
+  return context;
 }
 
 // What a branch of the layer reads: x, or in a pre-norm layer its norm.
@@ -97,8 +139,7 @@ Var encoder_layer(const MaskedLm& model, const ForwardPass& pass, uint32_t index
   const Var attention_input = branch_input(model, tape, layer.attention_norm, x);
   const Var qkv = linear(pass, layer.qkv, attention_input, index, LinearSite::kQkv);
   drop_branch_input(tape, attention_input, x);
-  Var context =
-      attention(tape, attention_shape(model, pass, index), rotary_of(model, pass, index), qkv);
+  Var context = attend(model, pass, index, layer, qkv);
   tape.drop(qkv);
   Var residual = x;
   ForwardPass rest = pass;
@@ -191,6 +232,7 @@ std::vector<LoraSite> MaskedLm::lora_sites() const {
   add(embedding_projection);
   for (const EncoderLayer& layer : layers) {
     for (const Linear& part : layer.qkv) add(part);
+    for (const Linear& part : layer.distances) add(part);
     add(layer.attention_output);
     for (const Linear& part : layer.ffn_up) add(part);
     add(layer.ffn_down);

@@ -59,7 +59,8 @@ enum class LinearSite : uint32_t {
   kFfnUp = 2,
   kFfnDown = 3,
   kHead = 4,
-  kEmbeddingProjection = 5  ///< with Dropout::kEmbeddingLayer
+  kEmbeddingProjection = 5,  ///< with Dropout::kEmbeddingLayer
+  kDistances = 6
 };
 /// The layer index that stands for the MLM head in random streams.
 constexpr uint32_t kHeadLayer = 0xfffe;

@@ -16,7 +16,8 @@
 namespace qe {
 
 struct EncoderLayer {
-  std::vector<Linear> qkv;  ///< query, key and value, or one of all three
+  std::vector<Linear> qkv;        ///< query, key and value, or one of all three
+  std::vector<Linear> distances;  ///< query and key of distances, where they are not qkv's
   Linear attention_output;
   Norm attention_norm;
   std::vector<Linear> ffn_up;  ///< gated: the activated one first, or one of both
@@ -38,10 +39,13 @@ struct MaskedLm {
   Tensor relative_bias;       ///< AttentionShape::relative_bias, nullable
   Linear head_dense;          ///< C to the head's width
   Norm head_norm;
-  Tensor decoder;            ///< (V, head's width); the word table when tied
-  Tensor decoder_bias;       ///< (1, V) fp32
-  int n_linears = 0;         ///< ids of Linears are below it
-  int64_t n_parameters = 0;  ///< as the tensors have them, before any packing
+  Tensor decoder;        ///< (V, head's width); the word table when tied
+  Tensor decoder_bias;   ///< (1, V) fp32
+  Tensor distance_rows;  ///< (n_distance_rows, C) computed, normalized, nullable
+  std::span<const int32_t> distance_columns;  ///< AttentionShape's
+  RowSubset distance_subset;                  ///< what stands for distance_rows in random streams
+  int n_linears = 0;                          ///< ids of Linears are below it
+  int64_t n_parameters = 0;                   ///< as the tensors have them, before any packing
   /// Weights that the folder holds in 4 bits: "nf4, double quantization"; "" when there are none.
   std::string stored_quantization;
 

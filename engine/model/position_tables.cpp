@@ -3,6 +3,7 @@
 #include "engine/model/position_tables.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 
 #include "engine/model/portable_math.h"
@@ -58,6 +59,57 @@ std::vector<float> relative_bias_table(std::span<const float> buckets, int64_t n
     }
   }
   return table;
+}
+
+int64_t distance_row(int64_t distance, int64_t n_rows, int64_t n_buckets, int64_t max_distance) {
+  const int64_t span = n_rows / 2;
+  int64_t bucket = distance;
+  const int64_t mid = n_buckets / 2;
+  const int64_t n = std::abs(distance);
+  if (n_buckets > 0 && n > mid) {
+    // In fp32, as the tables were trained with.
+    const auto logarithm = [](float x) {
+      return static_cast<float>(portable_log(static_cast<double>(x)));
+    };
+    const float ratio = static_cast<float>(n) / static_cast<float>(mid);
+    const auto farthest =
+        static_cast<float>(static_cast<double>(max_distance - 1) / static_cast<double>(mid));
+    const float steps = logarithm(ratio) / logarithm(farthest) * static_cast<float>(mid - 1);
+    bucket = static_cast<int64_t>(std::ceil(steps)) + mid;
+    if (distance < 0) bucket = -bucket;
+  }
+  return std::clamp<int64_t>(bucket + span, 0, n_rows - 1);
+}
+
+std::vector<int32_t> distance_columns(int64_t reach, int64_t n_rows, int64_t n_buckets,
+                                      int64_t max_distance) {
+  std::vector<int32_t> columns;
+  for (int64_t distance = 1 - reach; distance < reach; ++distance) {
+    columns.push_back(
+        static_cast<int32_t>(distance_row(distance, n_rows, n_buckets, max_distance)));
+  }
+  return columns;
+}
+
+void normalize_rows(std::span<float> x, std::span<const float> gamma, std::span<const float> beta,
+                    float epsilon) {
+  const size_t cols = gamma.size();
+  const auto n = static_cast<double>(cols);
+  for (size_t row = 0; row + cols <= x.size(); row += cols) {
+    double mean = 0.0;
+    for (size_t c = 0; c < cols; ++c) mean += static_cast<double>(x[row + c]) / n;
+    double variance = 0.0;
+    for (size_t c = 0; c < cols; ++c) {
+      const double centred = static_cast<double>(x[row + c]) - mean;
+      variance += centred * centred / n;
+    }
+    const double scale = 1.0 / std::sqrt(variance + static_cast<double>(epsilon));
+    for (size_t c = 0; c < cols; ++c) {
+      const double xhat = (static_cast<double>(x[row + c]) - mean) * scale;
+      x[row + c] =
+          static_cast<float>(xhat * static_cast<double>(gamma[c]) + static_cast<double>(beta[c]));
+    }
+  }
 }
 
 }  // namespace qe

@@ -22,4 +22,16 @@ int64_t relative_bucket(int64_t distance, int64_t n_buckets);
 std::vector<float> relative_bias_table(std::span<const float> buckets, int64_t n_buckets,
                                        int64_t n_heads, int64_t reach);
 
+/// The row of the embedding of distances that DeBERTa-v2 takes for query - key, for span = rows
+/// / 2.
+int64_t distance_row(int64_t distance, int64_t n_rows, int64_t n_buckets, int64_t max_distance);
+
+/// AttentionShape::distance_columns: the rows of distances -(reach - 1) .. reach - 1.
+std::vector<int32_t> distance_columns(int64_t reach, int64_t n_rows, int64_t n_buckets,
+                                      int64_t max_distance);
+
+/// LayerNorm of each row of x (rows, gamma's size), in place.
+void normalize_rows(std::span<float> x, std::span<const float> gamma, std::span<const float> beta,
+                    float epsilon);
+
 }  // namespace qe

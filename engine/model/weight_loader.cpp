@@ -63,9 +63,11 @@ class Loader {
       model.type_table =
           matrix("embeddings", names.token_type_embeddings + ".weight", config_.n_token_types, e);
     }
-    model.embedding_norm = norm(names.embedding_norm, e);
+    model.embedding_norm =
+        norm(names.embedding_norm, config_.norm_after_projection ? config_.hidden_size : e);
     if (!names.embedding_projection.empty()) {
-      model.embedding_projection = linear(names.embedding_projection, config_.hidden_size, e, true);
+      model.embedding_projection = linear(names.embedding_projection, config_.hidden_size, e,
+                                          config_.biases.embedding_projection);
     }
   }
 
@@ -90,6 +92,10 @@ class Loader {
       layer.qkv.push_back(attention(names.key, keys, c));
       layer.qkv.push_back(attention(names.value, keys, c));
     }
+    if (!names.distance_query.empty()) {
+      layer.distances.push_back(attention(names.distance_query, queries, c));
+      layer.distances.push_back(attention(names.distance_key, keys, c));
+    }
     layer.attention_output = attention(names.attention_output, c, queries);
     if (i > 0 || config_.first_attention_norm) {
       layer.attention_norm = norm(layer_name(names.attention_norm, i));
@@ -103,6 +109,7 @@ class Loader {
   }
 
   void load_positions(MaskedLm& model) {
+    if (config_.n_distance_rows > 0) load_distances(model);
     const auto rotary = [&](double theta) {
       std::vector<float> table;
       if (!memory_.planning()) {
@@ -129,6 +136,49 @@ class Loader {
       }
       model.relative_bias = computed_table(table, config_.n_heads, 2 * config_.max_length() - 1);
     }
+  }
+
+  void load_distances(MaskedLm& model) {
+    const int64_t rows = config_.n_distance_rows;
+    const int64_t c = config_.hidden_size;
+    const EncoderNames& names = config_.names;
+    const StoredTensor& stored = require(names.distances + ".weight", {rows, c});
+    n_parameters_ += rows * c;
+    std::vector<float> values;
+    if (!memory_.planning()) values = stored.to_f32();
+    if (!names.distance_norm.empty()) {
+      std::vector<float> norm[2];
+      for (int i = 0; i < 2; ++i) {
+        const StoredTensor& part = require(names.distance_norm + (i ? ".bias" : ".weight"), {c});
+        n_parameters_ += c;
+        if (!memory_.planning()) norm[i] = part.to_f32();
+      }
+      if (!memory_.planning()) normalize_rows(values, norm[0], norm[1], config_.norm_epsilon);
+    }
+    constexpr const char* kRow = "base: positions";
+    const DType dtype = ctx_.compute;
+    void* data = memory_.allocate(cat(kRow, " (", dtype_name(dtype), ")"),
+                                  static_cast<size_t>(rows * c) * dtype_size(dtype));
+    if (!memory_.planning()) put(values, dtype, data);
+    model.distance_rows = make_tensor(data, rows, c, dtype, ctx_.device);
+
+    const int64_t n_columns = 2 * config_.max_length() - 1;
+    int32_t* columns = memory_.allocate_array<int32_t>(kRow, n_columns);
+    uint32_t* samples = memory_.allocate_array<uint32_t>(kRow, rows);
+    uint32_t* indices = memory_.allocate_array<uint32_t>(kRow, rows);
+    if (!memory_.planning()) {
+      const std::vector<int32_t> of_distances = distance_columns(
+          config_.max_length(), rows, config_.distance_buckets, config_.max_distance);
+      copy_bytes(ctx_, columns, of_distances.data(), of_distances.size() * sizeof(int32_t));
+      const std::vector<uint32_t> no_sample(static_cast<size_t>(rows), 0xffffffffu);
+      copy_bytes(ctx_, samples, no_sample.data(), no_sample.size() * sizeof(uint32_t));
+      std::vector<uint32_t> counted(static_cast<size_t>(rows));
+      for (size_t i = 0; i < counted.size(); ++i) counted[i] = static_cast<uint32_t>(i);
+      copy_bytes(ctx_, indices, counted.data(), counted.size() * sizeof(uint32_t));
+    }
+    model.distance_columns = {columns, static_cast<size_t>(n_columns)};
+    model.distance_subset = {{samples, static_cast<size_t>(rows)},
+                             {indices, static_cast<size_t>(rows)}};
   }
 
   // fp32 values that no file holds; empty while planning.

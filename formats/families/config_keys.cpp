@@ -121,8 +121,8 @@ EncoderConfig read_bert_keys(const Json& config, const BertDefaults& defaults) {
   encoder.ffn_size = read_int(config, "intermediate_size", defaults.ffn_size, 1, kMaxWidth);
   encoder.max_positions =
       read_int(config, "max_position_embeddings", defaults.max_positions, 1, kMaxPositions);
-  encoder.n_token_types =
-      read_int(config, "type_vocab_size", defaults.n_token_types, 1, kMaxPositions);
+  encoder.n_token_types = read_int(config, "type_vocab_size", defaults.n_token_types,
+                                   defaults.n_token_types > 0 ? 1 : 0, kMaxPositions);
   encoder.activation = read_activation(config, "hidden_act", defaults.activation);
   encoder.head_activation = encoder.activation;
   encoder.norm_epsilon = read_epsilon(config, "layer_norm_eps", 1e-12f);

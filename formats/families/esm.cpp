@@ -40,8 +40,8 @@ EncoderNames esm_names(bool rotary, bool norm_before) {
 EncoderConfig read_esm(const Json& config) {
   refuse_flag(config, "is_folding_model", "this is the language model only");
   check_choice(config, "position_embedding_type", "rotary|absolute");
-  EncoderConfig encoder =
-      read_bert_keys(config, {.vocab_size = 33, .max_positions = 1026, .pad_token_id = 1});
+  EncoderConfig encoder = read_bert_keys(
+      config, {.vocab_size = 33, .max_positions = 1026, .n_token_types = 0, .pad_token_id = 1});
   const Json* positions = config.find("position_embedding_type");
   const bool rotary = positions && positions->is_string() && positions->as_string() == "rotary";
   if (rotary) {

@@ -36,7 +36,8 @@ EncoderNames mpnet_names() {
 }
 
 EncoderConfig read_mpnet(const Json& config) {
-  EncoderConfig encoder = read_bert_keys(config, {.vocab_size = 30527, .pad_token_id = 1});
+  EncoderConfig encoder =
+      read_bert_keys(config, {.vocab_size = 30527, .n_token_types = 0, .pad_token_id = 1});
   encoder.pad_token_id = 1;  // whatever the key says
   skip_padding(encoder);
   encoder.n_token_types = 0;

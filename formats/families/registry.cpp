@@ -11,6 +11,7 @@ namespace model_families {
 Family albert();
 Family bert();
 Family camembert();
+Family deberta_v2();
 Family distilbert();
 Family electra();
 Family esm();
@@ -30,6 +31,7 @@ const std::vector<Family>& families() {
       model_families::albert(),
       model_families::bert(),
       model_families::camembert(),
+      model_families::deberta_v2(),
       model_families::distilbert(),
       model_families::electra(),
       model_families::esm(),

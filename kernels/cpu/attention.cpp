@@ -53,6 +53,14 @@ AttentionTensors tensors_of(const Context& ctx, const AttentionShape& shape, con
     t.relative_bias = bias.f32() + bias.cols / 2;
     t.bias_stride = bias.stride;
   }
+  if (shape.query_terms) {
+    t.query_terms = shape.query_terms.f32();
+    t.query_terms_stride = shape.query_terms.stride;
+    t.key_terms = shape.key_terms.f32();
+    t.key_terms_stride = shape.key_terms.stride;
+    t.distance_columns = shape.distance_columns.data() + shape.distance_columns.size() / 2;
+    t.n_distance_columns = shape.n_distance_columns;
+  }
   t.dropout = shape.dropout_p > 0.0f;
   if (!t.dropout) return t;
   t.key = philox_key(ctx.step->seed, RandomPurpose::kAttentionDropout);
@@ -109,12 +117,18 @@ void attention_forward(Context& ctx, const AttentionShape& shape, const Tensor& 
 
 void attention_backward(Context& ctx, const AttentionShape& shape, const Tensor& qkv,
                         const Tensor& out, const Tensor& lse, const Tensor& d_out,
-                        const Tensor& d_qkv, void* memory) {
+                        const Tensor& d_qkv, const AttentionTermGradients& d_terms, void* memory) {
   AttentionTensors tensors = tensors_of(ctx, shape, qkv, out, lse);
   tensors.d_out = d_out.f32();
   tensors.d_out_stride = d_out.stride;
   tensors.d_qkv = d_qkv.f32();
   tensors.d_qkv_stride = d_qkv.stride;
+  if (d_terms.query_terms) {
+    tensors.d_query_terms = d_terms.query_terms.f32();
+    tensors.d_query_terms_stride = d_terms.query_terms.stride;
+    tensors.d_key_terms = d_terms.key_terms.f32();
+    tensors.d_key_terms_stride = d_terms.key_terms.stride;
+  }
   const Workspace workspace(ctx, shape, true, memory);
   const auto kernel = QE_ISA_SELECT(attention_backward_head);
   const int64_t n_heads = shape.kv_heads();

@@ -15,6 +15,7 @@ void attention_forward(Context& ctx, const AttentionShape& shape, const Tensor& 
 /// workspace: attention_workspace_bytes(ctx, shape, n_tokens, true) bytes.
 void attention_backward(Context& ctx, const AttentionShape& shape, const Tensor& qkv,
                         const Tensor& out, const Tensor& lse, const Tensor& d_out,
-                        const Tensor& d_qkv, void* workspace);
+                        const Tensor& d_qkv, const AttentionTermGradients& d_terms,
+                        void* workspace);
 
 }  // namespace qe::cpu

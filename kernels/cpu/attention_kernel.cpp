@@ -133,6 +133,37 @@ KeyRange visible_keys(const AttentionTensors& t, const AttentionHead& h, int64_t
   return {begin > 0 ? begin : 0, end < h.length ? end : h.length};
 }
 
+// Adds the terms by distance to the scores of the n queries from `query` on.
+void add_terms(const AttentionTensors& t, const AttentionHead& h, int64_t query, int64_t n,
+               KeyRange keys, float* scores, int64_t stride) {
+  const int64_t column = h.head * t.n_distance_columns;
+  for (int64_t k = keys.begin; k < keys.end; ++k) {
+    float* row = scores + (k - keys.begin) * stride;
+    const float* of_key = t.key_terms + (h.first_row + k) * t.key_terms_stride + column;
+    for (int64_t i = 0; i < n; ++i) {
+      const int64_t q = query + i;
+      const int32_t at = t.distance_columns[q - k];
+      row[i] += t.query_terms[(h.first_row + q) * t.query_terms_stride + column + at] + of_key[at];
+    }
+  }
+}
+
+// The gradients of those terms, from d_scores: (keys, width), the n queries from `query` on.
+void add_term_gradients(const AttentionTensors& t, const AttentionHead& h, int64_t query, int64_t n,
+                        KeyRange keys, const float* d_scores, int64_t width) {
+  const int64_t column = h.head * t.n_distance_columns;
+  for (int64_t k = keys.begin; k < keys.end; ++k) {
+    const float* row = d_scores + (k - keys.begin) * width;
+    float* of_key = t.d_key_terms + (h.first_row + k) * t.d_key_terms_stride + column;
+    for (int64_t i = 0; i < n; ++i) {
+      const int64_t q = query + i;
+      const int32_t at = t.distance_columns[q - k];
+      t.d_query_terms[(h.first_row + q) * t.d_query_terms_stride + column + at] += row[i];
+      of_key[at] += row[i];
+    }
+  }
+}
+
 // Adds the bias to the scores of the n <= 16 queries from `query` on, and takes what is outside of
 // the window away.
 void adjust_scores(const AttentionTensors& t, const AttentionHead& h, int64_t query, int64_t n,
@@ -145,6 +176,7 @@ void adjust_scores(const AttentionTensors& t, const AttentionHead& h, int64_t qu
       store(row, load(row) + b);
     }
   }
+  if (t.query_terms != nullptr) add_terms(t, h, query, n, keys, scores, stride);
   if (t.window == 0) return;
   const Vec lowest = as_float(set_int(0xff800000u));  // -infinity
   const Int width = set_int(static_cast<uint32_t>(2 * t.window));
@@ -371,6 +403,7 @@ void backward_queries(const AttentionTensors& t, const AttentionHead& h, int64_t
   for (int64_t i = 0; i < n; i += kLanes) {
     backward_strip(t, h, query + i, n - i < kLanes ? n - i : kLanes, keys, i, width, s);
   }
+  if (t.d_query_terms != nullptr) add_term_gradients(t, h, query, n, keys, s.d_scores, width);
   for (int64_t d = 0; d < dim; d += kLanes) {
     Product p{.rows = keys.size(),
               .depth = n,
@@ -443,6 +476,12 @@ void attention_backward_head(const AttentionTensors& t, const AttentionHead& kv,
   for (int64_t i = 0; i < h.length * dim; i += kLanes) {
     store(s.d_keys + i, zero());
     store(s.d_values + i, zero());
+  }
+  for (int64_t i = 0; t.d_query_terms != nullptr && i < h.length; ++i) {
+    const int64_t column = h.head * t.n_distance_columns;
+    float* of_query = t.d_query_terms + (h.first_row + i) * t.d_query_terms_stride + column;
+    float* of_key = t.d_key_terms + (h.first_row + i) * t.d_key_terms_stride + column;
+    for (int64_t c = 0; c < t.n_distance_columns; ++c) of_query[c] = of_key[c] = 0.0f;
   }
   for (; h.head < (kv.head + 1) * group; ++h.head) {
     for (int64_t query = 0; query < h.length; query += kAttentionBackwardQueries) {

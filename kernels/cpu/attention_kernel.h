@@ -30,6 +30,16 @@ struct AttentionTensors {
   int64_t window;              ///< 0: none
   const float* relative_bias;  ///< (H, ...) nullable, at the column of distance 0
   int64_t bias_stride;
+  const float* query_terms;  ///< (T, H n_distance_columns) nullable; as are the next ones
+  int64_t query_terms_stride;
+  const float* key_terms;
+  int64_t key_terms_stride;
+  const int32_t* distance_columns;  ///< at distance 0
+  int64_t n_distance_columns;
+  float* d_query_terms;  ///< backward
+  int64_t d_query_terms_stride;
+  float* d_key_terms;
+  int64_t d_key_terms_stride;
   bool dropout;  ///< the rest is read only then
   PhiloxKey key;
   uint32_t epoch;

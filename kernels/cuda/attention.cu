@@ -55,6 +55,12 @@ AttentionArgs args_of(const Context& ctx, const AttentionShape& shape, const Ten
                                ? shape.relative_bias.f32() + shape.relative_bias.cols / 2
                                : nullptr,
           .bias_stride = shape.relative_bias.stride,
+          .query_terms = shape.query_terms ? shape.query_terms.f32() : nullptr,
+          .key_terms = shape.key_terms ? shape.key_terms.f32() : nullptr,
+          .query_terms_stride = shape.query_terms.stride,
+          .key_terms_stride = shape.key_terms.stride,
+          .distance_columns = shape.distance_columns.data() + shape.distance_columns.size() / 2,
+          .n_distance_columns = static_cast<int>(shape.n_distance_columns),
           .dropout = shape.dropout_p > 0.0f,
           .layer = shape.layer,
           .threshold = probability_threshold(shape.dropout_p),
@@ -87,13 +93,27 @@ void attention_forward(Context& ctx, const AttentionShape& shape, const Tensor& 
 
 void attention_backward(Context& ctx, const AttentionShape& shape, const Tensor& qkv,
                         const Tensor& out, const Tensor& lse, const Tensor& d_out,
-                        const Tensor& d_qkv, void* workspace) {
+                        const Tensor& d_qkv, const AttentionTermGradients& d_terms,
+                        void* workspace) {
   if (qkv.rows == 0) return;
   AttentionArgs args = args_of(ctx, shape, qkv, out, lse);
   args.d_out = d_out.data;
   args.d_out_stride = d_out.stride;
   args.d_qkv = d_qkv.data;
   args.d_qkv_stride = d_qkv.stride;
+  if (d_terms.query_terms) {
+    args.d_query_terms = d_terms.query_terms.f32();
+    args.d_query_terms_stride = d_terms.query_terms.stride;
+    args.d_key_terms = d_terms.key_terms.f32();
+    args.d_key_terms_stride = d_terms.key_terms.stride;
+    for (const Tensor* d : {&d_terms.query_terms, &d_terms.key_terms}) {
+      const cudaError_t status =
+          cudaMemset2DAsync(d->data, static_cast<size_t>(d->stride) * sizeof(float), 0,
+                            static_cast<size_t>(d->cols) * sizeof(float),
+                            static_cast<size_t>(d->rows), stream_of(ctx));
+      QE_CHECK(status == cudaSuccess, "attention_backward: ", cudaGetErrorString(status));
+    }
+  }
   args.row_dots = static_cast<float*>(workspace);
   const int dim = tensor_core_dim(ctx, shape, {&qkv, &out, &d_out, &d_qkv});
   if (dim == 0) return attention_backward_simt(ctx, args, ctx.compute, qkv.rows);

@@ -27,6 +27,10 @@ struct AttentionArgs {
   int window;                  // 0: none; the tensor-core kernels know none
   const float* relative_bias;  // (H, ...) at the column of distance 0; null, too, for those
   int64_t bias_stride;
+  const float *query_terms, *key_terms;  // (T, H n_distance_columns), null for those, too
+  int64_t query_terms_stride, key_terms_stride;
+  const int32_t* distance_columns;  // at distance 0
+  int n_distance_columns;
   bool dropout;
   uint32_t layer;
   uint32_t threshold;  // a probability is dropped when its word is below
@@ -42,6 +46,8 @@ struct AttentionArgs {
   int64_t d_out_stride;
   void* d_qkv;  // as qkv
   int64_t d_qkv_stride;
+  float *d_query_terms, *d_key_terms;  // as the terms, zero before
+  int64_t d_query_terms_stride, d_key_terms_stride;
   float* row_dots;  // (T, H) dense: (1 - p) * sum of d_out * out, made by the pass over queries
   /// Which probabilities were dropped, bit key % 32 of word (head, key / 32, row of the query):
   /// (H, drop_words, T), made by the pass over queries for the pass over keys. Null: it draws

@@ -145,13 +145,39 @@ struct Work {
 };
 
 // The score of a product of query and key; -infinity outside of the window.
-__device__ float score_of(const AttentionArgs& args, int head, int query, int key, float product) {
+__device__ float score_of(const AttentionArgs& args, const SequenceBlock& at, int head, int query,
+                          int key, float product) {
   if (args.window > 0 && abs(query - key) > args.window) return -__builtin_huge_valf();
   float score = product * args.scale;
   if (args.relative_bias != nullptr) {
     score += args.relative_bias[head * args.bias_stride + query - key];
   }
+  if (args.query_terms != nullptr) {
+    const int64_t column =
+        int64_t{head} * args.n_distance_columns + args.distance_columns[query - key];
+    score += args.query_terms[(at.first_row + query) * args.query_terms_stride + column] +
+             args.key_terms[(at.first_row + key) * args.key_terms_stride + column];
+  }
   return score;
+}
+
+// Adds each lane's d_score to its column of a row that the warp owns. Columns of ascending lanes
+// are monotonic, so equal ones stand side by side: the first lane of such a run adds its sum, in
+// the order of the lanes.
+__device__ void add_term_gradients(float* row, int column, float d_score, bool valid) {
+  const int lane = static_cast<int>(threadIdx.x % 32);
+  const int own = valid ? column : -1;
+  const int before = __shfl_up_sync(kAllLanes, own, 1);
+  const bool first = lane == 0 || before != own;
+  const unsigned firsts = __ballot_sync(kAllLanes, first);
+  float sum = 0.0f;
+  for (int i = 0; i < 32; ++i) {
+    const float d = __shfl_sync(kAllLanes, d_score, i);
+    // The run that lane i belongs to begins at the last first lane up to i.
+    const int begin = 31 - __clz(firsts & (0xffffffffu >> (31 - i)));
+    if (begin == lane) sum += d;
+  }
+  if (first && valid) row[column] += sum;
 }
 
 // 0 or 1 / (1 - p).
@@ -189,7 +215,7 @@ __global__ void attention_forward_simt_kernel(const AttentionArgs args) {
     __syncthreads();
     const int key = begin + lane;
     const float score = key < work.at.length
-                            ? score_of(args, work.head, work.row, key,
+                            ? score_of(args, work.at, work.head, work.row, key,
                                        dot(tiles.own_first, tiles.first + lane * tiles.row, dim))
                             : -__builtin_huge_valf();
     const float new_top = fmaxf(top, warp_max(score));
@@ -240,7 +266,7 @@ __global__ void attention_queries_simt_kernel(const AttentionArgs args) {
     const int key = begin + lane;
     float d_score = 0.0f;
     if (key < work.at.length) {
-      const float p = expf(score_of(args, work.head, work.row, key,
+      const float p = expf(score_of(args, work.at, work.head, work.row, key,
                                     dot(tiles.own_first, tiles.first + lane * tiles.row, dim)) -
                            lse);
       const float dp = dot(tiles.own_second, tiles.second + lane * tiles.row, dim) *
@@ -248,6 +274,12 @@ __global__ void attention_queries_simt_kernel(const AttentionArgs args) {
       d_score = p * (dp - row_dot);
     }
     add_rows(d_q, d_score, tiles.first, dim);
+    if (args.d_query_terms != nullptr) {
+      const bool valid = key < work.at.length && work.inside;
+      float* terms = args.d_query_terms + row * args.d_query_terms_stride +
+                     int64_t{work.head} * args.n_distance_columns;
+      add_term_gradients(terms, valid ? args.distance_columns[work.row - key] : 0, d_score, valid);
+    }
   }
   if (!work.inside) return;
   store_own(static_cast<T*>(args.d_qkv) + row * args.d_qkv_stride + work.head_column(args), d_q,
@@ -277,7 +309,7 @@ __global__ void attention_keys_simt_kernel(const AttentionArgs args) {
       float d_score = 0.0f;
       if (query < work.at.length && work.inside) {
         const int64_t row = work.at.first_row + query;
-        const float p = expf(score_of(args, work.query_head, query, work.row,
+        const float p = expf(score_of(args, work.at, work.query_head, query, work.row,
                                       dot(tiles.own_first, tiles.first + lane * tiles.row, dim)) -
                              args.lse[row * args.lse_stride + work.query_head]);
         const float factor = keep(args, work.at, work.query_head, query, work.row);
@@ -287,6 +319,14 @@ __global__ void attention_keys_simt_kernel(const AttentionArgs args) {
       }
       add_rows(d_v, kept, tiles.second, dim);
       add_rows(d_k, d_score, tiles.first, dim);
+      if (args.d_key_terms != nullptr) {
+        const bool valid = query < work.at.length && work.inside;
+        float* terms = args.d_key_terms +
+                       int64_t{work.at.first_row + work.row} * args.d_key_terms_stride +
+                       int64_t{work.query_head} * args.n_distance_columns;
+        add_term_gradients(terms, valid ? args.distance_columns[query - work.row] : 0, d_score,
+                           valid);
+      }
     }
     work.next_query_head(args);
   }

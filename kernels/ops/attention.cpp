@@ -26,6 +26,27 @@ void check_sequences(const Context& ctx, const char* op, const AttentionShape& s
            ", but there are ", n_tokens, " rows");
 }
 
+void check_terms(const Context& ctx, const char* op, const AttentionShape& shape,
+                 const Tensor& query_terms, const Tensor& key_terms, int64_t n_tokens) {
+  QE_CHECK(static_cast<bool>(shape.query_terms) == static_cast<bool>(shape.key_terms), op,
+           ": query_terms and key_terms come together");
+  if (!shape.query_terms) return;
+  const int64_t cols = shape.n_heads * shape.n_distance_columns;
+  contract::check_matrix(ctx, op, "query_terms", query_terms, n_tokens, cols);
+  contract::check_matrix(ctx, op, "key_terms", key_terms, n_tokens, cols);
+  QE_CHECK(shape.kv_heads() == shape.n_heads, op,
+           ": terms by distance need as many heads of keys as of queries");
+  const auto n = static_cast<int64_t>(shape.distance_columns.size());
+  QE_CHECK(n % 2 == 1 && n >= 2 * shape.max_length - 1, op,
+           ": expected an odd number of distance_columns, at least ", 2 * shape.max_length - 1,
+           ", got ", n);
+  if (ctx.device.kind != DeviceKind::kCpu || ctx.planning) return;
+  for (const int32_t column : shape.distance_columns) {
+    QE_CHECK(column >= 0 && column < shape.n_distance_columns, op, ": distance column ", column,
+             " is outside of the ", shape.n_distance_columns, " there are");
+  }
+}
+
 void check_shape(const Context& ctx, const char* op, const AttentionShape& shape, const Tensor& qkv,
                  const Tensor& out, const Tensor& lse) {
   QE_CHECK(shape.n_heads > 0 && shape.head_dim > 0, op,
@@ -46,6 +67,7 @@ void check_shape(const Context& ctx, const char* op, const AttentionShape& shape
   }
   contract::check_computed(ctx, op, "out", out, qkv.rows, cols);
   contract::check_matrix(ctx, op, "lse", lse, qkv.rows, shape.n_heads);
+  check_terms(ctx, op, shape, shape.query_terms, shape.key_terms, qkv.rows);
   check_sequences(ctx, op, shape, qkv.rows);
   QE_CHECK(shape.dropout_p >= 0.0f && shape.dropout_p < 1.0f, op,
            ": expected dropout p in [0, 1), got ", shape.dropout_p);
@@ -76,16 +98,18 @@ void attention_forward(Context& ctx, const AttentionShape& shape, const Tensor& 
 
 void attention_backward(Context& ctx, const AttentionShape& shape, const Tensor& qkv,
                         const Tensor& out, const Tensor& lse, const Tensor& d_out,
-                        const Tensor& d_qkv) {
+                        const Tensor& d_qkv, const AttentionTermGradients& d_terms) {
   constexpr const char* kOp = "attention_backward";
   check_shape(ctx, kOp, shape, qkv, out, lse);
   contract::check_computed(ctx, kOp, "d_out", d_out, out.rows, out.cols);
   contract::check_computed(ctx, kOp, "d_qkv", d_qkv, qkv.rows, qkv.cols);
+  check_terms(ctx, kOp, shape, d_terms.query_terms, d_terms.key_terms, qkv.rows);
   contract::check_disjoint(kOp, "d_qkv", d_qkv, "qkv", qkv);
   contract::check_disjoint(kOp, "d_qkv", d_qkv, "out", out);
   contract::check_disjoint(kOp, "d_qkv", d_qkv, "d_out", d_out);
   const Scratch scratch(*ctx.arena, attention_workspace_bytes(ctx, shape, qkv.rows, true));
-  QE_DISPATCH(ctx, attention_backward, ctx, shape, qkv, out, lse, d_out, d_qkv, scratch.data());
+  QE_DISPATCH(ctx, attention_backward, ctx, shape, qkv, out, lse, d_out, d_qkv, d_terms,
+              scratch.data());
 }
 
 }  // namespace qe

@@ -30,6 +30,13 @@ struct AttentionShape {
   /// (H, 2 R - 1) fp32 with R >= max_length, nullable: what is added to the scaled score of query q
   /// and key k stands in column q - k + R - 1. It is frozen.
   Tensor relative_bias;
+  /// What is added to the scaled score of query q and key k, by their distance (DeBERTa's content
+  /// to position and position to content terms; He et al. 2020, arXiv:2006.03654): columns h C + c
+  /// of row q of query_terms and of row k of key_terms, with c = distance_columns[q - k + R - 1],
+  /// for C = n_distance_columns. Both (T, H C) fp32; null together.
+  Tensor query_terms, key_terms;
+  std::span<const int32_t> distance_columns;  ///< (2 R - 1), R >= max_length, each in [0, C)
+  int64_t n_distance_columns = 0;
   float scale = 1.0f;
   /// Dropout of the probabilities: word k % 4 of philox(philox_counter(sample, epoch, layer, head,
   /// q, k / 4)) decides for query q and key k, with RandomPurpose::kAttentionDropout.
@@ -51,9 +58,15 @@ size_t attention_workspace_bytes(const Context& ctx, const AttentionShape& shape
 void attention_forward(Context& ctx, const AttentionShape& shape, const Tensor& qkv,
                        const Tensor& out, const Tensor& lse);
 
-/// d_qkv: as qkv, overwritten. out and lse are forward's.
+/// Gradients of query_terms and key_terms, as they are; null without them.
+struct AttentionTermGradients {
+  Tensor query_terms, key_terms;
+};
+
+/// d_qkv: as qkv, overwritten, as d_terms. out and lse are forward's. d_qkv is the share that comes
+/// through q k^T and v only.
 void attention_backward(Context& ctx, const AttentionShape& shape, const Tensor& qkv,
                         const Tensor& out, const Tensor& lse, const Tensor& d_out,
-                        const Tensor& d_qkv);
+                        const Tensor& d_qkv, const AttentionTermGradients& d_terms = {});
 
 }  // namespace qe

@@ -66,5 +66,25 @@ TEST_CASE("the bias of query - key stands in its column") {
   CHECK(table[static_cast<size_t>(19 + 10)] == 3.0f);  // head 1
 }
 
+TEST_CASE("rows of distances: exact near by, then by logarithm, then the last one") {
+  // deberta-v3-base: 256 buckets, 512 positions.
+  const auto row = [](int64_t distance) { return distance_row(distance, 512, 256, 512); };
+  CHECK(row(0) == 256);
+  for (const int64_t d : {1, 64, 127, 128}) {
+    CHECK(row(d) == 256 + d);
+    CHECK(row(-d) == 256 - d);
+  }
+  CHECK(row(129) == 256 + 129);
+  CHECK(row(511) == 511);
+  CHECK(row(-511) == 1);
+  for (int64_t d = 1; d < 511; ++d) CHECK(row(d) <= row(d + 1));
+  // Without buckets every distance has a row, up to the span.
+  CHECK(distance_row(39, 80, 0, 40) == 79);
+  CHECK(distance_row(100, 80, 0, 40) == 79);
+  CHECK(distance_row(-100, 80, 0, 40) == 0);
+  const std::vector<int32_t> columns = distance_columns(3, 80, 0, 40);
+  CHECK(columns == std::vector<int32_t>{38, 39, 40, 41, 42});
+}
+
 }  // namespace
 }  // namespace qe

@@ -268,6 +268,85 @@ DEVICE_TEST_CASE("attention with windows, biases and shared heads of keys matche
   });
 }
 
+DEVICE_TEST_CASE("attention with terms by distance matches float64, with their gradients") {
+  constexpr int64_t kColumns = 12;
+  for (const float p : {0.0f, 0.2f}) {
+    for (const int64_t dim : {16, 24}) {
+      CAPTURE(p);
+      CAPTURE(dim);
+      Batch b({1, 40, 2, 150}, 2, dim, p, Rows::kAligned);
+      const int64_t rows = b.starts.back();
+      Matrix query_terms = Matrix(rows, 2 * kColumns, 2 * kColumns + 1).of_f32();
+      Matrix key_terms = Matrix(rows, 2 * kColumns).of_f32();
+      const Matrix random = Matrix::random(rows, 4 * kColumns, 5);
+      for (int64_t t = 0; t < rows; ++t) {
+        for (int64_t c = 0; c < 2 * kColumns; ++c) {
+          query_terms.at(t, c) = random.at(t, c);
+          key_terms.at(t, c) = random.at(t, 2 * kColumns + c);
+        }
+      }
+      Matrix d_query_terms = Matrix(rows, 2 * kColumns, 2 * kColumns + 3).of_f32();
+      Matrix d_key_terms = Matrix(rows, 2 * kColumns).of_f32();
+      // Several distances share a column, as buckets by logarithm do.
+      test::List<int32_t> columns;
+      const auto column_of = [](int64_t distance) {
+        return std::clamp<int64_t>(distance / (std::abs(distance) > 3 ? 30 : 1) + 6, 0,
+                                   kColumns - 1);
+      };
+      for (int64_t d = -151; d <= 151; ++d) columns.push_back(static_cast<int32_t>(column_of(d)));
+      b.shape.cu_seqlens = b.starts.span();
+      b.shape.sample_ids = b.samples.span();
+      b.shape.query_terms = query_terms.view();
+      b.shape.key_terms = key_terms.view();
+      b.shape.distance_columns = columns.span();
+      b.shape.n_distance_columns = kColumns;
+      run_planned(2, kStep, [&](Context& ctx) {
+        attention_forward(ctx, b.shape, b.qkv.view(), b.out.view(), b.lse.view());
+        attention_backward(ctx, b.shape, b.qkv.view(), b.out.view(), b.lse.view(), b.d_out.view(),
+                           b.d_qkv.view(), {d_query_terms.view(), d_key_terms.view()});
+      });
+      CHECK(d_query_terms.guards_intact());
+      Compared out, dq, d_of_queries, d_of_keys;
+      for (size_t s = 0; s + 1 < b.starts.size(); ++s) {
+        const int64_t row = b.starts[s];
+        const int64_t n = b.starts[s + 1] - row;
+        for (int64_t head = 0; head < 2; ++head) {
+          reference::AttentionInput in = reference_input(b, s, head);
+          const auto at = [&](size_t query, size_t key) {
+            return head * kColumns +
+                   column_of(static_cast<int64_t>(query) - static_cast<int64_t>(key));
+          };
+          in.bias = [&](size_t query, size_t key) {
+            const int64_t c = at(query, key);
+            return static_cast<double>(query_terms.at(row + static_cast<int64_t>(query), c)) +
+                   static_cast<double>(key_terms.at(row + static_cast<int64_t>(key), c));
+          };
+          out.add(slice(b.out, row, n, head * dim, dim), reference::attention(in).out);
+          const reference::AttentionGradient gradient =
+              reference::attention_gradient(in, slice(b.d_out, row, n, head * dim, dim));
+          dq.add(slice(b.d_qkv, row, n, head * dim, dim), gradient.dq);
+          Doubles of_queries(static_cast<size_t>(n * kColumns), 0.0);
+          Doubles of_keys = of_queries;
+          for (size_t q = 0; q < static_cast<size_t>(n); ++q) {
+            for (size_t k = 0; k < static_cast<size_t>(n); ++k) {
+              const auto c = static_cast<size_t>(at(q, k) - head * kColumns);
+              const double d = gradient.d_scores[q * static_cast<size_t>(n) + k];
+              of_queries[q * kColumns + c] += d;
+              of_keys[k * kColumns + c] += d;
+            }
+          }
+          d_of_queries.add(slice(d_query_terms, row, n, head * kColumns, kColumns), of_queries);
+          d_of_keys.add(slice(d_key_terms, row, n, head * kColumns, kColumns), of_keys);
+        }
+      }
+      CHECK(out.error() < test::tolerance(test::Result::kAttention, 2e-6));
+      CHECK(dq.error() < test::tolerance(test::Result::kGradients, 1e-5));
+      CHECK(d_of_queries.error() < test::tolerance(test::Result::kGradients, 1e-5));
+      CHECK(d_of_keys.error() < test::tolerance(test::Result::kGradients, 1e-5));
+    }
+  }
+}
+
 DEVICE_TEST_CASE("attention matches float64 for awkward lengths") {
   for (const std::vector<int32_t>& lengths : {std::vector<int32_t>{1},
                                               {15, 16, 17, 31, 32, 33},

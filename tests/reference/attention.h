@@ -55,6 +55,7 @@ inline AttentionOutput attention(const AttentionInput& in) {
 
 struct AttentionGradient {
   std::vector<double> dq, dk, dv;  ///< (length, dim)
+  std::vector<double> d_scores;    ///< (length, length), of what is added to the scaled scores
 };
 
 /// By the chain rule, without the D trick of the implementation.
@@ -62,7 +63,7 @@ inline AttentionGradient attention_gradient(const AttentionInput& in,
                                             const std::vector<double>& d_out) {
   const size_t n = in.length;
   const std::vector<double> zeros(n * in.dim, 0.0);
-  AttentionGradient gradient{zeros, zeros, zeros};
+  AttentionGradient gradient{zeros, zeros, zeros, std::vector<double>(n * n)};
   const AttentionOutput forward = attention(in);
   std::vector<double> dp(n);
   for (size_t i = 0; i < n; ++i) {
@@ -79,7 +80,8 @@ inline AttentionGradient attention_gradient(const AttentionInput& in,
       p_dp += p[j] * dp[j];
     }
     for (size_t j = 0; j < n; ++j) {
-      const double ds = p[j] * (dp[j] - p_dp) * in.scale;
+      gradient.d_scores[i * n + j] = p[j] * (dp[j] - p_dp);
+      const double ds = gradient.d_scores[i * n + j] * in.scale;
       for (size_t d = 0; d < in.dim; ++d) {
         gradient.dq[i * in.dim + d] += ds * in.k[j * in.dim + d];
         gradient.dk[j * in.dim + d] += ds * in.q[i * in.dim + d];

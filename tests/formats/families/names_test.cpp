@@ -49,11 +49,42 @@ TEST_CASE("what pretraining classes hold beside the encoder and its head is igno
       {"albert", "sop_classifier.classifier.weight"},
       {"albert", "albert.pooler.bias"},
       {"electra", "discriminator_predictions.dense.weight"},
+      {"esm", "esm.contact_head.regression.weight"},
+      {"esm", "esm.encoder.layer.0.attention.self.rotary_embeddings.inv_freq"},
+      {"deberta-v2", "mask_predictions.dense.weight"},
   };
   for (const auto& [model_type, name] : cases) {
     CAPTURE(name);
     CHECK(family_of(model_type).canonical_name(name).empty());
   }
+}
+
+TEST_CASE("ModernBERT's settings in transformers 4's keys and in 5's are the same") {
+  const Family& family = family_of("modernbert");
+  const EncoderConfig old_keys = defaults_of(family, R"("num_hidden_layers": 4,
+      "global_attn_every_n_layers": 3, "global_rope_theta": 50000.0, "local_rope_theta": 9000.0)");
+  const EncoderConfig new_keys = defaults_of(family, R"("num_hidden_layers": 4,
+      "layer_types": ["full_attention", "sliding_attention", "sliding_attention", "full_attention"],
+      "rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 50000.0},
+                          "sliding_attention": {"rope_type": "default", "rope_theta": 9000.0}})");
+  for (const EncoderConfig* config : {&old_keys, &new_keys}) {
+    CHECK(config->local_layers == std::vector<bool>{false, true, true, false});
+    CHECK(config->rope_theta == 50000.0);
+    CHECK(config->local_rope_theta == 9000.0);
+    CHECK(config->local_window == 64);
+  }
+  CHECK(defaults_of(family, R"("local_rope_theta": null)").local_rope_theta == 160000.0);
+}
+
+TEST_CASE("a name that is several tensors") {
+  CHECK(split_name("a.b.weight") == std::vector<std::string>{"a.b.weight"});
+  CHECK(split_name("a.{b,c}.weight") == std::vector<std::string>{"a.b.weight", "a.c.weight"});
+  CHECK(family_of("nomic_bert").canonical_name("encoder.layers.3.attn.Wqkv.weight") ==
+        "nomic_bert.layers.3.self_attn.{q_proj,k_proj,v_proj}.weight");
+  CHECK(family_of("nomic_bert").canonical_name("bert.emb_ln.bias") ==
+        "nomic_bert.embeddings.LayerNorm.bias");
+  CHECK(family_of("deberta-v2").canonical_name("lm_predictions.lm_head.dense.weight") ==
+        "cls.predictions.transform.dense.weight");
 }
 
 TEST_CASE("layers that share weights") {
@@ -82,6 +113,16 @@ TEST_CASE("settings that would compute something else are refused by name") {
       {"albert", R"("inner_group_num": 2)", "/inner_group_num"},
       {"albert", R"("num_hidden_groups": 13)", "/num_hidden_groups"},
       {"distilbert", R"("pruned_heads": {"0": [1]})", "/pruned_heads"},
+      {"deberta-v2", R"("conv_kernel_size": 3)", "/conv_kernel_size"},
+      {"deberta-v2", R"("pos_att_type": "c2p")", "/pos_att_type"},
+      {"deberta-v2", R"("relative_attention": false)", "/relative_attention"},
+      {"modernbert", R"("mlp_dropout": 0.1)", "/mlp_dropout"},
+      {"modernbert", R"("num_hidden_layers": 2, "layer_types": ["full_attention"])",
+       "/layer_types"},
+      {"eurobert", R"("rope_scaling": {"type": "linear"})", "/rope_scaling"},
+      {"eurobert", R"("rope_parameters": {"rope_type": "yarn"})", "/rope_parameters/rope_type"},
+      {"nomic_bert", R"("n_embd": 768, "rotary_emb_fraction": 0.5)", "/rotary_emb_fraction"},
+      {"esm", R"("is_folding_model": true)", "/is_folding_model"},
   };
   for (const auto& [model_type, members, key] : cases) {
     CAPTURE(members);

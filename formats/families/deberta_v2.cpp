@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+
+// DeBERTa-v2 and v3: BERT without positions in its embeddings; instead, attention scores have terms
+// for the distance of query and key (disentangled attention). He et al. 2020, 2021.
+
+#include <algorithm>
+
+#include "formats/families/config_keys.h"
+#include "formats/families/name_rules.h"
+#include "kernels/core/error.h"
+
+namespace qe::model_families {
+namespace {
+
+using namespace config_keys;
+
+EncoderNames deberta_names(const EncoderConfig& encoder, bool positions, bool shared, bool normed) {
+  const std::string layer = "deberta.encoder.layer.{i}.";
+  const bool projected = encoder.embedding_size != encoder.hidden_size;
+  return {
+      .base_prefix = "deberta.",
+      .word_embeddings = "deberta.embeddings.word_embeddings",
+      .position_embeddings = positions ? "deberta.embeddings.position_embeddings" : "",
+      .token_type_embeddings =
+          encoder.n_token_types > 0 ? "deberta.embeddings.token_type_embeddings" : "",
+      .embedding_norm = "deberta.embeddings.LayerNorm",
+      .embedding_projection = projected ? "deberta.embeddings.embed_proj" : "",
+      .query = layer + "attention.self.query_proj",
+      .key = layer + "attention.self.key_proj",
+      .value = layer + "attention.self.value_proj",
+      .attention_output = layer + "attention.output.dense",
+      .attention_norm = layer + "attention.output.LayerNorm",
+      .distances = "deberta.encoder.rel_embeddings",
+      .distance_norm = normed ? "deberta.encoder.LayerNorm" : "",
+      .distance_query = shared ? "" : layer + "attention.self.pos_query_proj",
+      .distance_key = shared ? "" : layer + "attention.self.pos_key_proj",
+      .ffn_up = layer + "intermediate.dense",
+      .ffn_down = layer + "output.dense",
+      .ffn_norm = layer + "output.LayerNorm",
+      .head_dense = "cls.predictions.transform.dense",
+      .head_norm = "cls.predictions.transform.LayerNorm",
+      .decoder = "cls.predictions.decoder",
+      .decoder_bias = "cls.predictions.bias",
+  };
+}
+
+/// "p2c|c2p" or a list of both.
+void check_position_terms(const Json& config) {
+  const Json* terms = config.find("pos_att_type");
+  std::string text;
+  if (terms && terms->is_string()) text = terms->as_string();
+  if (terms && terms->is_array()) {
+    for (const Json& item : terms->items()) text += item.as_string() + "|";
+  }
+  QE_CHECK(
+      !terms || (text.find("c2p") != std::string::npos && text.find("p2c") != std::string::npos),
+      terms->where(), ": expected both c2p and p2c, got ", terms->dump());
+}
+
+EncoderConfig read_deberta(const Json& config) {
+  QE_CHECK(read_bool(config, "relative_attention", true), config.at("relative_attention").where(),
+           ": false is not supported");
+  read_int(config, "conv_kernel_size", 0, 0, 0);  // v2-xlarge's layer of convolutions
+  check_position_terms(config);
+  EncoderConfig encoder = read_bert_keys(config, {.vocab_size = 128100,
+                                                  .hidden_size = 1536,
+                                                  .n_layers = 24,
+                                                  .n_heads = 24,
+                                                  .ffn_size = 6144,
+                                                  .n_token_types = 0});
+  if (!config.find("layer_norm_eps")) encoder.norm_epsilon = 1e-7f;
+  encoder.embedding_size = read_int(config, "embedding_size", encoder.hidden_size, 1, kMaxWidth);
+  encoder.head_dim = read_int(config, "attention_head_size", 0, 1, kMaxHeadDim);
+  encoder.norm_after_projection = true;
+  encoder.biases.embedding_projection = false;
+  const bool legacy = read_bool(config, "legacy", true);
+  encoder.head_size = legacy ? encoder.embedding_size : encoder.hidden_size;
+  QE_CHECK(encoder.head_size == encoder.embedding_size, config.where(), ": a head of ",
+           encoder.head_size, " columns does not fit embeddings of ", encoder.embedding_size);
+  encoder.distance_buckets =
+      std::max<int64_t>(0, read_int(config, "position_buckets", -1, -1, kMaxPositions));
+  encoder.max_distance = read_int(config, "max_relative_positions", -1, -1, kMaxPositions);
+  if (encoder.max_distance < 1) encoder.max_distance = encoder.max_positions;
+  QE_CHECK(
+      encoder.distance_buckets == 0 || (encoder.distance_buckets >= 4 &&
+                                        encoder.max_distance > encoder.distance_buckets / 2 + 1),
+      config.where(), ": position_buckets ", encoder.distance_buckets,
+      " do not fit distances up to ", encoder.max_distance);
+  encoder.n_distance_rows =
+      2 * (encoder.distance_buckets > 0 ? encoder.distance_buckets : encoder.max_distance);
+  const Json* norm = config.find("norm_rel_ebd");
+  const bool normed =
+      norm && norm->is_string() && norm->as_string().find("layer_norm") != std::string::npos;
+  encoder.model_type = "deberta-v2";
+  encoder.names = deberta_names(encoder, read_bool(config, "position_biased_input", true),
+                                read_bool(config, "share_att_key", false), normed);
+  encoder.masked_lm_class = "DebertaV2ForMaskedLM";
+  encoder.parent_library = "transformers.models.deberta_v2.modeling_deberta_v2";
+  encoder.default_lora_targets = {"query_proj", "value_proj"};
+  encoder.quantize_skip = {"cls", "lm_predictions"};
+  complete(encoder, config);
+  return encoder;
+}
+
+/// The head that Microsoft's checkpoints hold (the one with "legacy": false) serves where there is
+/// no other.
+std::string deberta_canonical_name(const std::string& stored) {
+  static const name_rules::NameRules rules{
+      .prefix = "deberta.",
+      .bare = {"embeddings.", "encoder."},
+      .ignored = {"pooler.", "mask_predictions.", "deberta.pooler."},
+      .beginnings = {{"lm_predictions.lm_head.bias", "cls.predictions.bias"},
+                     {"lm_predictions.lm_head.", "cls.predictions.transform."}}};
+  return name_rules::canonical_name(rules, stored);
+}
+
+}  // namespace
+
+Family deberta_v2() { return {"deberta-v2", read_deberta, deberta_canonical_name}; }
+
+}  // namespace qe::model_families
