@@ -44,6 +44,17 @@ std::string temporary_name(const fs::path& path) {
   return (parent_of(path) / name).string();
 }
 
+/// Writes all bytes; false with errno set on failure.
+bool write_all(int file, std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::write(file, bytes.data(), std::min(bytes.size(), kMaxWrite));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return false;
+    bytes = bytes.subspan(static_cast<size_t>(n));
+  }
+  return true;
+}
+
 /// An open file that is closed and, until keep() is called, removed at the end.
 class TemporaryFile {
  public:
@@ -62,16 +73,7 @@ class TemporaryFile {
   TemporaryFile(const TemporaryFile&) = delete;
   TemporaryFile& operator=(const TemporaryFile&) = delete;
 
-  /// Writes all bytes; false with errno set on failure.
-  bool write_all(std::span<const std::byte> bytes) {
-    while (!bytes.empty()) {
-      const ssize_t n = ::write(file_, bytes.data(), std::min(bytes.size(), kMaxWrite));
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) return false;
-      bytes = bytes.subspan(static_cast<size_t>(n));
-    }
-    return true;
-  }
+  bool write(std::span<const std::byte> bytes) { return write_all(file_, bytes); }
   /// Brings the bytes to the disk and closes; false with errno set on failure.
   bool finish() {
     while (::fsync(file_) != 0) {
@@ -163,7 +165,7 @@ void write_file_atomically(const std::string& path,
            ": is not a regular file");
   TemporaryFile file(path);
   produce([&](std::span<const std::byte> bytes) {
-    if (!file.write_all(bytes)) fail_errno(path, "write");
+    if (!file.write(bytes)) fail_errno(path, "write");
   });
   if (!file.finish()) fail_errno(path, "write");
   if (::rename(file.path().c_str(), path.c_str()) != 0) fail_errno(path, "rename");
@@ -175,6 +177,20 @@ void write_file_atomically(const std::string& path, std::string_view text) {
   write_file_atomically(path, [&](const Append& append) {
     append(std::as_bytes(std::span(text.data(), text.size())));
   });
+}
+
+void write_new_file(const std::string& path, const std::function<void(const Append&)>& produce) {
+  const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (file < 0) fail_errno(path, "create");
+  try {
+    produce([&](std::span<const std::byte> bytes) {
+      if (!write_all(file, bytes)) fail_errno(path, "write");
+    });
+  } catch (...) {
+    ::close(file);
+    throw;
+  }
+  if (::close(file) != 0 && errno != EINTR) fail_errno(path, "write");
 }
 
 void require_writable_folder(const std::string& path) {

@@ -21,6 +21,11 @@ void write_file_atomically(const std::string& path,
                            const std::function<void(const Append&)>& produce);
 void write_file_atomically(const std::string& path, std::string_view text);
 
+/// Writes a file that must not exist yet, without syncing it: for folders that
+/// write_folder_atomically fills, which syncs all at once. Throws Error naming the path and the
+/// system's reason.
+void write_new_file(const std::string& path, const std::function<void(const Append&)>& produce);
+
 /// Creates the folder (and its parents) if needed and checks that files can be created in it.
 /// Throws Error.
 void require_writable_folder(const std::string& path);

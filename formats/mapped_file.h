@@ -24,6 +24,10 @@ class MappedFile {
   std::span<const std::byte> bytes() const { return {data_, size_}; }
   const std::string& path() const { return path_; }
 
+  /// Gives back the memory of pages in [begin, end) that were read: who reads a file once, front to
+  /// back, need not hold it. They can be read again.
+  void drop_pages(size_t begin, size_t end) const;
+
  private:
   std::string path_;
   const std::byte* data_ = nullptr;

@@ -33,6 +33,8 @@ struct RunConfig {
   std::string chunk_special_tokens = "rows";  ///< (ours) rows: as run_mlm.py; chunks
   int64_t max_train_samples = 0;              ///< 0 = all
   int64_t max_eval_samples = 0;
+  std::string cache_dir;         ///< of tokenized data; "" = output_dir/token_cache
+  bool overwrite_cache = false;  ///< tokenize again
   double mlm_probability = 0.15;
   double mask_replace_prob = 0.8;
   double random_replace_prob = 0.1;

@@ -12,6 +12,7 @@
 #include "kernels/ops/backend.h"
 #include "tools/bench_model.h"
 #include "tools/bench_ops.h"
+#include "tools/bench_tokenize.h"
 #include "tools/commands.h"
 #include "tools/progress.h"
 #include "tools/run_report.h"
@@ -342,12 +343,27 @@ int run_ops(const Arguments& arguments) {
   return 0;
 }
 
+int run_tokenize(const Arguments& arguments) {
+  BenchTokenizeOptions options;
+  options.model = arguments.text("model");
+  options.text = arguments.text("text");
+  if (options.model.empty() || options.text.empty())
+    throw UsageError("bench tokenize needs --model DIR and --text FILE");
+  options.threads = threads_option(arguments);
+  options.rounds = arguments.integer("steps", 5, 1, 1 << 20);
+  options.warmup = arguments.integer("warmup", 1, 0, 1 << 20);
+  const TokenizeReport report = bench_tokenize(options);
+  std::cout << (arguments.has("json") ? to_json(report).dump() + "\n" : text_of(report));
+  return 0;
+}
+
 int run_bench(const Arguments& arguments) {
   const std::string what = arguments.positionals.empty() ? "" : arguments.positionals[0];
   if (what == "train") return run_steps(arguments, true);
   if (what == "infer") return run_steps(arguments, false);
   if (what == "ops") return run_ops(arguments);
-  throw UsageError(cat("bench what? expected train, infer or ops, got \"", what, "\""));
+  if (what == "tokenize") return run_tokenize(arguments);
+  throw UsageError(cat("bench what? expected train, infer, ops or tokenize, got \"", what, "\""));
 }
 
 }  // namespace
@@ -355,8 +371,9 @@ int run_bench(const Arguments& arguments) {
 Command bench_command() {
   return {
       .name = "bench",
-      .summary = "speed and memory of training, inference and each kernel on this machine",
-      .positionals = "train|infer|ops",
+      .summary =
+          "speed and memory of training, inference, tokenizing and each kernel on this machine",
+      .positionals = "train|infer|ops|tokenize",
       .max_positionals = 1,
       .takes_settings = false,
       .description =
@@ -367,7 +384,10 @@ Command bench_command() {
           "  ops    each kernel on that model's shapes\n"
           "beside a floor: the operations that the step cannot do without at the rate of\n"
           "independent fused multiply-adds, or its weights at the rate of copying, both measured\n"
-          "here. Rows are full; dropout is the model's own.",
+          "here. Rows are full; dropout is the model's own.\n"
+          "  tokenize  the rows of a text file, each with special tokens, offsets and word ids, "
+          "with\n"
+          "            one thread and with --threads, in turns",
       .options =
           {{"shape", "NAME",
             "bert-base (default), bert-large, xlm-roberta-base, -large, -xl, -xxl, "
@@ -380,9 +400,11 @@ Command bench_command() {
            {"device", "NAME", "auto, cpu, cuda or cuda:N (auto)"},
            {"resident_weights", "true|false", "a GPU also holds 4-bit weights decoded (true)"},
            {"compute_dtype", "TYPE", "what a GPU computes in: auto, fp32, bf16, fp16 (auto)"},
+           {"model", "DIR", "tokenize: folder of the tokenizer"},
+           {"text", "FILE", "tokenize: .txt, .jsonl, .csv or .tsv, also .gz or .zst"},
            {"threads", "N", "CPU threads; 0 = all (default; ops: 1)"},
            {"optim", "NAME", "train: run_config's optim (adamw_torch)"},
-           {"steps", "N", "timed steps (5; on a GPU 20; infer: 50)"},
+           {"steps", "N", "timed steps (5; on a GPU 20; infer: 50), rounds of tokenize"},
            {"warmup", "N", "steps before them (1; on a GPU 3; infer: 5)"},
            {"milliseconds", "N", "ops: of each measurement (200)"},
            {"only", "TEXT", "ops: those with this in their name"},

@@ -3,6 +3,7 @@
 #include "engine/train/data_loader.h"
 
 #include <algorithm>
+#include <chrono>
 #include <numeric>
 
 #include "kernels/core/error.h"
@@ -63,6 +64,27 @@ int64_t DataLoader::load_update(int64_t step, std::vector<PackedBatch>& micro_ba
   if (static_cast<int64_t>(micro_batches.size()) < n) micro_batches.resize(n);
   for (int64_t i = 0; i < n; ++i) load_batch(epoch, first + i, micro_batches[i]);
   return n;
+}
+
+UpdateStream::UpdateStream(DataLoader& loader, int64_t first, int64_t end, int64_t token_capacity)
+    : ahead_(2, [&loader, first, end, token_capacity](const auto& give) {
+        Update update;
+        for (int64_t step = first; step < end; ++step) {
+          update.n = loader.load_update(step, update.batches);
+          for (PackedBatch& batch : update.batches) {
+            batch.token_capacity = token_capacity;
+            batch.label_capacity = token_capacity;
+          }
+          if (!give(update)) return;
+        }
+      }) {}
+
+int64_t UpdateStream::next(std::vector<PackedBatch>& micro_batches) {
+  const auto start = std::chrono::steady_clock::now();
+  QE_CHECK(ahead_.next(update_), "there are no more updates");
+  waited_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  std::swap(micro_batches, update_.batches);
+  return update_.n;
 }
 
 void DataLoader::load_batch(uint32_t epoch, int64_t index, PackedBatch& batch) {

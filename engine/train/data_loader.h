@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/train/mlm_collator.h"
+#include "kernels/core/background.h"
 
 namespace qe {
 
@@ -62,6 +63,29 @@ class DataLoader {
   int64_t n_updates_;
   std::vector<uint32_t> order_;
   int64_t order_epoch_ = -1;
+};
+
+/// The updates [first, end) of a run, made ahead on a thread of their own, so that who computes
+/// need not wait for them. While it lives, the loader must not load anything else.
+class UpdateStream {
+ public:
+  /// token_capacity: of every batch, and its label_capacity.
+  UpdateStream(DataLoader& loader, int64_t first, int64_t end, int64_t token_capacity);
+
+  /// Swaps the batches of the next update into `micro_batches`. Returns how many there are; further
+  /// entries are stale.
+  int64_t next(std::vector<PackedBatch>& micro_batches);
+  /// Seconds that the last next() waited.
+  double waited() const { return waited_; }
+
+ private:
+  struct Update {
+    std::vector<PackedBatch> batches;
+    int64_t n = 0;
+  };
+  Update update_;
+  double waited_ = 0;
+  Background<Update> ahead_;
 };
 
 }  // namespace qe

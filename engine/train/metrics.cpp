@@ -26,7 +26,8 @@ Json to_json(const StepMetrics& m) {
        {"grad_norm", m.grad_norm},
        {"n_labels", m.n_labels},
        {"n_tokens", m.n_tokens},
-       {"tokens_per_second", m.seconds > 0 ? static_cast<double>(m.n_tokens) / m.seconds : 0.0}});
+       {"tokens_per_second", m.seconds > 0 ? static_cast<double>(m.n_tokens) / m.seconds : 0.0},
+       {"data_wait", m.data_wait}});
 }
 
 Json to_json(const EvalMetrics& m) {

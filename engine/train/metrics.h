@@ -21,8 +21,9 @@ struct StepMetrics {
   double grad_norm = 0.0;  ///< before clipping
   int64_t n_labels = 0;
   int64_t n_tokens = 0;
-  double seconds = 0.0;  ///< wall time of the update
-  bool logged = false;   ///< a log entry was written after it
+  double seconds = 0.0;    ///< wall time of the update
+  double data_wait = 0.0;  ///< of them, waited for its batches
+  bool logged = false;     ///< a log entry was written after it
 };
 
 /// One evaluation.

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cmath>
 
+#include "engine/train/training_data.h"
 #include "engine/train/update.h"
 #include "engine/train/warm_up.h"
 #include "formats/atomic_write.h"
@@ -24,12 +25,6 @@ double seconds_since(Clock::time_point start) {
 int64_t steps_of(double setting, int64_t total) {
   return static_cast<int64_t>(setting < 1.0 ? std::ceil(setting * static_cast<double>(total))
                                             : setting);
-}
-
-std::vector<Record> read_all(const std::string& path, const TextColumns& columns) {
-  std::vector<Record> records;
-  read_records(path, columns, [&](Record&& record) { records.push_back(std::move(record)); });
-  return records;
 }
 
 SampleOrder order_of(const std::string& strategy) {
@@ -172,53 +167,10 @@ Context Trainer::make_context(bool planning) {
 }
 
 void Trainer::load_data() {
-  const int64_t positions = encoder_.max_length();
-  QE_CHECK(config_.max_seq_length <= positions, "max_seq_length: ", config_.max_seq_length,
-           " exceeds the ", positions, " positions of ", config_.model_name_or_path);
-  int64_t length = config_.max_seq_length;
-  if (length == 0) {
-    length = std::min<int64_t>(positions, 1024);
-    if (tokenizer_.model_max_length() > 0) length = std::min(length, tokenizer_.model_max_length());
-  }
-  TokenizeOptions options{.max_length = length,
-                          .line_by_line = config_.line_by_line,
-                          .wrap_pieces = config_.chunk_special_tokens == "chunks",
-                          .needs_words = config_.whole_word_mask};
-  const auto tokenize = [&](const std::vector<Record>& records, const std::string& name,
-                            int64_t max_samples) {
-    options.max_samples = max_samples;
-    return tokenize_records(records, name, tokenizer_, encoder_.vocab_size, options, threads_,
-                            log_);
-  };
-  const TextColumns columns{config_.text_column_name, config_.text_pair_column_name};
-  const bool own_validation = !config_.validation_file.empty();
-  const bool needs_training_rows = task_ == Task::kTrain || !own_validation;
-  std::vector<Record> train_rows;
-  std::vector<Record> eval_rows;
-  if (needs_training_rows) {
-    QE_CHECK(!config_.train_file.empty(),
-             task_ == Task::kTrain ? "train_file: not given"
-                                   : "validation_file: not given (nor train_file to split)");
-    train_rows = read_all(config_.train_file, columns);
-  }
-  if (own_validation) {
-    eval_rows = read_all(config_.validation_file, columns);
-  } else {
-    const double share = config_.validation_split_percentage / 100.0;
-    const auto n_eval =
-        static_cast<std::ptrdiff_t>(std::llround(share * static_cast<double>(train_rows.size())));
-    eval_rows.assign(train_rows.begin(), train_rows.begin() + n_eval);
-    train_rows.erase(train_rows.begin(), train_rows.begin() + n_eval);
-  }
-  if (task_ == Task::kTrain) {
-    train_data_ = tokenize(train_rows, config_.train_file, config_.max_train_samples);
-  }
-  const bool evaluates =
-      task_ == Task::kEvaluate || config_.eval_strategy != "no" || config_.eval_on_start;
-  if (evaluates) {
-    eval_data_ = tokenize(eval_rows, own_validation ? config_.validation_file : config_.train_file,
-                          config_.max_eval_samples);
-  }
+  TrainingData data = load_training_data(config_, task_ == Task::kTrain, memory_.planning(),
+                                         encoder_, tokenizer_, threads_, log_);
+  train_data_ = std::move(data.train);
+  eval_data_ = std::move(data.evaluation);
 }
 
 MlmCollator Trainer::collator(RandomPurpose purpose) const {
@@ -280,13 +232,18 @@ EvalMetrics Trainer::evaluate() {
   const uint32_t draw =
       config_.fixed_eval_masks ? 0 : static_cast<uint32_t>(parts_->step.values().step);
   Tape tape(ctx_, false);
-  PackedBatch batch;
-  batch.token_capacity = parts_->eval_capacity;
-  batch.label_capacity = parts_->eval_capacity;
+  Background<PackedBatch> batches(2, [&](const auto& give) {
+    PackedBatch batch;
+    for (int64_t i = 0; i < loader.batches_per_epoch(); ++i) {
+      loader.load_batch(draw, i, batch);
+      batch.token_capacity = parts_->eval_capacity;
+      batch.label_capacity = parts_->eval_capacity;
+      if (!give(batch)) return;
+    }
+  });
   MlmTotals totals;
   double hf_sum = 0.0;
-  for (int64_t i = 0; i < loader.batches_per_epoch(); ++i) {
-    loader.load_batch(draw, i, batch);
+  for (PackedBatch batch; batches.next(batch);) {
     parts_->step.begin(ctx_);
     const ForwardPass pass{.tape = &tape,
                            .batch = parts_->batches->bind(ctx_, batch),

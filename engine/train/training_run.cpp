@@ -25,7 +25,8 @@ struct Trainer::Run {
   const TrainEvents& events;
   TrainingState state;
   TrainResult result;
-  std::vector<PackedBatch> batches;  // micro-batches of the current update
+  std::unique_ptr<UpdateStream> updates;  // null: events.load_update gives them
+  std::vector<PackedBatch> batches;       // micro-batches of the current update
   std::unique_ptr<MetricsFile> metrics;
   std::vector<EvalMetrics> evaluations;
 };
@@ -110,8 +111,8 @@ void Trainer::resume(TrainingState& state) {
 StepMetrics Trainer::train_step(Run& run) {
   const Clock::time_point start = Clock::now();
   const int64_t step = run.state.step;
-  const int64_t n_micro = run.events.load_update ? run.events.load_update(step, run.batches)
-                                                 : loader_->load_update(step, run.batches);
+  const int64_t n_micro =
+      run.updates ? run.updates->next(run.batches) : run.events.load_update(step, run.batches);
   StepState& values = parts_->step.values();
   values.step = static_cast<int32_t>(step);
   values.epoch = static_cast<uint32_t>(step / loader_->updates_per_epoch());
@@ -147,7 +148,8 @@ StepMetrics Trainer::train_step(Run& run) {
                      .grad_norm = values.gradient_norm,
                      .n_labels = update.totals.n_labels,
                      .n_tokens = n_tokens,
-                     .seconds = seconds_since(start)};
+                     .seconds = seconds_since(start),
+                     .data_wait = run.updates ? run.updates->waited() : 0.0};
 }
 
 // Adds a finished update to the run's state, its files and its listeners.
@@ -246,6 +248,10 @@ TrainResult Trainer::train(const TrainEvents& events) {
   for (PackedBatch& batch : run.batches) {
     batch.token_capacity = parts_->train_capacity;
     batch.label_capacity = parts_->train_capacity;
+  }
+  if (!events.load_update) {
+    run.updates = std::make_unique<UpdateStream>(*loader_, run.state.step, schedule_.total_steps,
+                                                 parts_->train_capacity);
   }
   const Clock::time_point start = Clock::now();
   if (run.state.step == 0 && config_.eval_on_start) evaluate_in(run, false);

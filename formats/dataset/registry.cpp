@@ -59,6 +59,10 @@ DatasetFileType dataset_file_type(const std::string& path) {
   type.compression = find(kCompressions, name.extension());
   if (type.compression) name = name.stem();
   type.format = find(kFormats, name.extension());
+  QE_CHECK(name.extension() != ".parquet", path,
+           ": Parquet is not read; convert it: python -c 'import pandas; pandas.read_parquet(\"",
+           name.string(), "\").to_json(\"", name.stem().string(),
+           ".jsonl\", orient=\"records\", lines=True, force_ascii=False)'");
   QE_CHECK(type.format, path, ": unknown file type \"", name.extension().string(),
            type.compression ? type.compression->extension : "",
            "\"; known: ", names(kFormats, ", "), ", each also with ", names(kCompressions, " or "),

@@ -2,6 +2,7 @@
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #include "formats/dataset/text_stream.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "formats/dataset/registry.h"
@@ -13,19 +14,22 @@ namespace {
 
 constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 
-/// A file as it is, in one piece.
+/// A file as it is, in pieces: what was read is not held.
 class PlainStream : public ByteStream {
  public:
   explicit PlainStream(MappedFile file) : file_(std::move(file)) {}
 
   std::string_view next() override {
-    if (std::exchange(done_, true)) return {};
-    return {reinterpret_cast<const char*>(file_.bytes().data()), file_.bytes().size()};
+    constexpr size_t kPiece = size_t{16} << 20;
+    file_.drop_pages(begin_, end_);
+    begin_ = end_;
+    end_ += std::min(kPiece, file_.bytes().size() - begin_);
+    return {reinterpret_cast<const char*>(file_.bytes().data()) + begin_, end_ - begin_};
   }
 
  private:
   MappedFile file_;
-  bool done_ = false;
+  size_t begin_ = 0, end_ = 0;  // of the piece at hand
 };
 
 std::unique_ptr<ByteStream> open_stream(const std::string& path) {

@@ -213,18 +213,21 @@ int64_t PostProcessor::n_added(bool pair) const {
   return n;
 }
 
-Encoding PostProcessor::process(TokenSequence& first, TokenSequence* second,
-                                bool add_special_tokens) const {
+void PostProcessor::process(TokenSequence& first, TokenSequence* second, bool add_special_tokens,
+                            Encoding& out) const {
   const bool pair = second != nullptr;
   trim(first);
   if (pair) trim(*second);
   const size_t n = first.size() + (pair ? second->size() : 0) + static_cast<size_t>(n_added(pair));
-  Encoding out;
-  out.ids.reserve(n);
-  out.type_ids.reserve(n);
-  out.offsets.reserve(n);
-  out.special_tokens_mask.reserve(n);
-  out.word_ids.reserve(n);
+  const auto start_over = [n](auto& values) {
+    values.clear();
+    values.reserve(n);
+  };
+  start_over(out.ids);
+  start_over(out.type_ids);
+  start_over(out.offsets);
+  start_over(out.special_tokens_mask);
+  start_over(out.word_ids);
   for (const Item& item : pair ? pair_ : single_) {
     if (item.kind == Item::Kind::kFirst) append(out, first, item.type_id);
     if (item.kind == Item::Kind::kSecond) append(out, *second, item.type_id);
@@ -232,7 +235,6 @@ Encoding PostProcessor::process(TokenSequence& first, TokenSequence* second,
       append(out, item.ids, item.type_id);
     }
   }
-  return out;
 }
 
 namespace {

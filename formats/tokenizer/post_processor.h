@@ -65,8 +65,9 @@ class PostProcessor {
   int64_t n_added(bool pair) const;
   /// Whether offsets lose the white space at the ends of tokens; `process` then needs `blanks`.
   bool trims() const { return !trims_.empty(); }
-  /// `second`: null pointer for a single text.
-  Encoding process(TokenSequence& first, TokenSequence* second, bool add_special_tokens) const;
+  /// Fills `out`, which keeps its memory. `second`: null pointer for a single text.
+  void process(TokenSequence& first, TokenSequence* second, bool add_special_tokens,
+               Encoding& out) const;
 
  private:
   struct Trim {

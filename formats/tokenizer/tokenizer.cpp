@@ -156,8 +156,9 @@ class SequenceEncoder {
   WordCache cache_;
 };
 
-Encoding encode_texts(const TokenizerParts& parts, uint64_t owner, std::string_view text,
-                      const std::string_view* pair, const Tokenizer::EncodeOptions& options) {
+void encode_texts(const TokenizerParts& parts, uint64_t owner, std::string_view text,
+                  const std::string_view* pair, const Tokenizer::EncodeOptions& options,
+                  Encoding& out) {
   static thread_local SequenceEncoder encoder;
   static thread_local TokenSequence first, second;
   const int64_t n_added =
@@ -176,9 +177,8 @@ Encoding encode_texts(const TokenizerParts& parts, uint64_t owner, std::string_v
   if (options.max_length > 0) {
     truncate(first, other, options.max_length - n_added, options.truncation, side);
   }
-  Encoding out = parts.post_processor.process(first, other, options.add_special_tokens);
+  parts.post_processor.process(first, other, options.add_special_tokens, out);
   out.n_replaced_bytes = n_replaced;
-  return out;
 }
 
 }  // namespace
@@ -194,13 +194,22 @@ Tokenizer Tokenizer::load(const std::string& folder) {
   return Tokenizer(std::move(impl));
 }
 
+void Tokenizer::encode(std::string_view text, const std::string_view* pair,
+                       const EncodeOptions& options, Encoding& out) const {
+  encode_texts(impl_->parts, impl_->number, text, pair, options, out);
+}
+
 Encoding Tokenizer::encode(std::string_view text, const EncodeOptions& options) const {
-  return encode_texts(impl_->parts, impl_->number, text, nullptr, options);
+  Encoding out;
+  encode(text, nullptr, options, out);
+  return out;
 }
 
 Encoding Tokenizer::encode_pair(std::string_view text, std::string_view pair,
                                 const EncodeOptions& options) const {
-  return encode_texts(impl_->parts, impl_->number, text, &pair, options);
+  Encoding out;
+  encode(text, &pair, options, out);
+  return out;
 }
 
 std::string Tokenizer::decode(const std::vector<int32_t>& ids, bool skip_special_tokens) const {

@@ -45,6 +45,10 @@ class Tokenizer {
     /// Unset: tokenizer_config.json's truncation_side, else the right one.
     std::optional<TruncationSide> truncation_side;
   };
+  /// Fills `out`, which keeps its memory: no allocation once it has held as many tokens. `pair`:
+  /// null pointer for a single text.
+  void encode(std::string_view text, const std::string_view* pair, const EncodeOptions& options,
+              Encoding& out) const;
   Encoding encode(std::string_view text, const EncodeOptions& options) const;
   Encoding encode_pair(std::string_view text, std::string_view pair,
                        const EncodeOptions& options) const;

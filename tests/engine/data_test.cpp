@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
-// From rows to masked, packed batches: token_dataset, mlm_collator, data_loader, packed_batch.
+// From rows to masked, packed batches: tokenize_rows, token_dataset, mlm_collator, data_loader,
+// packed_batch.
 #include <doctest/doctest.h>
 
 #include <algorithm>
 #include <set>
 
 #include "engine/train/data_loader.h"
+#include "engine/train/tokenize_rows.h"
 #include "tests/support/golden.h"
 #include "tests/support/temporary_folder.h"
 
@@ -18,21 +20,38 @@ Record text_row(const std::string& text, int64_t line = 1) { return {.text = tex
 EncoderConfig config_of_tiny() { return read_encoder_config(test::example_path("tiny-mlm")); }
 Tokenizer tokenizer_of_tiny() { return Tokenizer::load(test::example_path("tiny-mlm")); }
 
+TokenDataset dataset_of(const TokenShardBuilder& samples) {
+  return TokenDataset({samples.shard()});
+}
+
 TokenDataset tokenize(const std::vector<Record>& rows, const TokenizeOptions& options,
-                      const Log& log = Log(), int threads = 2) {
+                      int threads = 2, TokenizedRows* counts = nullptr) {
   ThreadPool pool(threads);
-  return tokenize_records(rows, "rows.txt", tokenizer_of_tiny(), 8192, options, pool, log);
+  std::vector<TokenShard> shards;
+  const RowSource source = [&](const RowTake& take) {
+    for (Record row : rows) {
+      if (!take(std::move(row), "rows.txt")) return;
+    }
+  };
+  const TokenizedRows found =
+      tokenize_rows(source, "rows.txt", tokenizer_of_tiny(), 8192, options, pool,
+                    [&](const TokenShardBuilder& shard) { shards.push_back(shard.shard()); });
+  TokenDataset dataset(std::move(shards));
+  CHECK(found.n_samples == dataset.size());
+  CHECK(found.n_tokens == dataset.n_tokens());
+  if (counts != nullptr) *counts = found;
+  return dataset;
 }
 
 TokenDataset numbered(int64_t n_samples, int64_t length) {
-  TokenDataset dataset;
+  TokenShardBuilder dataset;
   for (int64_t s = 0; s < n_samples; ++s) {
     std::vector<int32_t> ids(length, static_cast<int32_t>(100 + s));
     std::vector<uint8_t> special(length, 0);
     special.front() = special.back() = 1;
     dataset.add(ids, {}, special, {});
   }
-  return dataset;
+  return dataset_of(dataset);
 }
 
 MlmCollator collator(const MaskOptions& options, uint64_t seed = 1) {
@@ -92,7 +111,7 @@ TEST_CASE("token_dataset: joined rows are cut per 1000 rows, remainders dropped,
   CHECK(dataset.ids(0)[0] == 2);
   CHECK(dataset.ids(0)[4] == 2);  // the second row's [CLS]
   CHECK(dataset.flags(0)[3] == kSpecialToken);
-  CHECK(dataset.hash() == tokenize(rows, {.max_length = 7}, Log(), 1).hash());
+  CHECK(dataset.hash() == tokenize(rows, {.max_length = 7}, 1).hash());
   CHECK(dataset.hash() != tokenize(rows, {.max_length = 8}).hash());
   const TokenDataset few = tokenize(rows, {.max_length = 7, .max_samples = 3});
   CHECK(few.size() == 3);
@@ -139,15 +158,76 @@ TEST_CASE("token_dataset: given ids, labels and types are taken as they are") {
   CHECK(batch.token_ids == std::vector<int32_t>{2, 10, 11, 3});
 }
 
-TEST_CASE("token_dataset: invalid UTF-8 is replaced, counted and reported once") {
-  std::vector<std::string> lines;
-  const Log log([&](LogLevel level, const std::string& line) {
-    CHECK(level == LogLevel::kWarning);
-    lines.push_back(line);
-  });
-  tokenize({text_row("king \xff of \xc3"), text_row("fine")}, {.line_by_line = true}, log);
-  REQUIRE(lines.size() == 1);
-  CHECK(lines[0].find("rows.txt: 2 invalid UTF-8") == 0);
+TEST_CASE("token_dataset: invalid UTF-8 is replaced and counted") {
+  TokenizedRows counts;
+  tokenize({text_row("king \xff of \xc3"), text_row("fine")}, {.line_by_line = true}, 2, &counts);
+  CHECK(counts.n_replaced_bytes == 2);
+}
+
+TEST_CASE("token_dataset: shards change nothing but where samples lie") {
+  std::vector<Record> rows;
+  for (int i = 0; i < 2500; ++i)
+    rows.push_back(text_row("the king of france " + std::to_string(i)));
+  rows[7].pair = "a second text";
+  const auto same = [](const TokenDataset& a, const TokenDataset& b) {
+    const auto list = [](auto span) { return std::vector<int32_t>(span.begin(), span.end()); };
+    REQUIRE(a.size() == b.size());
+    for (int64_t s = 0; s < a.size(); ++s) {
+      REQUIRE(list(a.ids(s)) == list(b.ids(s)));
+      REQUIRE(list(a.flags(s)) == list(b.flags(s)));
+      // Zeros need no column.
+      std::vector<int32_t> types = list(a.type_ids(s)), others = list(b.type_ids(s));
+      types.resize(a.ids(s).size(), 0);
+      others.resize(a.ids(s).size(), 0);
+      REQUIRE(types == others);
+    }
+    CHECK(a.n_tokens() == b.n_tokens());
+    CHECK(a.max_length() == b.max_length());
+  };
+  const TokenizeOptions lines{.max_length = 12, .line_by_line = true};
+  TokenizeOptions small = lines;
+  small.tokens_per_shard = 1000;
+  same(tokenize(rows, lines), tokenize(rows, small, 1));
+  rows[7].pair.reset();
+  for (const bool wrap : {false, true}) {
+    const TokenizeOptions joined{.max_length = 13, .wrap_pieces = wrap};
+    small = joined;
+    small.tokens_per_shard = 100;
+    same(tokenize(rows, joined), tokenize(rows, small));
+  }
+}
+
+TEST_CASE("token_dataset: no more rows are read than max_samples need") {
+  ThreadPool pool(2);
+  int64_t n_given = 0;
+  bool stopped = false;
+  const RowSource endless = [&](const RowTake& take) {
+    while (!stopped) {
+      stopped = !take(text_row(std::string(1000, 'x')), "endless.txt");
+      ++n_given;
+    }
+  };
+  std::vector<TokenShard> shards;
+  const TokenizedRows counts =
+      tokenize_rows(endless, "endless.txt", tokenizer_of_tiny(), 8192,
+                    {.max_length = 8, .line_by_line = true, .max_samples = 5}, pool,
+                    [&](const TokenShardBuilder& shard) { shards.push_back(shard.shard()); });
+  CHECK(stopped);
+  CHECK(counts.n_samples == 5);
+  CHECK(n_given < 100000);
+}
+
+TEST_CASE("token_dataset: an error while reading comes through, after the rows before it") {
+  const Record row = text_row("the king");
+  ThreadPool pool(2);
+  const RowSource broken = [&](const RowTake& take) {
+    for (int i = 0; i < 10; ++i) take(Record(row), "broken.txt");
+    fail("broken.txt:11: broken");
+  };
+  CHECK(error_of([&] {
+          tokenize_rows(broken, "broken.txt", tokenizer_of_tiny(), 8192, {.line_by_line = true},
+                        pool, [](const TokenShardBuilder&) {});
+        }) == "broken.txt:11: broken");
 }
 
 TEST_CASE("collator: 80/10/10 over 15 % of the tokens, special tokens left alone") {
@@ -229,7 +309,8 @@ TEST_CASE("token_dataset: words as the tokenizer and as transformers count them"
   for (const Json& row : golden.at("whole_words").items()) {
     CAPTURE(row.at("text").as_string());
     const Encoding encoding = tokenizer.encode(row.at("text").as_string());
-    const std::vector<uint8_t> flags = token_flags(encoding);
+    std::vector<uint8_t> flags;
+    append_token_flags(encoding, flags);
     REQUIRE(flags.size() == row.at("ids").items().size());
     CHECK(words_of(flags, kInsideWord) == dense(row.at("words")));
     CHECK(words_of(flags, kTouchesPrevious) == dense(row.at("words_hf")));
@@ -246,11 +327,12 @@ TEST_CASE("collator: whole words are masked together, each drawn once") {
       for (int j = 0; j <= i % 3; ++j) flags.push_back(j == 0 ? 0 : flag);
     }
     flags.push_back(kSpecialToken);
-    TokenDataset dataset;
+    TokenShardBuilder samples;
     const std::vector<int32_t> ids(flags.size(), 100);
-    for (int s = 0; s < 400; ++s) dataset.add(ids, {}, flags, {});
+    for (int s = 0; s < 400; ++s) samples.add(ids, {}, flags, {});
     const std::vector<uint8_t> inside(3, flag);
-    dataset.add(std::vector<int32_t>(3, 100), {}, inside, {});
+    samples.add(std::vector<int32_t>(3, 100), {}, inside, {});
+    const TokenDataset dataset = dataset_of(samples);
     MaskOptions options = kMask;
     options.word_flag = flag;
     options.mask_replace_prob = 1.0;
@@ -301,22 +383,24 @@ TEST_CASE("grouped_order: transformers' order for a permutation") {
     return values;
   };
   for (const Json& row : golden.at("group_by_length").items()) {
-    TokenDataset dataset;
+    TokenShardBuilder samples;
     for (const uint32_t length : numbers(row.at("lengths"))) {
       const std::vector<int32_t> ids(length, 100);
-      dataset.add(ids, {}, std::vector<uint8_t>(length, 0), {});
+      samples.add(ids, {}, std::vector<uint8_t>(length, 0), {});
     }
+    const TokenDataset dataset = dataset_of(samples);
     CHECK(grouped_order(numbers(row.at("shuffled")), dataset, row.at("batch").as_int()) ==
           numbers(row.at("grouped")));
   }
 }
 
 TEST_CASE("data_loader: grouped batches hold samples of like length, in another order each epoch") {
-  TokenDataset dataset;
+  TokenShardBuilder samples;
   for (int64_t s = 0; s < 96; ++s) {
     const std::vector<int32_t> ids(static_cast<size_t>(1 + s * 7 % 24), 100);
-    dataset.add(ids, {}, std::vector<uint8_t>(ids.size(), 0), {});
+    samples.add(ids, {}, std::vector<uint8_t>(ids.size(), 0), {});
   }
+  const TokenDataset dataset = dataset_of(samples);
   DataLoader loader(dataset, collator(kMask),
                     {.batch_size = 4, .order = SampleOrder::kGrouped, .seed = 3});
   std::set<std::vector<uint32_t>> firsts;
@@ -402,6 +486,26 @@ TEST_CASE("packed_batch: positions that skip padding ids, and token types that t
   CHECK(error_of([&] {
           batch.append(config, 3, std::vector<int32_t>{0, 5}, types, {});
         }) == "sample 3 has token type 2; the model has 2");
+}
+
+TEST_CASE("data_loader: updates made ahead are those of the loader") {
+  const TokenDataset dataset = numbered(11, 8);
+  const LoaderOptions options{.batch_size = 2, .gradient_accumulation_steps = 4, .seed = 3};
+  DataLoader loader(dataset, collator(kMask), options), other(dataset, collator(kMask), options);
+  std::vector<PackedBatch> ahead, batches;
+  UpdateStream stream(loader, 1, 7, 16);
+  for (int64_t step = 1; step < 7; ++step) {
+    const int64_t n = stream.next(ahead);
+    REQUIRE(n == other.load_update(step, batches));
+    for (int64_t i = 0; i < n; ++i) {
+      CHECK(ahead[i].token_ids == batches[i].token_ids);
+      CHECK(ahead[i].labels == batches[i].labels);
+      CHECK(ahead[i].sample_ids == batches[i].sample_ids);
+      CHECK(ahead[i].token_capacity == 16);
+    }
+  }
+  CHECK(stream.waited() >= 0);
+  CHECK(error_of([&] { stream.next(ahead); }) == "there are no more updates");
 }
 
 TEST_CASE("packed_batch: positions, types and row coordinates restart with every sequence") {

@@ -18,6 +18,7 @@ qe_device_test(qe_engine_tests qe_engine
   engine/position_tables_test.cpp
   engine/tape_test.cpp
   engine/tensor_source_test.cpp
+  engine/token_cache_test.cpp
   engine/trainer_test.cpp
   engine/triggers_test.cpp
   engine/weight_loader_test.cpp)

@@ -190,5 +190,23 @@ TEST_CASE("write_folder_atomically refuses what is no folder name") {
   CHECK(content_of(file) == "x");
 }
 
+TEST_CASE("write_new_file: a new file, never one that is there") {
+  const TemporaryFolder folder;
+  const std::string path = folder.path() + "/a";
+  const std::string_view text = "some bytes";
+  const auto write = [&](const Append& append) {
+    append(std::as_bytes(std::span(text.data(), 4)));
+    append(std::as_bytes(std::span(text.data() + 4, text.size() - 4)));
+  };
+  write_new_file(path, write);
+  CHECK(content_of(path) == text);
+  CHECK(error_of([&] { write_new_file(path, write); }) == path + ": cannot create: File exists");
+  CHECK(content_of(path) == text);
+  CHECK(error_of([&] {
+          write_new_file("/dev/full", write);
+        }).starts_with("/dev/full: cannot create"));
+  CHECK_THROWS_AS(write_new_file(folder.path() + "/b", [](const Append&) { fail("no"); }), Error);
+}
+
 }  // namespace
 }  // namespace qe

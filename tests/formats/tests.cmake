@@ -6,6 +6,7 @@ qe_test(qe_formats_tests qe_formats
   formats/atomic_write_test.cpp
   formats/dataset/compressions_test.cpp
   formats/dataset/csv_test.cpp
+  formats/dataset/dataset_files_test.cpp
   formats/dataset/formats_test.cpp
   formats/dataset/json_rows_test.cpp
   formats/dataset/text_reader_test.cpp
@@ -23,6 +24,7 @@ qe_test(qe_formats_tests qe_formats
   formats/regex_test.cpp
   formats/run_config_test.cpp
   formats/safetensors_test.cpp
+  formats/token_shard_test.cpp
   formats/tokenizer/added_tokens_test.cpp
   formats/tokenizer/bert_normalizer_test.cpp
   formats/tokenizer/char_normalizers_test.cpp

@@ -7,6 +7,7 @@ qe_device_test(qe_kernels_tests qe_kernels
   kernels/algorithm_choices_test.cpp
   kernels/arena_test.cpp
   kernels/attention_test.cpp
+  kernels/background_test.cpp
   kernels/ceilings_test.cpp
   kernels/contract_test.cpp
   kernels/dropout_test.cpp

@@ -68,6 +68,19 @@ run "$engine" train config.json --output_dir again --threads 1
 expect "the same adapter with one thread" cmp out/adapter_model.safetensors again/adapter_model.safetensors
 run "$engine" train config.json --output_dir resumed --resume out/checkpoint-3
 expect "the same adapter after a resume" cmp out/adapter_model.safetensors resumed/adapter_model.safetensors
+expect "train keeps what it tokenized" [ "$(find out/token_cache -name tokens.json | wc -l)" -eq 2 ]
+expect_ok stderr '300 samples from out/token_cache/tokens-' "$engine" plan config.json
+expect_ok stderr '60 samples from out/token_cache/tokens-' "$engine" eval config.json
+mkdir many && split -l 100 train.txt many/ --additional-suffix=.txt
+for files in many 'many/*.txt'; do
+  run "$engine" train config.json --output_dir many-out --cache_dir tokens --train_file "$files" --resume no
+  expect "the same adapter from $files" cmp out/adapter_model.safetensors many-out/adapter_model.safetensors
+done
+expect "cache_dir holds the data of all three" [ "$(find tokens -name tokens.json | wc -l)" -eq 2 ]
+expect_ok stderr '300 samples from tokens/' "$engine" train config.json --output_dir many-out --cache_dir tokens --train_file many --resume no
+expect "the same adapter from the cache" cmp out/adapter_model.safetensors many-out/adapter_model.safetensors
+run "$engine" train config.json --output_dir many-out --cache_dir tokens --train_file many --resume no --overwrite_cache
+expect "overwrite_cache tokenizes again" sh -c '! grep -q "samples from" stderr'
 expect_error 1 'learning_rate' "$engine" train config.json --learning_rate 1e-3 --resume out/checkpoint-3
 
 # Ctrl-C: a checkpoint, status 130, and the same command goes on.
@@ -198,5 +211,9 @@ expect "bench train: planned and resident memory" grep -Eq '"memory": \{"planned
 expect_ok stdout '% of it' "$engine" bench infer --shape bert-base --bits 32 --steps 1 --warmup 0 --threads 1
 expect_ok stdout '"op": "4-bit backward", "shape": "16 x 768 x 3072"' "$engine" bench ops --sequences 1 --length 32 --milliseconds 1 --json
 expect_error 2 'known: bert-base, bert-large' "$engine" bench infer --shape gpt-2
-expect_error 2 'expected train, infer or ops' "$engine" bench
+expect_error 2 'expected train, infer, ops or tokenize' "$engine" bench
+expect_ok stdout '"tokens_per_second": ' "$engine" bench tokenize --model "$model" --text valid.txt --steps 2 --json
+expect "bench tokenize: what was read" grep -Eq '"texts": 60, "bytes": [0-9]{4}, "tokens": [0-9]{4}' stdout
+expect_ok stdout 'M tokens/s' "$engine" bench tokenize --model "$model" --text valid.txt --threads 1 --steps 1
+expect_error 2 'needs --model DIR and --text FILE' "$engine" bench tokenize --model "$model"
 finish

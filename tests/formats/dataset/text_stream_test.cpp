@@ -48,8 +48,7 @@ TEST_CASE("files that cannot be read are named") {
         folder.path() + "/folder.txt: is a folder, expected a file");
   const std::string known =
       "\"; known: .txt, .jsonl, .json, .csv, .tsv, each also with .gz or .zst behind it";
-  CHECK(error_of([] { TextStream("a.parquet"); }) ==
-        "a.parquet: unknown file type \".parquet" + known);
+  CHECK(error_of([] { TextStream("a.orc"); }) == "a.orc: unknown file type \".orc" + known);
   CHECK(error_of([] { TextStream("b/a.gz"); }) == "b/a.gz: unknown file type \".gz" + known);
   CHECK(error_of([] { TextStream("b.txt/a"); }) == "b.txt/a: unknown file type \"" + known);
 }

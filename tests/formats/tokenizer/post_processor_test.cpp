@@ -54,7 +54,9 @@ TEST_CASE("of a pair the longer text is cut first") {
 TEST_CASE("without a processor a pair has types 0 and 1") {
   const PostProcessor none = parse("null");
   TokenSequence first = tokens(2, 5), second = tokens(1, 8);
-  const Encoding pair = none.process(first, &second, true);
+  Encoding pair;
+  pair.ids = {1, 2, 3, 4};  // of a text before
+  none.process(first, &second, true, pair);
   CHECK(pair.ids == std::vector<int32_t>{5, 6, 8});
   CHECK(pair.type_ids == std::vector<int32_t>{0, 0, 1});
   CHECK(none.n_added(true) == 0);
@@ -90,7 +92,9 @@ TEST_CASE("white space is trimmed from offsets") {
     const size_t k = is_first ? 0 : 1;
     sequence.offsets[k] = span;
     sequence.blanks[k] = blanks_of(token);
-    const auto [begin, end] = processor.process(sequence, nullptr, false).offsets[k];
+    Encoding encoding;
+    processor.process(sequence, nullptr, false, encoding);
+    const auto [begin, end] = encoding.offsets[k];
     return std::to_string(begin) + "-" + std::to_string(end);
   };
   const PostProcessor keeps = PostProcessor::roberta(0, 2, false, false);
