@@ -291,12 +291,14 @@ class OpsBench {
       positions.push_back(static_cast<int32_t>(i % options_.length));
     }
     for (int64_t i = 0; i < m; ++i) rows.push_back(static_cast<int32_t>(i * t / m));
+    Operands tables(timer_.context());  // for all sets: rows that are read are spread over them
+    const Tensor words = tables.random(v, c), places = tables.random(options_.length, c);
     measure({.op = "embeddings", .shape = cat(t, " x ", c), .bytes = 2.0 * element_ * real(t * c)},
             [&](Operands& o) {
               return [args = EmbeddingForward{.token_ids = o.list(ids),
                                               .position_ids = o.list(positions),
-                                              .word_table = o.random(v, c),
-                                              .position_table = o.random(options_.length, c),
+                                              .word_table = words,
+                                              .position_table = places,
                                               .out = o.matrix(t, c)}](Context& ctx) {
                 embedding_forward(ctx, args);
               };

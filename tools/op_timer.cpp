@@ -40,22 +40,28 @@ Tensor Operands::matrix(int64_t rows, int64_t cols, DType dtype) {
   return make_tensor(memory_->allocate("matrix", n_bytes), rows, cols, dtype, ctx_.device);
 }
 
+const void* Operands::random_values(DType dtype) {
+  if (values_.empty()) {
+    values_.resize(kPeriod);
+    Random random;
+    for (float& x : values_) x = static_cast<float>(static_cast<int32_t>(random.next())) * 0x1p-31f;
+  }
+  if (dtype == DType::kF32) return values_.data();
+  if (halves_type_ != dtype) {
+    halves_type_ = dtype;
+    halves_.clear();
+    for (const float x : values_) halves_.push_back(dtype == DType::kBF16 ? to_bf16(x) : to_f16(x));
+  }
+  return halves_.data();
+}
+
 Tensor Operands::random(int64_t rows, int64_t cols, DType dtype) {
   const Tensor t = matrix(rows, cols, dtype);
   const size_t size = dtype_size(dtype);
   const size_t n = static_cast<size_t>(t.size());
-  const size_t period = std::min(n, kPeriod);
-  std::vector<float> values(period);
-  Random random;
-  for (float& x : values) x = static_cast<float>(static_cast<int32_t>(random.next())) * 0x1p-31f;
-  std::vector<uint16_t> halves;
-  const void* from = values.data();
-  if (dtype != DType::kF32) {
-    for (const float x : values) halves.push_back(dtype == DType::kBF16 ? to_bf16(x) : to_f16(x));
-    from = halves.data();
-  }
-  for (size_t at = 0; at < n; at += period) {
-    write(static_cast<char*>(t.data) + at * size, from, std::min(period, n - at) * size);
+  const void* const from = random_values(dtype);
+  for (size_t at = 0; at < n; at += kPeriod) {
+    write(static_cast<char*>(t.data) + at * size, from, std::min(kPeriod, n - at) * size);
   }
   return t;
 }

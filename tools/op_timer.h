@@ -60,9 +60,13 @@ class Operands {
 
  private:
   void write(void* to, const void* from, size_t n_bytes);
+  const void* random_values(DType dtype);
 
   Context ctx_;
   std::unique_ptr<Memory> memory_;
+  std::vector<float> values_;  // what random matrices repeat
+  std::vector<uint16_t> halves_;
+  DType halves_type_ = DType::kF32;
 };
 
 class OpTimer {
