@@ -71,8 +71,7 @@ std::string memory_text(const std::vector<MemoryRow>& rows, Device device) {
   size_t total = 0;
   for (const bool on_device : {true, false}) {  // a GPU's own memory first
     for (const MemoryRow& row : rows) {
-      if (on_gpu && (row.kind == MemoryKind::kDevice) != on_device) continue;
-      if (!on_gpu && !on_device) continue;
+      if ((device_bytes({row}, device) > 0) != on_device) continue;
       add(row.name, row.n_bytes);
       total += row.n_bytes;
     }
