@@ -11,12 +11,15 @@ namespace qe {
 namespace {
 
 // Both forms: `residual` may be absent.
-Var norm_of_sum(Tape& tape, const Norm& norm, Var branch, Var residual, const Dropout& dropout) {
+Var norm_of_sum(Tape& tape, const Norm& norm, Var branch, Var residual, const Dropout& dropout,
+                int64_t room) {
   const bool has_residual = residual.index >= 0;
   const Tensor x = tape.value(branch);
   const bool needs_gradient =
       tape.needs_gradient(branch) || (has_residual && tape.needs_gradient(residual));
-  const Var y = tape.make(x.rows, tape.row_capacity(branch), x.cols, needs_gradient);
+  // branch inherits y's gradient.
+  const Var y = tape.make(x.rows, tape.row_capacity(branch), x.cols, needs_gradient,
+                          {.value = room, .gradient = tape.room(branch).gradient});
   const Var sum = tape.take_value(branch);
   LayerNormForward forward{.x = x,
                            .dropout = dropout,
@@ -54,17 +57,19 @@ Var norm_of_sum(Tape& tape, const Norm& norm, Var branch, Var residual, const Dr
 
 }  // namespace
 
-Var residual_norm(Tape& tape, const Norm& norm, Var branch, Var residual, const Dropout& dropout) {
-  return norm_of_sum(tape, norm, branch, residual, dropout);
+Var residual_norm(Tape& tape, const Norm& norm, Var branch, Var residual, const Dropout& dropout,
+                  int64_t room) {
+  return norm_of_sum(tape, norm, branch, residual, dropout, room);
 }
 
-Var norm(Tape& tape, const Norm& norm, Var x) {
-  return norm_of_sum(tape, norm, x, Var{}, Dropout{});
+Var norm(Tape& tape, const Norm& norm, Var x, int64_t room) {
+  return norm_of_sum(tape, norm, x, Var{}, Dropout{}, room);
 }
 
-Var branch_norm(Tape& tape, const Norm& norm, Var x) {
+Var branch_norm(Tape& tape, const Norm& norm, Var x, int64_t room) {
   const Tensor in = tape.value(x);
-  const Var y = tape.make(in.rows, tape.row_capacity(x), in.cols, tape.needs_gradient(x));
+  const Var y =
+      tape.make(in.rows, tape.row_capacity(x), in.cols, tape.needs_gradient(x), {.value = room});
   layernorm_forward(tape.context(), {.x = in,
                                      .gamma = norm.gamma,
                                      .beta = norm.beta,
@@ -90,7 +95,8 @@ Var branch_norm(Tape& tape, const Norm& norm, Var x) {
 Var residual_add(Tape& tape, Var branch, Var residual, const Dropout& spec) {
   const Tensor in = tape.value(branch);
   const Var y = tape.make(in.rows, tape.row_capacity(branch), in.cols,
-                          tape.needs_gradient(branch) || tape.needs_gradient(residual));
+                          tape.needs_gradient(branch) || tape.needs_gradient(residual),
+                          {.gradient = tape.room(branch).gradient});
   dropout(tape.context(), spec, in, tape.value(y), tape.value(residual));
   tape.drop(branch);
   tape.record(y, [=](Tape& t) {
@@ -106,7 +112,8 @@ Var residual_add(Tape& tape, Var branch, Var residual, const Dropout& spec) {
 
 Var activation(Tape& tape, Activation f, Var x) {
   const Tensor in = tape.value(x);
-  const Var y = tape.make(in.rows, tape.row_capacity(x), in.cols, tape.needs_gradient(x));
+  const Var y = tape.make(in.rows, tape.row_capacity(x), in.cols, tape.needs_gradient(x),
+                          {.gradient = tape.room(x).gradient});
   activation_forward(tape.context(), f, in, tape.value(y));
   if (!tape.needs_gradient(y)) return y;
   tape.save(x);
@@ -117,11 +124,12 @@ Var activation(Tape& tape, Activation f, Var x) {
   return y;
 }
 
-Var attention(Tape& tape, const AttentionShape& shape, const Rope& rotary, Var qkv) {
+Var attention(Tape& tape, const AttentionShape& shape, const Rope& rotary, Var qkv, int64_t room) {
   const Tensor in = tape.value(qkv);
   const int64_t capacity = tape.row_capacity(qkv);
   const bool needs_gradient = tape.needs_gradient(qkv);
-  const Var out = tape.make(in.rows, capacity, shape.n_heads * shape.head_dim, needs_gradient);
+  const Var out =
+      tape.make(in.rows, capacity, shape.n_heads * shape.head_dim, needs_gradient, {.value = room});
   const Var lse = tape.make_statistics(in.rows, capacity, shape.n_heads);
   if (rotary.table) rope(tape.context(), rotary, in, false);
   attention_forward(tape.context(), shape, in, tape.value(out), tape.value(lse));
@@ -267,10 +275,10 @@ Var disentangled_attention(Tape& tape, const AttentionShape& plain, Var qkv, Var
   return out;
 }
 
-Var gather(Tape& tape, Var x, std::span<const int32_t> rows, int64_t row_capacity) {
+Var gather(Tape& tape, Var x, std::span<const int32_t> rows, int64_t row_capacity, int64_t room) {
   const Tensor in = tape.value(x);
-  const Var y =
-      tape.make(static_cast<int64_t>(rows.size()), row_capacity, in.cols, tape.needs_gradient(x));
+  const Var y = tape.make(static_cast<int64_t>(rows.size()), row_capacity, in.cols,
+                          tape.needs_gradient(x), {.value = room});
   gather_rows(tape.context(), in, rows, tape.value(y));
   tape.record(y, [=](Tape& t) {
     const GradientTarget dx = t.target(x);

@@ -24,12 +24,14 @@ struct Norm {
 };
 
 /// LayerNorm(residual + dropout(branch)). Consumes branch: its memory becomes the saved sum.
-/// branch, residual, result: (T, C).
-Var residual_norm(Tape& tape, const Norm& norm, Var branch, Var residual, const Dropout& dropout);
+/// branch, residual, result: (T, C). Here and below, room: columns of memory to leave behind those
+/// of the result (linear.h).
+Var residual_norm(Tape& tape, const Norm& norm, Var branch, Var residual, const Dropout& dropout,
+                  int64_t room = 0);
 /// LayerNorm(x); consumes x likewise.
-Var norm(Tape& tape, const Norm& norm, Var x);
+Var norm(Tape& tape, const Norm& norm, Var x, int64_t room = 0);
 /// LayerNorm(x), where x lives on: what enters a branch of a pre-norm block.
-Var branch_norm(Tape& tape, const Norm& norm, Var x);
+Var branch_norm(Tape& tape, const Norm& norm, Var x, int64_t room = 0);
 /// residual + dropout(branch): the end of such a branch, which is dropped.
 Var residual_add(Tape& tape, Var branch, Var residual, const Dropout& dropout);
 
@@ -39,7 +41,8 @@ Var activation(Tape& tape, Activation f, Var x);
 /// Self-attention over packed sequences: qkv (T, (H + 2 n_kv_heads) D) -> (T, H D). Where `rotary`
 /// has a table, it turns queries and keys in their memory before. The spans outlive the backward
 /// pass.
-Var attention(Tape& tape, const AttentionShape& shape, const Rope& rotary, Var qkv);
+Var attention(Tape& tape, const AttentionShape& shape, const Rope& rotary, Var qkv,
+              int64_t room = 0);
 
 /// The same with DeBERTa's terms by distance, whose columns shape has: positions
 /// (n_distance_columns, 2 H D) holds queries and then keys of the distances. scale (q k^T + q
@@ -48,6 +51,7 @@ Var attention(Tape& tape, const AttentionShape& shape, const Rope& rotary, Var q
 Var disentangled_attention(Tape& tape, const AttentionShape& shape, Var qkv, Var positions);
 
 /// The rows of x (T, C) named by `rows`, on memory for row_capacity rows.
-Var gather(Tape& tape, Var x, std::span<const int32_t> rows, int64_t row_capacity);
+Var gather(Tape& tape, Var x, std::span<const int32_t> rows, int64_t row_capacity,
+           int64_t room = 0);
 
 }  // namespace qe

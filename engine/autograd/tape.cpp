@@ -4,11 +4,14 @@
 
 namespace qe {
 
-Tensor Tape::allocate(int64_t rows, int64_t row_capacity, int64_t cols, DType dtype) {
+Tensor Tape::allocate(int64_t rows, int64_t row_capacity, int64_t cols, DType dtype, int64_t room) {
   QE_CHECK(rows <= row_capacity, "a batch of ", rows, " rows exceeds the planned capacity of ",
            row_capacity);
-  const size_t n_bytes = static_cast<size_t>(row_capacity * cols) * dtype_size(dtype);
-  return make_tensor(ctx_->arena->allocate(n_bytes), rows, cols, dtype, ctx_->device);
+  const int64_t stride = cols + room;
+  const size_t n_bytes = static_cast<size_t>(row_capacity * stride) * dtype_size(dtype);
+  Tensor made = make_tensor(ctx_->arena->allocate(n_bytes), rows, cols, dtype, ctx_->device);
+  made.stride = stride;
+  return made;
 }
 
 Var Tape::push(const Slot& slot) {
@@ -16,9 +19,10 @@ Var Tape::push(const Slot& slot) {
   return Var{static_cast<int32_t>(slots_.size()) - 1};
 }
 
-Var Tape::make(int64_t rows, int64_t row_capacity, int64_t cols, bool needs_gradient) {
+Var Tape::make(int64_t rows, int64_t row_capacity, int64_t cols, bool needs_gradient, Room room) {
   Slot slot;
-  slot.value = allocate(rows, row_capacity, cols, ctx_->compute);
+  slot.value = allocate(rows, row_capacity, cols, ctx_->compute, room.value);
+  slot.room = room;
   slot.row_capacity = row_capacity;
   slot.needs_gradient = recording_ && needs_gradient;
   slot.owns_value = true;
@@ -33,9 +37,11 @@ Var Tape::make_statistics(int64_t rows, int64_t row_capacity, int64_t cols) {
   return push(slot);
 }
 
-Var Tape::wrap(const Tensor& value, int64_t row_capacity, const GradientTarget& gradient) {
+Var Tape::wrap(const Tensor& value, int64_t row_capacity, const GradientTarget& gradient,
+               int64_t value_room) {
   Slot slot;
   slot.value = value;
+  slot.room.value = value_room;
   slot.external = gradient;
   slot.row_capacity = row_capacity;
   slot.needs_gradient = recording_ && static_cast<bool>(gradient.tensor);
@@ -51,10 +57,24 @@ Var Tape::take_value(Var from) {
   Slot& source = slots_[from.index];
   Slot slot;
   slot.value = source.value;
+  slot.room.value = source.room.value;
   slot.row_capacity = source.row_capacity;
   slot.owns_value = source.owns_value;
   source.owns_value = false;
   return push(slot);
+}
+
+Tensor Tape::take_room(Var v, int64_t cols) {
+  Slot& slot = slots_[v.index];
+  if (slot.room.value < cols) return {};
+  slot.room.value = 0;
+  return slot.value.col_range(slot.value.cols, cols);
+}
+
+Tensor Tape::gradient_room(Var v, int64_t cols) const {
+  const Slot& slot = slots_[v.index];
+  if (slot.gradient_room < cols) return {};
+  return slot.gradient.col_range(slot.gradient.cols, cols);
 }
 
 GradientTarget Tape::target(Var v) {
@@ -65,7 +85,9 @@ GradientTarget Tape::target(Var v) {
     slot.gradient = slot.external.tensor;
     return slot.external;
   }
-  slot.gradient = allocate(slot.value.rows, slot.row_capacity, slot.value.cols, ctx_->compute);
+  slot.gradient = allocate(slot.value.rows, slot.row_capacity, slot.value.cols, ctx_->compute,
+                           slot.room.gradient);
+  slot.gradient_room = slot.room.gradient;
   slot.owns_gradient = true;
   return {slot.gradient, GradientMode::kOverwrite};
 }
@@ -73,8 +95,11 @@ GradientTarget Tape::target(Var v) {
 Tensor Tape::inherit_gradient(Var v, Var output) {
   Slot& slot = slots_[v.index];
   Slot& source = slots_[output.index];
-  if (!source.owns_gradient || slot.external.tensor) return target(v).tensor;
+  if (!source.owns_gradient || slot.external.tensor || source.gradient_room < slot.room.gradient) {
+    return target(v).tensor;
+  }
   slot.gradient = source.gradient;
+  slot.gradient_room = source.gradient_room;
   slot.owns_gradient = true;
   source.owns_gradient = false;
   return slot.gradient;
@@ -113,6 +138,7 @@ Var Tape::adopt(Tape& other, Var v, bool needs_gradient) {
   Slot& source = other.slots_[v.index];
   Slot slot;
   slot.value = source.value;
+  slot.room = source.room;
   slot.row_capacity = source.row_capacity;
   slot.needs_gradient = recording_ && needs_gradient;
   slot.owns_value = source.owns_value;
@@ -128,6 +154,7 @@ void Tape::release_value(Slot& slot) {
 void Tape::release_gradient(Slot& slot) {
   if (slot.owns_gradient) ctx_->arena->release(slot.gradient.data);
   slot.owns_gradient = false;
+  slot.gradient_room = 0;
   slot.gradient = Tensor{};
 }
 

@@ -36,6 +36,13 @@ struct GradientTarget {
   GradientMode mode = GradientMode::kOverwrite;
 };
 
+/// Columns of memory behind those of each row, for whoever reads a value or writes a gradient next
+/// to it (joined LoRA products).
+struct Room {
+  int64_t value = 0;
+  int64_t gradient = 0;
+};
+
 class Tape {
  public:
   /// ctx outlives the tape. Not recording: ops compute values only.
@@ -48,16 +55,22 @@ class Tape {
 
   /// A new (rows, cols) value of the context's compute type on memory for row_capacity >= rows
   /// rows. needs_gradient counts only while recording.
-  Var make(int64_t rows, int64_t row_capacity, int64_t cols, bool needs_gradient);
+  Var make(int64_t rows, int64_t row_capacity, int64_t cols, bool needs_gradient, Room room = {});
   /// The same in fp32, for statistics. It has no gradient.
   Var make_statistics(int64_t rows, int64_t row_capacity, int64_t cols);
   /// A Var over memory owned elsewhere. Its gradient goes to `gradient` (absent: it needs none).
-  Var wrap(const Tensor& value, int64_t row_capacity, const GradientTarget& gradient = {});
+  /// value_room: columns behind the value's.
+  Var wrap(const Tensor& value, int64_t row_capacity, const GradientTarget& gradient = {},
+           int64_t value_room = 0);
 
   // By value: making another Var may move the slots.
   Tensor value(Var v) const { return slots_[v.index].value; }
   bool needs_gradient(Var v) const { return slots_[v.index].needs_gradient; }
   int64_t row_capacity(Var v) const { return slots_[v.index].row_capacity; }
+  Room room(Var v) const { return slots_[v.index].room; }
+  /// `cols` columns right behind v's value, which live as long as it: once; absent when there is
+  /// less room, or when it was taken.
+  Tensor take_room(Var v, int64_t cols);
 
   /// A recorded closure reads v's value: keep it until v's producer has run backward, or finish(v).
   void save(Var v) { slots_[v.index].saved = true; }
@@ -87,12 +100,15 @@ class Tape {
 
   /// The gradient of v; only inside backward, after somebody wrote it.
   Tensor gradient(Var v) const { return slots_[v.index].gradient; }
+  /// `cols` columns right behind v's gradient, free until its next reader; absent when there is
+  /// less room.
+  Tensor gradient_room(Var v, int64_t cols) const;
   /// Where to write v's gradient; absent when v needs none. The first writer overwrites, later ones
   /// accumulate.
   GradientTarget target(Var v);
   /// For ops that may turn output's gradient into v's in place: output's gradient memory when it
-  /// can be taken over, else new memory. v has output's shape, needs a gradient and has none yet.
-  /// Read gradient(output) first.
+  /// can be taken over (with the room that v's wants), else new memory. v has output's shape, needs
+  /// a gradient and has none yet. Read gradient(output) first.
   Tensor inherit_gradient(Var v, Var output);
   /// Starts the backward pass from memory owned elsewhere that holds v's gradient.
   void seed_gradient(Var v, const Tensor& gradient);
@@ -117,6 +133,8 @@ class Tape {
     Tensor gradient;
     GradientTarget external;  // where gradient goes when it is not the arena's
     int64_t row_capacity = 0;
+    Room room;                  // wanted of a gradient, still there of a value
+    int64_t gradient_room = 0;  // there
     bool needs_gradient = false;
     bool saved = false;
     bool owns_value = false;
@@ -128,7 +146,7 @@ class Tape {
     void (*run)(const void* closure, Tape& tape);
   };
   Var push(const Slot& slot);
-  Tensor allocate(int64_t rows, int64_t row_capacity, int64_t cols, DType dtype);
+  Tensor allocate(int64_t rows, int64_t row_capacity, int64_t cols, DType dtype, int64_t room = 0);
   void release_value(Slot& slot);
   void release_gradient(Slot& slot);
 

@@ -16,6 +16,14 @@ constexpr uint32_t kAfterFfn = 1;
 constexpr uint32_t kDistanceRows = 2;
 constexpr uint32_t kAfterEmbedding = 0;
 
+// What a layer's first Linears want behind their input; 0 for the layer behind the last: the head
+// reads other memory.
+int64_t room_of_layer(const MaskedLm& model, const ForwardPass& pass, uint32_t index) {
+  const EncoderConfig& config = model.config;
+  if (index >= config.n_layers) return 0;
+  return lora_room(pass, model.layers[config.layer_weights(index)].qkv);
+}
+
 // Drops x.
 Var project_embeddings(const MaskedLm& model, const ForwardPass& pass, Var x) {
   const Var projected = linear(pass, {&model.embedding_projection, 1}, x, Dropout::kEmbeddingLayer,
@@ -45,7 +53,9 @@ Var embed(const MaskedLm& model, const ForwardPass& pass) {
   }
   const bool projects_first = config.norm_after_projection && model.embedding_projection;
   const Var wide = projects_first ? project_embeddings(model, pass, sum) : sum;
-  const Var x = model.embedding_norm ? norm(tape, model.embedding_norm, wide) : wide;
+  const Var x = model.embedding_norm
+                    ? norm(tape, model.embedding_norm, wide, room_of_layer(model, pass, 0))
+                    : wide;
   const Dropout after = pass.dropout(config.embedding_dropout, RandomPurpose::kHiddenDropout,
                                      Dropout::kEmbeddingLayer, kAfterEmbedding);
   if (after.p > 0.0f) dropout(tape.context(), after, tape.value(x), tape.value(x));
@@ -102,30 +112,32 @@ Var distance_positions(const MaskedLm& model, const ForwardPass& pass, uint32_t 
 }
 
 Var attend(const MaskedLm& model, const ForwardPass& pass, uint32_t index,
-           const EncoderLayer& layer, Var qkv) {
+           const EncoderLayer& layer, Var qkv, int64_t room) {
   Tape& tape = *pass.tape;
   const AttentionShape shape = attention_shape(model, pass, index);
-  if (!model.distance_rows) return attention(tape, shape, rotary_of(model, pass, index), qkv);
+  if (!model.distance_rows) {
+    return attention(tape, shape, rotary_of(model, pass, index), qkv, room);
+  }
   const Var positions = distance_positions(model, pass, index, layer);
   const Var context = disentangled_attention(tape, shape, qkv, positions);
   tape.drop(positions);
   return context;
 }
 
-// What a branch of the layer reads: x, or in a pre-norm layer its norm.
-Var branch_input(const MaskedLm& model, Tape& tape, const Norm& norm, Var x) {
+// What a branch of the layer reads: x, or in a pre-norm layer its norm, with room behind it.
+Var branch_input(const MaskedLm& model, Tape& tape, const Norm& norm, Var x, int64_t room) {
   const bool normed = model.config.norm_placement == NormPlacement::kPre && norm;
-  return normed ? branch_norm(tape, norm, x) : x;
+  return normed ? branch_norm(tape, norm, x, room) : x;
 }
 void drop_branch_input(Tape& tape, Var input, Var x) {
   if (input.index != x.index) tape.drop(input);
 }
 
-// The residual sum that ends a branch, and in a post-norm layer its norm.
+// The residual sum that ends a branch, and in a post-norm layer its norm, with room for the next.
 Var join_branch(const MaskedLm& model, Tape& tape, const Norm& norm, Var branch, Var residual,
-                const Dropout& dropout) {
+                const Dropout& dropout, int64_t room) {
   return model.config.norm_placement == NormPlacement::kPost
-             ? residual_norm(tape, norm, branch, residual, dropout)
+             ? residual_norm(tape, norm, branch, residual, dropout, room)
              : residual_add(tape, branch, residual, dropout);
 }
 
@@ -136,17 +148,20 @@ Var encoder_layer(const MaskedLm& model, const ForwardPass& pass, uint32_t index
   Tape& tape = *pass.tape;
   const EncoderConfig& config = model.config;
   const EncoderLayer& layer = model.layers[config.layer_weights(index)];
-  const Var attention_input = branch_input(model, tape, layer.attention_norm, x);
+  const int64_t context_room = lora_room(pass, {&layer.attention_output, 1});
+  const int64_t ffn_room = lora_room(pass, layer.ffn_up);
+  const Var attention_input =
+      branch_input(model, tape, layer.attention_norm, x, room_of_layer(model, pass, index));
   const Var qkv = linear(pass, layer.qkv, attention_input, index, LinearSite::kQkv);
   drop_branch_input(tape, attention_input, x);
-  Var context = attend(model, pass, index, layer, qkv);
+  Var context = attend(model, pass, index, layer, qkv, labelled_only ? 0 : context_room);
   tape.drop(qkv);
   Var residual = x;
   ForwardPass rest = pass;
   if (labelled_only) {
     const BatchView& batch = pass.batch;
     const Var all = context;
-    context = gather(tape, all, batch.label_rows, batch.label_capacity);
+    context = gather(tape, all, batch.label_rows, batch.label_capacity, context_room);
     tape.drop(all);
     residual = gather(tape, x, batch.label_rows, batch.label_capacity);
     rest = pass.over({batch.label_samples, batch.label_indices});
@@ -157,9 +172,10 @@ Var encoder_layer(const MaskedLm& model, const ForwardPass& pass, uint32_t index
   const Var attended =
       join_branch(model, tape, layer.attention_norm, projected, residual,
                   rest.dropout(config.attention_output_dropout, RandomPurpose::kHiddenDropout,
-                               index, kAfterAttention));
+                               index, kAfterAttention),
+                  ffn_room);
   if (labelled_only) tape.drop(residual);
-  const Var ffn_input = branch_input(model, tape, layer.ffn_norm, attended);
+  const Var ffn_input = branch_input(model, tape, layer.ffn_norm, attended, ffn_room);
   const Var up = linear(rest, layer.ffn_up, ffn_input, index, LinearSite::kFfnUp);
   drop_branch_input(tape, ffn_input, attended);
   const Var down = activation_linear(rest, {activation_of(config.activation), config.gated_ffn},
@@ -167,7 +183,8 @@ Var encoder_layer(const MaskedLm& model, const ForwardPass& pass, uint32_t index
   tape.drop(up);
   const Var y = join_branch(
       model, tape, layer.ffn_norm, down, attended,
-      rest.dropout(config.ffn_output_dropout, RandomPurpose::kHiddenDropout, index, kAfterFfn));
+      rest.dropout(config.ffn_output_dropout, RandomPurpose::kHiddenDropout, index, kAfterFfn),
+      room_of_layer(model, pass, index + 1));
   tape.drop(attended);
   return y;
 }
@@ -179,7 +196,8 @@ Var checkpointed_layer(const MaskedLm& model, const ForwardPass& pass, uint32_t 
   const bool trains = pass.adapter && pass.adapter->trainable();
   ForwardPass inside = pass;
   inside.tape = &tape.inner(false);
-  const Var inner_x = inside.tape->wrap(tape.value(x), tape.row_capacity(x));
+  const Var inner_x =
+      inside.tape->wrap(tape.value(x), tape.row_capacity(x), {}, tape.room(x).value);
   const Var inner_y = encoder_layer(model, inside, index, inner_x, labelled_only);
   const Var y = tape.adopt(*inside.tape, inner_y, trains || tape.needs_gradient(x));
   inside.tape->clear();
@@ -187,7 +205,7 @@ Var checkpointed_layer(const MaskedLm& model, const ForwardPass& pass, uint32_t 
   tape.record(y, [shared_model = &model, pass, index, labelled_only, x, y](Tape& t) {
     ForwardPass again = pass;
     again.tape = &t.inner(true);
-    const Var input = again.tape->wrap(t.value(x), t.row_capacity(x), t.target(x));
+    const Var input = again.tape->wrap(t.value(x), t.row_capacity(x), t.target(x), t.room(x).value);
     const Var output = encoder_layer(*shared_model, again, index, input, labelled_only);
     again.tape->seed_gradient(output, t.gradient(y));
     again.tape->backward();

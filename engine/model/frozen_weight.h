@@ -5,8 +5,7 @@
 // The one owner's view of a base matrix: 4-bit packed, or dense in its stored type. Immutable after
 // loading and shared by everything that runs the model.
 
-#include "kernels/ops/gemm.h"
-#include "kernels/ops/matmul4.h"
+#include "kernels/ops/quant4.h"
 
 namespace qe {
 
@@ -23,11 +22,6 @@ class FrozenWeight {
   bool is_quantized() const { return is_quantized_; }
   const Quant4Matrix& quantized() const { return quantized_; }
   const Tensor& dense() const { return dense_; }
-
-  /// y = x W^T (+ bias). x: (T, K), y: (T, N), bias: (1, N) nullable.
-  void forward(Context& ctx, const Tensor& x, const Tensor& bias, const Tensor& y) const;
-  /// dx = [dx +] dy W.
-  void backward(Context& ctx, const Tensor& dy, const Tensor& dx, GradientMode mode) const;
 
  private:
   Tensor dense_;

@@ -3,96 +3,143 @@
 #include "engine/model/linear.h"
 
 #include "kernels/ops/lora.h"
+#include "kernels/ops/transfer.h"
 
 namespace qe {
 namespace {
 
-constexpr size_t kMaxParts = 3;
-
-// The LoRA pairs and saved t of up to kMaxParts Linears that read the same x.
+// Linears that read the same x, with their LoRA pairs and what backward needs of them.
 struct Branches {
-  const Linear* parts = nullptr;
-  size_t n_parts = 0;
-  const LoraPair* pairs[kMaxParts] = {};
-  Var t[kMaxParts];
+  const Linear* linears = nullptr;
+  size_t count = 0;
+  const LoraPair* pairs[kMaxLoraParts] = {};
+  int64_t n = 0, ranks = 0;  // sums
   Dropout dropout;
-  bool any = false;
+  Tensor t;   // of lora_forward: behind x in its memory,
+  Var own_t;  // or this Var's
+
+  bool any() const { return ranks > 0; }
 };
 
-LoraSegment segment_of(const LoraPair& pair, int64_t n_rows) {
-  return LoraSegment{0, n_rows, pair.computed_a, pair.computed_b, pair.scale};
-}
+// The same as lora_forward and lora_backward take them.
+struct LoraLinears {
+  LoraSegment segments[kMaxLoraParts];
+  LoraLinear parts[kMaxLoraParts];
+  size_t count;
 
-Branches make_branches(const ForwardPass& pass, std::span<const Linear> parts,
-                       const Dropout& dropout) {
-  QE_CHECK(parts.size() <= kMaxParts, "linear: at most ", kMaxParts, " parts, got ", parts.size());
-  Branches branches{.parts = parts.data(), .n_parts = parts.size(), .dropout = dropout};
-  for (size_t i = 0; pass.adapter && i < parts.size(); ++i) {
-    branches.pairs[i] = pass.adapter->pair(parts[i].id);
-    branches.any = branches.any || branches.pairs[i];
+  LoraLinears(const Branches& branches, int64_t n_rows) : count(branches.count) {
+    for (size_t i = 0; i < count; ++i) {
+      const Linear& linear = branches.linears[i];
+      LoraLinear& part = parts[i];
+      if (linear.weight.is_quantized()) {
+        part.quantized = &linear.weight.quantized();
+      } else {
+        part.dense = linear.weight.dense();
+      }
+      part.bias = linear.bias;
+      const LoraPair* pair = branches.pairs[i];
+      if (!pair) continue;
+      segments[i] = {0, n_rows, pair->computed_a, pair->computed_b, pair->scale};
+      part.segments = {&segments[i], 1};
+      part.d_a = pair->d_a;
+      part.d_b = pair->d_b;
+    }
+  }
+  std::span<const LoraLinear> span() const { return {parts, count}; }
+};
+
+Branches make_branches(const ForwardPass& pass, std::span<const Linear> linears, uint32_t layer,
+                       LinearSite site) {
+  QE_CHECK(linears.size() <= kMaxLoraParts, "linear: at most ", kMaxLoraParts, " parts, got ",
+           linears.size());
+  const float p = pass.adapter ? pass.adapter->dropout() : 0.0f;
+  Branches branches{
+      .linears = linears.data(),
+      .count = linears.size(),
+      .dropout = pass.dropout(p, RandomPurpose::kLoraDropout, layer, static_cast<uint32_t>(site))};
+  for (size_t i = 0; i < linears.size(); ++i) {
+    branches.n += linears[i].weight.n();
+    branches.pairs[i] = pass.adapter ? pass.adapter->pair(linears[i].id) : nullptr;
+    if (branches.pairs[i]) branches.ranks += branches.pairs[i]->r;
   }
   return branches;
 }
 
 bool trainable(const ForwardPass& pass, const Branches& branches) {
-  return branches.any && pass.adapter->trainable();
+  return pass.tape->recording() && branches.any() && pass.adapter->trainable();
 }
 
-// y = base(x) + LoRA(x), part by part; y: (T, sum of N).
-void forward_parts(Tape& tape, Branches& branches, const Tensor& x, int64_t row_capacity,
-                   const Tensor& y, bool keep_t) {
-  Context& ctx = tape.context();
-  int64_t column = 0;
-  for (size_t i = 0; i < branches.n_parts; ++i) {
-    const Linear& part = branches.parts[i];
-    const Tensor y_part = y.col_range(column, part.weight.n());
-    part.weight.forward(ctx, x, part.bias, y_part);
-    column += part.weight.n();
-    if (const LoraPair* pair = branches.pairs[i]) {
-      const LoraSegment segment = segment_of(*pair, x.rows);
-      branches.t[i] = tape.make(x.rows, row_capacity, pair->r, false);
-      lora_forward(ctx, LoraForward{.x = x,
-                                    .dropout = branches.dropout,
-                                    .segments = {&segment, 1},
-                                    .t = tape.value(branches.t[i]),
-                                    .y = y_part});
-      if (keep_t) tape.save(branches.t[i]);
-      tape.drop(branches.t[i]);
-    }
-  }
+// The outputs side by side. x's gradient is wanted by them where it is by anybody.
+Var make_output(const ForwardPass& pass, const Branches& branches, Var x) {
+  Tape& tape = *pass.tape;
+  const bool trains = trainable(pass, branches);
+  return tape.make(tape.value(x).rows, tape.row_capacity(x), branches.n,
+                   trains || tape.needs_gradient(x),
+                   {.gradient = trains ? lora_room(tape.context(), branches.ranks) : 0});
 }
 
-// LoRA gradients and, where dx is given, dx = [dx +] dy W + LoRA's share.
-void backward_parts(Tape& tape, const Branches& branches, const Tensor& x, const Tensor& dy,
-                    const GradientTarget& dx) {
-  Context& ctx = tape.context();
-  int64_t column = 0;
-  GradientMode mode = dx.mode;
-  for (size_t i = 0; i < branches.n_parts; ++i) {
-    const Linear& part = branches.parts[i];
-    const Tensor dy_part = dy.col_range(column, part.weight.n());
-    column += part.weight.n();
-    if (dx.tensor) {
-      part.weight.backward(ctx, dy_part, dx.tensor, mode);
-      mode = GradientMode::kAccumulate;
+// y = base(x) + LoRA(x). Takes the room behind x.
+void forward_parts(Tape& tape, Branches& branches, Var x, Var y) {
+  const Tensor in = tape.value(x);
+  if (branches.any()) {
+    branches.t = tape.take_room(x, branches.ranks);
+    if (!branches.t) {
+      branches.own_t = tape.make(in.rows, tape.row_capacity(x), branches.ranks, false);
+      branches.t = tape.value(branches.own_t);
     }
-    const LoraPair* pair = branches.pairs[i];
-    if (!pair) continue;
-    lora_backward(ctx, LoraBackward{.x = x,
-                                    .dropout = branches.dropout,
-                                    .segment = segment_of(*pair, x.rows),
-                                    .t = tape.value(branches.t[i]),
-                                    .dy = dy_part,
-                                    .d_a = pair->d_a,
-                                    .d_b = pair->d_b,
-                                    .d_x = dx.tensor});
-    tape.finish(branches.t[i]);
   }
+  lora_forward(tape.context(), {.x = in,
+                                .dropout = branches.dropout,
+                                .parts = LoraLinears(branches, in.rows).span(),
+                                .t = branches.t,
+                                .y = tape.value(y)});
+}
+
+// Keeps t for backward, or frees it.
+void keep_t(Tape& tape, const Branches& branches, bool keep) {
+  if (branches.own_t.index < 0) return;
+  if (keep) tape.save(branches.own_t);
+  tape.drop(branches.own_t);
+}
+
+// LoRA gradients and, where dx is given, that of what the Linears read: x, or activation(x).
+void backward_parts(Tape& tape, const Branches& branches, const Tensor& x,
+                    std::optional<Activation> activation, Var y, const GradientTarget& dx) {
+  const Tensor dy = tape.gradient(y);
+  lora_backward(tape.context(), {.x = x,
+                                 .activation = activation,
+                                 .dropout = branches.dropout,
+                                 .parts = LoraLinears(branches, dy.rows).span(),
+                                 .t = branches.t,
+                                 .dy = dy,
+                                 .u = tape.gradient_room(y, branches.ranks),
+                                 .d_x = dx.tensor,
+                                 .d_x_mode = dx.mode});
+  if (branches.own_t.index >= 0) tape.finish(branches.own_t);
 }
 
 void activate(Context& ctx, FfnActivation f, const Tensor& x, const Tensor& y) {
   f.gated ? gated_activation_forward(ctx, f.function, x, y)
           : activation_forward(ctx, f.function, x, y);
+}
+
+// The Linear reads half as many columns as x has.
+void gated_backward(Tape& tape, const Branches& branches, Activation f, bool trains, Var x, Var y) {
+  Context& ctx = tape.context();
+  const Tensor in = tape.value(x);
+  const GradientTarget dx = tape.target(x);
+  const int64_t cols = branches.linears->weight.k();
+  const size_t n_bytes = static_cast<size_t>(tape.row_capacity(x) * cols) * dtype_size(in.dtype);
+  const Scratch activated_memory(*ctx.arena, trains ? n_bytes : 0);
+  const Scratch gradient_memory(*ctx.arena, dx.tensor ? n_bytes : 0);
+  const Tensor activated = make_tensor(activated_memory.data(), in.rows, cols, in.dtype, in.device);
+  GradientTarget d_activated;
+  if (dx.tensor) {
+    d_activated.tensor = make_tensor(gradient_memory.data(), in.rows, cols, in.dtype, in.device);
+  }
+  if (trains) gated_activation_forward(ctx, f, in, activated);
+  backward_parts(tape, branches, activated, {}, y, d_activated);
+  if (dx.tensor) gated_activation_backward(ctx, f, in, d_activated.tensor, dx.tensor);
 }
 
 }  // namespace
@@ -107,24 +154,26 @@ Dropout ForwardPass::dropout(float p, RandomPurpose purpose, uint32_t layer, uin
                  .row_indices = gathered ? rows.indices : batch.row_indices};
 }
 
+int64_t lora_room(const ForwardPass& pass, std::span<const Linear> parts) {
+  int64_t ranks = 0;
+  for (const Linear& part : parts) {
+    const LoraPair* pair = pass.adapter ? pass.adapter->pair(part.id) : nullptr;
+    if (pair) ranks += pair->r;
+  }
+  return lora_room(pass.tape->context(), ranks);
+}
+
 Var linear(const ForwardPass& pass, std::span<const Linear> parts, Var x, uint32_t layer,
            LinearSite site) {
   Tape& tape = *pass.tape;
-  const float p = pass.adapter ? pass.adapter->dropout() : 0.0f;
-  Branches branches = make_branches(
-      pass, parts,
-      pass.dropout(p, RandomPurpose::kLoraDropout, layer, static_cast<uint32_t>(site)));
-  const Tensor in = tape.value(x);
-  int64_t n = 0;
-  for (const Linear& part : parts) n += part.weight.n();
-  const bool trains = tape.recording() && trainable(pass, branches);
-  const bool needs_gradient = trains || tape.needs_gradient(x);
-  const Var y = tape.make(in.rows, tape.row_capacity(x), n, needs_gradient);
-  forward_parts(tape, branches, in, tape.row_capacity(x), tape.value(y),
-                tape.needs_gradient(y) && branches.any);
+  Branches branches = make_branches(pass, parts, layer, site);
+  const bool trains = trainable(pass, branches);
+  const Var y = make_output(pass, branches, x);
+  forward_parts(tape, branches, x, y);
+  keep_t(tape, branches, trains);
   if (trains) tape.save(x);
   tape.record(y, [branches, x, y](Tape& t) {
-    backward_parts(t, branches, t.value(x), t.gradient(y), t.target(x));
+    backward_parts(t, branches, t.value(x), {}, y, t.target(x));
   });
   return y;
 }
@@ -132,44 +181,28 @@ Var linear(const ForwardPass& pass, std::span<const Linear> parts, Var x, uint32
 Var activation_linear(const ForwardPass& pass, FfnActivation f, const Linear& part, Var x,
                       uint32_t layer, LinearSite site) {
   Tape& tape = *pass.tape;
-  const float p = pass.adapter ? pass.adapter->dropout() : 0.0f;
-  Branches branches = make_branches(
-      pass, {&part, 1},
-      pass.dropout(p, RandomPurpose::kLoraDropout, layer, static_cast<uint32_t>(site)));
+  Branches branches = make_branches(pass, {&part, 1}, layer, site);
+  const bool trains = trainable(pass, branches);
+  const Var y = make_output(pass, branches, x);
   const Tensor in = tape.value(x);
-  const int64_t capacity = tape.row_capacity(x);
-  const bool trains = tape.recording() && trainable(pass, branches);
-  const Var y = tape.make(in.rows, capacity, part.weight.n(), trains || tape.needs_gradient(x));
-  {
-    const Var activated = tape.make(in.rows, capacity, part.weight.k(), false);
-    activate(tape.context(), f, in, tape.value(activated));
-    forward_parts(tape, branches, tape.value(activated), capacity, tape.value(y),
-                  tape.needs_gradient(y) && branches.any);
-    tape.drop(activated);
+  const Var activated = tape.make(in.rows, tape.row_capacity(x), part.weight.k(), false,
+                                  {.value = lora_room(tape.context(), branches.ranks)});
+  activate(tape.context(), f, in, tape.value(activated));
+  forward_parts(tape, branches, activated, y);
+  if (trains && branches.own_t.index < 0) {  // f(x) goes, and the room behind it
+    branches.own_t = tape.make(in.rows, tape.row_capacity(x), branches.ranks, false);
+    cast(tape.context(), branches.t, tape.value(branches.own_t));
+    branches.t = tape.value(branches.own_t);
   }
+  keep_t(tape, branches, trains);
+  tape.drop(activated);
   if (tape.needs_gradient(y)) tape.save(x);
-  tape.record(y, [branches, f, x, y](Tape& t) {
-    const Tensor u = t.value(x);
-    Context& ctx = t.context();
-    const GradientTarget du = t.target(x);
-    const int64_t cols = branches.parts->weight.k();
-    const size_t n_bytes = static_cast<size_t>(t.row_capacity(x) * cols) * dtype_size(u.dtype);
-    const Scratch activated_memory(*ctx.arena, n_bytes);
-    const Tensor activated = make_tensor(activated_memory.data(), u.rows, cols, u.dtype, u.device);
-    if (branches.any) activate(ctx, f, u, activated);
-    if (!f.gated) {
-      backward_parts(t, branches, activated, t.gradient(y), du);
-      if (du.tensor) activation_backward(ctx, f.function, u, du.tensor, du.tensor);
-      return;
-    }
-    // Its gradient is half as wide as u's.
-    const Scratch gradient_memory(*ctx.arena, du.tensor ? n_bytes : 0);
-    GradientTarget d_activated;
-    if (du.tensor) {
-      d_activated.tensor = make_tensor(gradient_memory.data(), u.rows, cols, u.dtype, u.device);
-    }
-    backward_parts(t, branches, activated, t.gradient(y), d_activated);
-    if (du.tensor) gated_activation_backward(ctx, f.function, u, d_activated.tensor, du.tensor);
+  tape.record(y, [branches, f, trains, x, y](Tape& t) {
+    if (f.gated) return gated_backward(t, branches, f.function, trains, x, y);
+    const GradientTarget dx = t.target(x);
+    backward_parts(t, branches, t.value(x), f.function, y, dx);
+    if (!dx.tensor) return;
+    activation_backward(t.context(), f.function, t.value(x), dx.tensor, dx.tensor);
   });
   return y;
 }

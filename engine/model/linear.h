@@ -65,6 +65,9 @@ enum class LinearSite : uint32_t {
 /// The layer index that stands for the MLM head in random streams.
 constexpr uint32_t kHeadLayer = 0xfffe;
 
+/// The columns to leave behind the memory of x for Linears that will read it, so that base and
+/// adapters are one product (kernels/ops/lora.h).
+int64_t lora_room(const ForwardPass& pass, std::span<const Linear> parts);
 /// The outputs of up to 3 Linears over one x (T, K), side by side: (T, sum of N).
 Var linear(const ForwardPass& pass, std::span<const Linear> parts, Var x, uint32_t layer,
            LinearSite site);

@@ -21,15 +21,18 @@ int64_t pieces_of(int64_t size, int64_t piece) { return (size + piece - 1) / pie
 // Each task packs the rows of a and the columns of b that it needs, so tasks want to be square and
 // large; threads want several tasks each, to even out; below some 10 us waking a thread costs more
 // than it brings.
-Split choose_split(int64_t n_threads, int64_t m, int64_t n, int64_t k) {
+int64_t tasks_wanted(int64_t n_threads, int64_t m, int64_t n, int64_t k) {
   constexpr int64_t kTasksPerThread = 4;
   constexpr int64_t kMinProducts = 1 << 18;  // per task
+  const int64_t products = m * n * std::max<int64_t>(k, 1);
+  return n_threads == 1 ? 1 : std::min(kTasksPerThread * n_threads, products / kMinProducts);
+}
+
+Split choose_split(int64_t n_threads, int64_t m, int64_t n, int64_t k) {
   constexpr int64_t kRowUnit = 48;
   constexpr int64_t kColumnUnit = 64;
   Split split{std::max<int64_t>(m, 1), std::max<int64_t>(n, 1), 1, 1};
-  const int64_t products = m * n * std::max<int64_t>(k, 1);
-  const int64_t wanted =
-      n_threads == 1 ? 1 : std::min(kTasksPerThread * n_threads, products / kMinProducts);
+  const int64_t wanted = tasks_wanted(n_threads, m, n, k);
   while (split.n_tasks() < wanted) {
     const bool rows_fit = split.rows > 2 * kRowUnit;
     const bool columns_fit = split.columns > kColumnUnit;
@@ -49,10 +52,11 @@ Split choose_split(int64_t n_threads, int64_t m, int64_t n, int64_t k) {
 
 size_t gemm_workspace_bytes(const Context& ctx, int64_t m, int64_t n, int64_t k) {
   const int64_t n_threads = ctx.threads->n_threads();
-  const Split split = choose_split(n_threads, m, n, k);
-  // Any thread may take any task; a single one runs on the caller.
-  const int64_t n_slots = split.n_tasks() == 1 ? 1 : n_threads;
-  const int64_t floats = n_slots * gemm_block_scratch(split.rows, split.columns, k);
+  // Any thread may take any task; a single one runs on the caller. As if tasks were whole: a plan
+  // for the most rows must also do for fewer, which may be split less.
+  const int64_t n_slots = tasks_wanted(n_threads, m, n, k) > 1 ? n_threads : 1;
+  const int64_t floats =
+      n_slots * gemm_block_scratch(std::max<int64_t>(m, 1), std::max<int64_t>(n, 1), k);
   return static_cast<size_t>(floats) * sizeof(float);
 }
 

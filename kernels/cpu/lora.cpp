@@ -3,39 +3,53 @@
 #include "kernels/cpu/lora.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "kernels/cpu/gemm.h"
 
 namespace qe::cpu {
 
-void add_matrix(Context& ctx, const Tensor& x, const Tensor& y) {
-  constexpr int64_t kElementsPerTask = 1 << 14;
-  const int64_t rows = std::max<int64_t>(1, kElementsPerTask / std::max<int64_t>(1, x.cols));
-  const float* from = x.f32();
-  float* to = y.f32();
-  ctx.threads->run((x.rows + rows - 1) / rows, [&](int64_t task, int) {
-    const int64_t end = std::min((task + 1) * rows, x.rows);
-    for (int64_t i = task * rows; i < end; ++i) {
-      for (int64_t j = 0; j < x.cols; ++j) to[i * y.stride + j] += from[i * x.stride + j];
+bool lora_joins(int64_t, bool) { return false; }
+
+void copy_blocks(Context&, std::span<const CopiedBlock> blocks) {
+  for (const CopiedBlock& block : blocks) {
+    const size_t n_bytes = static_cast<size_t>(block.to.cols) * dtype_size(block.to.dtype);
+    for (int64_t i = 0; i < block.to.rows && n_bytes > 0; ++i) {
+      void* const to = block.to.row_range(i, 1).data;
+      if (block.from) {
+        std::memcpy(to, block.from.row_range(i, 1).data, n_bytes);
+      } else {
+        std::memset(to, 0, n_bytes);
+      }
     }
-  });
+  }
 }
 
-size_t add_outer_products_workspace_bytes(const Context& ctx, int64_t n_tokens, int64_t n_left,
-                                          int64_t n_right) {
-  return cpu::gemm_workspace_bytes(ctx, n_left, n_right, n_tokens);
+size_t add_outer_products_workspace_bytes(const Context& ctx, int64_t n_tokens,
+                                          std::span<const Tensor> d) {
+  size_t most = 0;
+  for (const Tensor& sum : d) {
+    most = std::max(most, cpu::gemm_workspace_bytes(ctx, sum.rows, sum.cols, n_tokens));
+  }
+  return most;
 }
 
-void add_outer_products(Context& ctx, const Tensor& left, const Tensor& right, const Tensor& d,
-                        float* scratch) {
-  cpu::gemm(ctx,
-            Gemm{.a = left,
-                 .b = right,
-                 .a_transposed = true,
-                 .b_transposed = false,
-                 .c = d,
-                 .mode = GradientMode::kAccumulate},
-            scratch);
+bool sums_prepare(const Context&, const Tensor&, const Tensor&) { return false; }
+
+void add_outer_products(Context& ctx, const Tensor& left, const Tensor& right, const Preparation&,
+                        std::span<const Tensor> d, float* scratch) {
+  int64_t column = 0;
+  for (const Tensor& sum : d) {
+    cpu::gemm(ctx,
+              Gemm{.a = left.col_range(column, sum.rows),
+                   .b = right,
+                   .a_transposed = true,
+                   .b_transposed = false,
+                   .c = sum,
+                   .mode = GradientMode::kAccumulate},
+              scratch);
+    column += sum.rows;
+  }
 }
 
 }  // namespace qe::cpu

@@ -98,7 +98,14 @@ void dequantize4(Context& ctx, const Quant4Matrix& q, const Tensor& out) {
   const auto kernel = QE_ISA_SELECT(quant4_decode_range);
   ctx.threads->run((n + kElementsPerTask - 1) / kElementsPerTask, [&](int64_t task, int) {
     const int64_t begin = task * kElementsPerTask;
-    kernel(view, begin, std::min(begin + kElementsPerTask, n), out.data, out.dtype);
+    const int64_t end = std::min(begin + kElementsPerTask, n);
+    if (out.stride == out.cols) return kernel(view, begin, end, out.data, out.dtype);
+    for (int64_t row = begin / out.cols; row * out.cols < end; ++row) {
+      // Elements keep their numbers along the flattened matrix.
+      const int64_t shift = row * (out.stride - out.cols);
+      kernel(view, std::max(begin, row * out.cols), std::min(end, (row + 1) * out.cols),
+             out.col_range(shift, 0).data, out.dtype);
+    }
   });
 }
 

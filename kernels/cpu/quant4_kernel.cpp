@@ -105,8 +105,14 @@ QE_INLINE void store_any(void* out, DType dtype, int64_t at, Vec value, int64_t 
 template <DType kRound>
 void decode_range(const Quant4View& q, int64_t begin, int64_t end, void* out, DType out_dtype) {
   const Quant4Decoder<kRound> source(q);
+  constexpr int64_t kPair = 2 * kLanes;
   int64_t at = begin;
-  for (; end - at >= 2 * kLanes; at += 2 * kLanes) {
+  while (at < end && at % kPair != 0) {
+    const int64_t count = at_most(at_most(end - at, kPair - at % kPair), kLanes);
+    store_any(out, out_dtype, at, source.any(at, count), count);
+    at += count;
+  }
+  for (; end - at >= kPair; at += kPair) {
     Vec a, b;
     source.pair(at, a, b);
     store_any(out, out_dtype, at, a, kLanes);

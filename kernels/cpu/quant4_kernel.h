@@ -26,8 +26,8 @@ QE_PER_ISA(
     /// Quantizes blocks [block_begin, block_end). Returns the first element that is NaN or
     /// infinite, or -1.
     int64_t quant4_encode_blocks(const Quant4Encode& args, int64_t block_begin, int64_t block_end);
-    /// Decodes elements [begin, end) of the flattened matrix to out[begin ...] of out_dtype; begin
-    /// is a multiple of 32.
+    /// Decodes elements [begin, end) of the flattened matrix to out[begin ...] of out_dtype; faster
+    /// where begin is a multiple of 32.
     void quant4_decode_range(const Quant4View& q, int64_t begin, int64_t end, void* out,
                              DType out_dtype);)
 

@@ -13,7 +13,7 @@
 namespace qe::cuda {
 
 /// What an algorithm is chosen for (kernels/cuda/cublaslt.cpp).
-using ProductKey = std::array<int64_t, 13>;
+using ProductKey = std::array<int64_t, 14>;
 /// cuBLASLt's own description of an algorithm.
 using Algorithm = std::array<uint64_t, 8>;
 using AlgorithmChoices = std::map<ProductKey, Algorithm>;

@@ -34,27 +34,78 @@ inline int64_t drop_words(const Context& ctx, const AttentionShape& shape) {
   return drawn_twice && shape.max_length <= kMaxLength ? pieces(shape.max_length, 32) : 0;
 }
 
+// ---- Products (gemm.cu) -------------------------------------------------------------------------
+
+// What NVIDIA recommends for its own libraries.
+inline size_t product_library_bytes(const Context& ctx) {
+  return size_t{ctx.limits.compute_capability >= 90 ? 32u : 4u} << 20;
+}
+
+// Where sums are long enough to be cut, and what the parts may take.
+inline constexpr int64_t kLongSum = 8192;
+inline constexpr int64_t kMaxSumParts = 32;
+inline constexpr int64_t kSumPartBytes = int64_t{64} << 20;
+
+struct SumParts {
+  int64_t n = 1;
+  int64_t depth = 0;  // of one; what is left of k follows
+};
+
+// A wave of 128 x 256 tiles that leaves multiprocessors idle costs as much as a full one; a part
+// costs the traffic of its fp32 output, 8 bytes for 2 * k operations: about 800 / k of the product
+// (H100: 600 TFLOP/s, 3 TB/s).
+inline SumParts choose_parts(const Context& ctx, int64_t m, int64_t n, int64_t k) {
+  constexpr int64_t kUnit = 64;  // of k
+  SumParts best{1, k};
+  if (k < kLongSum) return best;
+  const int64_t tiles = pieces(m, 128) * pieces(n, 256);
+  const int64_t wave = std::max(ctx.limits.n_multiprocessors, 1);
+  const int64_t most = std::min(kMaxSumParts, kSumPartBytes / (m * n * int64_t{sizeof(float)}));
+  double best_cost = 0.0;
+  for (int64_t parts = 1; parts <= std::max<int64_t>(most, 1); ++parts) {
+    const double waves = static_cast<double>(pieces(tiles * parts, wave) * wave) /
+                         static_cast<double>(tiles * parts);
+    const double traffic =
+        parts == 1 ? 0.0 : 800.0 * static_cast<double>(parts) / static_cast<double>(k);
+    if (parts > 1 && waves + traffic >= best_cost) continue;
+    best_cost = waves + traffic;
+    best = {parts, k / parts / kUnit * kUnit};
+  }
+  return best;
+}
+
 // ---- Sums of outer products (lora.cu) -----------------------------------------------------------
 
 struct OuterProductTile {
-  static constexpr int kWide = 128;   // columns of the wide side for a block
-  static constexpr int kNarrow = 64;  // of the narrow side
-  static constexpr int kTokens = 32;  // at a time
+  static constexpr int kWide = 128;      // columns of the wide side for a block
+  static constexpr int kNarrowest = 64;  // of the narrow side: it, twice or three times as many
+  static constexpr int kTokens = 32;     // at a time
 };
+
+// Columns of the narrow side for a block: the fewest that take all of them, if there are so many.
+inline int64_t narrow_columns(int64_t n_narrow) {
+  constexpr int64_t kUnit = OuterProductTile::kNarrowest;
+  return std::clamp<int64_t>(pieces(n_narrow, kUnit), 1, 3) * kUnit;
+}
 
 struct Slices {
   int64_t tokens;  // of one
   int64_t n;
 };
 
-inline Slices choose_slices(int64_t n_tokens, int64_t n_wide, int64_t n_narrow) {
+// At most so many slices, and not fewer for more tokens: a plan is made for the most.
+inline int64_t most_slices(int64_t n_tokens, int64_t n_wide, int64_t n_narrow) {
   constexpr int64_t kBlocksWanted = 256;
   constexpr int64_t kMinSlice = 128;
-  using Tile = OuterProductTile;
-  const int64_t tiles = pieces(n_wide, Tile::kWide) * pieces(n_narrow, Tile::kNarrow);
-  const int64_t wanted = std::min(pieces(kBlocksWanted, tiles), pieces(n_tokens, kMinSlice));
-  const int64_t tokens =
-      pieces(pieces(n_tokens, std::max<int64_t>(wanted, 1)), Tile::kTokens) * Tile::kTokens;
+  const int64_t tiles =
+      pieces(n_wide, OuterProductTile::kWide) * pieces(n_narrow, narrow_columns(n_narrow));
+  return std::min(pieces(kBlocksWanted, tiles), pieces(n_tokens, kMinSlice));
+}
+
+inline Slices choose_slices(int64_t n_tokens, int64_t n_wide, int64_t n_narrow) {
+  constexpr int64_t kTokens = OuterProductTile::kTokens;
+  const int64_t most = std::max<int64_t>(most_slices(n_tokens, n_wide, n_narrow), 1);
+  const int64_t tokens = pieces(pieces(n_tokens, most), kTokens) * kTokens;
   return {tokens, pieces(n_tokens, tokens)};
 }
 

@@ -43,6 +43,7 @@ struct Library {
   QE_CUBLASLT_FUNCTION(cublasLtMatmulDescSetAttribute);
   QE_CUBLASLT_FUNCTION(cublasLtMatrixLayoutCreate);
   QE_CUBLASLT_FUNCTION(cublasLtMatrixLayoutDestroy);
+  QE_CUBLASLT_FUNCTION(cublasLtMatrixLayoutSetAttribute);
   QE_CUBLASLT_FUNCTION(cublasLtMatmulPreferenceCreate);
   QE_CUBLASLT_FUNCTION(cublasLtMatmulPreferenceDestroy);
   QE_CUBLASLT_FUNCTION(cublasLtMatmulPreferenceSetAttribute);
@@ -102,7 +103,7 @@ int64_t alignment(const Tensor& t) {
 
 int64_t inner_size(const Gemm& g) { return g.a_transposed ? g.a.rows : g.a.cols; }
 
-Key key_of(const Gemm& g, bool exact) {
+Key key_of(const Gemm& g, const GemmBatch& batch, bool exact) {
   const auto size = [&](int64_t n) { return exact ? n : bucket(n); };
   const auto stride = [&](const Tensor& t) { return exact ? t.stride : 0; };
   return {size(g.c.rows),
@@ -117,7 +118,8 @@ Key key_of(const Gemm& g, bool exact) {
           g.alpha == 1.0f ? 1 : 0,
           stride(g.a),
           stride(g.b),
-          stride(g.c)};
+          stride(g.c),
+          batch.count};
 }
 
 std::string describe(const Gemm& g) {
@@ -149,7 +151,7 @@ struct CublasLt::State {
     cublasLtMatmulDesc_t operation = nullptr;
     cublasLtMatrixLayout_t first = nullptr, second = nullptr, result = nullptr;
 
-    Plan(const Library& library, const Gemm& g) : f(library) {
+    Plan(const Library& library, const Gemm& g, const GemmBatch& batch) : f(library) {
       check(f.cublasLtMatmulDescCreate(&operation, CUBLAS_COMPUTE_32F, CUDA_R_32F),
             "cublasLtMatmulDescCreate");
       const cublasOperation_t first_op = g.b_transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
@@ -161,9 +163,9 @@ struct CublasLt::State {
         set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, static_cast<const void*>(g.bias.data));
         set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, static_cast<int32_t>(data_type(g.bias.dtype)));
       }
-      first = layout(g.b);
-      second = layout(g.a);
-      result = layout(g.c);
+      first = layout(g.b, batch.count, batch.b_offset);
+      second = layout(g.a, batch.count, batch.a_offset);
+      result = layout(g.c, batch.count, batch.c_offset);
     }
     ~Plan() {
       if (operation) f.cublasLtMatmulDescDestroy(operation);
@@ -180,12 +182,21 @@ struct CublasLt::State {
       check(f.cublasLtMatmulDescSetAttribute(operation, attribute, &value, sizeof(value)),
             "cublasLtMatmulDescSetAttribute");
     }
-    cublasLtMatrixLayout_t layout(const Tensor& t) {
+    template <class T>
+    void set_layout(cublasLtMatrixLayout_t of, cublasLtMatrixLayoutAttribute_t attribute, T value) {
+      check(f.cublasLtMatrixLayoutSetAttribute(of, attribute, &value, sizeof(value)),
+            "cublasLtMatrixLayoutSetAttribute");
+    }
+    cublasLtMatrixLayout_t layout(const Tensor& t, int64_t count, int64_t offset) {
       cublasLtMatrixLayout_t made = nullptr;
       // One row may have any stride; the library wants at least the columns.
       check(f.cublasLtMatrixLayoutCreate(&made, data_type(t.dtype), static_cast<uint64_t>(t.cols),
                                          static_cast<uint64_t>(t.rows), std::max(t.stride, t.cols)),
             "cublasLtMatrixLayoutCreate");
+      if (count > 1) {
+        set_layout(made, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, static_cast<int32_t>(count));
+        set_layout(made, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, offset);
+      }
       return made;
     }
   };
@@ -278,8 +289,9 @@ struct CublasLt::State {
   }
 
   // The choice made before, if it also does for this very shape.
-  const cublasLtMatmulAlgo_t* chosen(const Plan& plan, const Gemm& g, size_t workspace_bytes) {
-    const auto entry = choices.find(key_of(g, deterministic));
+  const cublasLtMatmulAlgo_t* chosen(const Plan& plan, const Gemm& g, const GemmBatch& batch,
+                                     size_t workspace_bytes) {
+    const auto entry = choices.find(key_of(g, batch, deterministic));
     if (entry == choices.end()) return nullptr;
     Choice& choice = entry->second;
     const int64_t k = inner_size(g);
@@ -298,9 +310,9 @@ struct CublasLt::State {
   // Computes the product by the best of the library's candidates, and notes the choice. A bucket's
   // choice stays what it was first: a size that it does not do for is chosen for anew each time,
   // untimed. False when no candidate runs.
-  bool run_candidates(const Context& ctx, const Plan& plan, const Gemm& g, void* workspace,
-                      size_t workspace_bytes) {
-    const Key key = key_of(g, deterministic);
+  bool run_candidates(const Context& ctx, const Plan& plan, const Gemm& g, const GemmBatch& batch,
+                      void* workspace, size_t workspace_bytes) {
+    const Key key = key_of(g, batch, deterministic);
     const bool is_new = choices.find(key) == choices.end();
     cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;
     cudaStreamIsCapturing(stream_of(ctx), &capture);
@@ -352,6 +364,7 @@ CublasLt::CublasLt() : state_(std::make_unique<State>()) {
   QE_FIND(cublasLtMatmulDescSetAttribute);
   QE_FIND(cublasLtMatrixLayoutCreate);
   QE_FIND(cublasLtMatrixLayoutDestroy);
+  QE_FIND(cublasLtMatrixLayoutSetAttribute);
   QE_FIND(cublasLtMatmulPreferenceCreate);
   QE_FIND(cublasLtMatmulPreferenceDestroy);
   QE_FIND(cublasLtMatmulPreferenceSetAttribute);
@@ -370,15 +383,16 @@ size_t CublasLt::version() const { return state_->f.cublasLtGetVersion(); }
 
 void CublasLt::set_deterministic(bool deterministic) { state_->deterministic = deterministic; }
 
-bool CublasLt::gemm(Context& ctx, const Gemm& args, void* workspace, size_t workspace_bytes) {
+bool CublasLt::gemm(Context& ctx, const Gemm& args, void* workspace, size_t workspace_bytes,
+                    const GemmBatch& batch) {
   if (state_->made_by.empty()) state_->made_by = state_->header(ctx);
-  const State::Plan plan(state_->f, args);
-  if (const cublasLtMatmulAlgo_t* algo = state_->chosen(plan, args, workspace_bytes)) {
+  const State::Plan plan(state_->f, args, batch);
+  if (const cublasLtMatmulAlgo_t* algo = state_->chosen(plan, args, batch, workspace_bytes)) {
     const cublasStatus_t status =
         state_->run(ctx, plan, args, *algo, args.c.data, workspace, workspace_bytes);
     QE_CHECK(status == CUBLAS_STATUS_SUCCESS, "cublasLtMatmul of ", describe(args),
              " failed with cuBLAS status ", static_cast<int>(status));
-  } else if (!state_->run_candidates(ctx, plan, args, workspace, workspace_bytes)) {
+  } else if (!state_->run_candidates(ctx, plan, args, batch, workspace, workspace_bytes)) {
     return false;
   }
   ctx.cuda->launched("cublasLtMatmul");

@@ -18,6 +18,13 @@
 
 namespace qe::cuda {
 
+/// Products of one shape at equal distances, computed together: elements from one product's
+/// operand to the next one's. Only with kOverwrite and without a bias.
+struct GemmBatch {
+  int64_t count = 1;
+  int64_t a_offset = 0, b_offset = 0, c_offset = 0;
+};
+
 class CublasLt {
  public:
   /// Opens the library. Throws Error naming the files tried.
@@ -35,7 +42,8 @@ class CublasLt {
   static constexpr size_t kWorkspaceAlignment = 256;
   /// The product, on the context's stream. `workspace`: kWorkspaceAlignment-aligned. Returns false,
   /// having done nothing, where the library has no algorithm for the operands' layout.
-  bool gemm(Context& ctx, const Gemm& args, void* workspace, size_t workspace_bytes);
+  bool gemm(Context& ctx, const Gemm& args, void* workspace, size_t workspace_bytes,
+            const GemmBatch& batch = {});
 
   /// Who chose and, timed, all choices made so far (kernels/cuda/algorithm_choices.h); "" before
   /// the first product. Ends the timing.

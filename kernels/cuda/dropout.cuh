@@ -46,16 +46,21 @@ class DropoutRow {
         row_(plan.rows[t]),
         plan_(plan) {}
 
-  /// x[i] *= 1 / (1 - p) or 0, for the N columns from `column` on; N is 1 or a multiple of 4, and
-  /// so is column.
+  /// x[i] *= 1 / (1 - p) or 0, for the N columns from `column` on; N is 1, 2 or a multiple of 4,
+  /// and column a multiple of N (of 4, if N is).
   template <int N>
   __device__ void apply(int64_t column, float (&x)[N]) const {
-    static_assert(N == 1 || N % 4 == 0);
+    static_assert(N == 1 || N == 2 || N % 4 == 0);
     if constexpr (N == 1) {
       const Philox4 word = draw(column / 4);
       const int lane = static_cast<int>(column % 4);
       const uint32_t bits = lane == 0 ? word.x : lane == 1 ? word.y : lane == 2 ? word.z : word.w;
       x[0] = keep(bits, x[0]);
+    } else if constexpr (N == 2) {
+      const Philox4 word = draw(column / 4);
+      const bool first = column % 4 == 0;
+      x[0] = keep(first ? word.x : word.z, x[0]);
+      x[1] = keep(first ? word.y : word.w, x[1]);
     } else {
 #pragma unroll
       for (int i = 0; i < N; i += 4) {

@@ -4,6 +4,13 @@
 // algorithm for (rows that are not whole words, an inner size of 0). The plain kernel is there to
 // be right for every shape, not to be fast: 64 x 64 outputs a block, 4 x 4 a thread, fp32 sums in
 // ascending order of k.
+//
+// Long sums into few outputs (the gradient of the head's input: k is the vocabulary) leave most
+// multiprocessors without a tile. There k is cut into parts of equal depth, a function of the shape
+// and the GPU only, which the library computes as one batch into fp32 scratch; a kernel adds them
+// in ascending order. Splitting k is the library's own remedy too, but not one of a fixed order on
+// every path.
+#include "kernels/cuda/choices.h"
 #include "kernels/cuda/cublaslt.h"
 #include "kernels/cuda/gemm.h"
 #include "kernels/cuda/launch.cuh"
@@ -110,6 +117,61 @@ void plain_product(Context& ctx, const Gemm& g) {
   });
 }
 
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    add_parts_kernel(const float* parts, int n_parts, int64_t n, uint32_t cols, const T* bias, T* c,
+                     int64_t c_stride, bool accumulate) {
+  const int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x;
+  if (i >= n) return;
+  float sum = parts[i];
+  for (int part = 1; part < n_parts; ++part) sum += parts[int64_t{part} * n + i];
+  const int64_t row = i / cols;
+  const int64_t col = i - row * cols;
+  T& to = c[row * c_stride + col];
+  if (accumulate) sum += to_float(to);
+  if (bias != nullptr) sum += to_float(bias[col]);
+  to = from_float<T>(sum);
+}
+
+// op(a)'s or op(b)'s part of k from `begin` on.
+Tensor along_k(const Tensor& t, bool k_is_rows, int64_t begin, int64_t n) {
+  return k_is_rows ? t.row_range(begin, n) : t.col_range(begin, n);
+}
+
+// False when the library has no algorithm for the operands.
+bool product_in_parts(Context& ctx, const Gemm& g, const SumParts& parts, float* sums,
+                      void* workspace, size_t workspace_bytes) {
+  const int64_t k = g.a_transposed ? g.a.rows : g.a.cols;
+  const bool b_k_is_rows = !g.b_transposed;
+  Gemm part = g;
+  part.a = along_k(g.a, g.a_transposed, 0, parts.depth);
+  part.b = along_k(g.b, b_k_is_rows, 0, parts.depth);
+  part.bias = {};
+  part.c = make_tensor(sums, g.c.rows, g.c.cols, DType::kF32, g.c.device);
+  part.mode = GradientMode::kOverwrite;
+  const GemmBatch batch{.count = parts.n,
+                        .a_offset = parts.depth * (g.a_transposed ? g.a.stride : 1),
+                        .b_offset = parts.depth * (b_k_is_rows ? g.b.stride : 1),
+                        .c_offset = g.c.size()};
+  CublasLt& library = ctx.cuda->cublaslt();
+  if (!library.gemm(ctx, part, workspace, workspace_bytes, batch)) return false;
+  if (const int64_t done = parts.n * parts.depth; done < k) {
+    part.a = along_k(g.a, g.a_transposed, done, k - done);
+    part.b = along_k(g.b, b_k_is_rows, done, k - done);
+    part.mode = GradientMode::kAccumulate;
+    if (!library.gemm(ctx, part, workspace, workspace_bytes)) return false;
+  }
+  with_type(g.c.dtype, [&](auto type) {
+    using T = typename decltype(type)::type;
+    launch(ctx, "add_parts_kernel", add_parts_kernel<T>,
+           dim3(static_cast<unsigned>(ceil_div(g.c.size(), kThreads))), dim3(kThreads), 0,
+           static_cast<const float*>(sums), static_cast<int>(parts.n), g.c.size(),
+           static_cast<uint32_t>(g.c.cols), static_cast<const T*>(g.bias ? g.bias.data : nullptr),
+           static_cast<T*>(g.c.data), g.c.stride, g.mode == GradientMode::kAccumulate);
+  });
+  return true;
+}
+
 }  // namespace
 
 void gemm(Context& ctx, const Gemm& args, float* scratch) {
@@ -120,9 +182,15 @@ void gemm(Context& ctx, const Gemm& args, float* scratch) {
   if (k > 0) {
     constexpr uintptr_t kAlignment = CublasLt::kWorkspaceAlignment;
     const uintptr_t begin = reinterpret_cast<uintptr_t>(scratch);
-    void* const workspace =
-        reinterpret_cast<void*>((begin + kAlignment - 1) / kAlignment * kAlignment);
-    const size_t n_bytes = cuda::gemm_workspace_bytes(ctx, m, n, k) - kAlignment;
+    char* const workspace =
+        reinterpret_cast<char*>((begin + kAlignment - 1) / kAlignment * kAlignment);
+    const size_t n_bytes = product_library_bytes(ctx);
+    const SumParts parts = choose_parts(ctx, m, n, k);
+    if (parts.n > 1 &&
+        product_in_parts(ctx, args, parts, reinterpret_cast<float*>(workspace + n_bytes), workspace,
+                         n_bytes)) {
+      return;
+    }
     if (ctx.cuda->cublaslt().gemm(ctx, args, workspace, n_bytes)) return;
   }
   plain_product(ctx, args);

@@ -50,6 +50,18 @@ __device__ inline uint32_t pack_pair(float low, float high) {
   }
 }
 
+/// Four 8 x 8 matrices of 16-bit elements; lanes 8 i .. 8 i + 7 give the row addresses (16 bytes
+/// each, in shared memory) of matrix i. A lane gets elements 2 (lane % 4) and + 1 of row lane / 4.
+__device__ inline void ldmatrix_x4(uint32_t (&r)[4], const void* row) {
+#if __CUDA_ARCH__ >= 750
+  const uint32_t address = static_cast<uint32_t>(__cvta_generic_to_shared(row));
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];\n"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(address)
+               : "memory");
+#endif
+}
+
 /// Four transposed 8 x 8 matrices of 16-bit elements; lanes 8 i .. 8 i + 7 give the row addresses
 /// (16 bytes each, in shared memory) of matrix i.
 __device__ inline void ldmatrix_x4_trans(uint32_t (&r)[4], const void* row) {

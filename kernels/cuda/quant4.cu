@@ -6,9 +6,10 @@
 // so it runs at the speed of a copy as long as enough loads are in flight. A thread decodes 8
 // weights at a time (4 bytes in, 16 out), four such packs a block's width apart. 8 neighbouring
 // weights always share a block of 32 or more, whatever rows they lie in: weights are numbered along
-// the flattened matrix, and rows do not matter. Codes are read once (evict first); the output stays
-// in L2 for the product that follows. Used at load time and, for products of many tokens, before
-// each cuBLASLt product whose weight is not kept in 16 bits.
+// the flattened matrix, and rows matter only where the output leaves gaps between them. Codes are
+// read once (evict first); the output stays in L2 for the product that follows. Used at load time
+// and, for products of many tokens, before each cuBLASLt product whose weight is not kept in 16
+// bits.
 //
 // Encoding gives one block to a warp: largest magnitude, then codes. Its scales are finished on the
 // host (the mean is one sum in ascending order, the CPU's bits): it runs at load time only.
@@ -45,7 +46,7 @@ __device__ void store_weights(T* to, const float (&value)[kWeights]) {
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     dequantize_kernel(const __grid_constant__ Quant4Plan q, int64_t n, bool aligned, bool round,
-                      T* out) {
+                      T* out, int64_t cols, int64_t gap) {
   __shared__ Quant4Tables tables;
   tables.fill(q);
   __syncthreads();
@@ -80,10 +81,10 @@ __global__ void __launch_bounds__(kThreads)
       if (round) value[j] = round_to(q.dtype, value[j]);
     }
     if (aligned && at + kWeights <= n) {
-      store_weights(out + at, value);
+      store_weights(out + at + (gap == 0 ? 0 : at / cols * gap), value);
     } else {
       for (int j = 0; j < kWeights; ++j) {
-        if (at + j < n) out[at + j] = from_float<T>(value[j]);
+        if (at + j < n) out[at + j + (at + j) / cols * gap] = from_float<T>(value[j]);
       }
     }
   }
@@ -207,14 +208,16 @@ __global__ void __launch_bounds__(kThreads)
 
 void dequantize4(Context& ctx, const Quant4Matrix& q, const Tensor& out) {
   const int64_t n = q.n * q.k;
-  const bool aligned = reinterpret_cast<uintptr_t>(out.data) % 16 == 0 &&
+  const int64_t gap = out.rows > 1 ? out.stride - out.cols : 0;  // between rows
+  const bool whole_packs = gap == 0 || (q.k % kWeights == 0 && out.stride % kWeights == 0);
+  const bool aligned = whole_packs && reinterpret_cast<uintptr_t>(out.data) % 16 == 0 &&
                        reinterpret_cast<uintptr_t>(q.codes) % 4 == 0;
   const bool round = q.dtype != DType::kF32 && q.dtype != out.dtype;
   const dim3 grid(static_cast<unsigned>(ceil_div(n, int64_t{kThreads} * kPacks * kWeights)));
   with_type(out.dtype, [&](auto type) {
     using T = typename decltype(type)::type;
     launch(ctx, "dequantize_kernel", dequantize_kernel<T>, grid, dim3(kThreads), 0, plan_quant4(q),
-           n, aligned, round, static_cast<T*>(out.data));
+           n, aligned, round, static_cast<T*>(out.data), q.k, gap);
   });
 }
 

@@ -9,13 +9,23 @@
 #include "kernels/cuda/matmul4.h"
 
 namespace qe::cuda {
+namespace {
 
-// What NVIDIA recommends for its own libraries: 32 MiB from Hopper on, 4 before; and what it takes
-// to begin at a multiple of kWorkspaceAlignment, where arenas begin at multiples of 64.
+// 16-bit elements whose rows begin at multiples of 16 bytes.
+bool in_whole_packs(const Tensor& t) {
+  return reinterpret_cast<uintptr_t>(t.data) % 16 == 0 && t.stride % 8 == 0;
+}
+
+}  // namespace
+
+// The library's; what it takes to begin at a multiple of kWorkspaceAlignment, where arenas begin at
+// multiples of 64; and the parts of long sums: not less for fewer rows, as a plan is made for the
+// most.
 size_t gemm_workspace_bytes(const Context& ctx, int64_t m, int64_t n, int64_t k) {
   if (m == 0 || n == 0 || k == 0) return 0;
-  return (size_t{ctx.limits.compute_capability >= 90 ? 32u : 4u} << 20) +
-         CublasLt::kWorkspaceAlignment;
+  const int64_t parts =
+      k < kLongSum ? 0 : std::min(kSumPartBytes, kMaxSumParts * m * n * int64_t{sizeof(float)});
+  return product_library_bytes(ctx) + CublasLt::kWorkspaceAlignment + static_cast<size_t>(parts);
 }
 
 // The decoded weight lies behind the product's workspace.
@@ -29,15 +39,38 @@ size_t matmul4_workspace_bytes(const Context& ctx, int64_t m, const Quant4Matrix
   return std::max(dense, static_cast<size_t>(split.parts * m * w.n) * sizeof(float));
 }
 
-size_t add_outer_products_workspace_bytes(const Context& ctx, int64_t n_tokens, int64_t n_left,
-                                          int64_t n_right) {
+bool lora_joins(int64_t n_rows, bool decodes) {
+  constexpr int64_t kDecodingRows = 128;  // fewer: the 4-bit kernel for few tokens
+  constexpr int64_t kCopyingRows = 2048;
+  return n_rows >= (decodes ? kDecodingRows : kCopyingRows);
+}
+
+bool has_dropped_products(const Context& ctx, const DroppedProduct& product) {
+  bool fits = ctx.compute != DType::kF32 && ctx.limits.compute_capability >= 80 &&
+              product.x.cols % 8 == 0 && in_whole_packs(product.x) && in_whole_packs(product.t);
+  for (const LoraSegment* part : product.parts) {
+    fits = fits && in_whole_packs(part->a) && part->a.rows % 8 == 0;
+  }
+  return fits;
+}
+
+bool sums_prepare(const Context& ctx, const Tensor& left, const Tensor& right) {
+  return has_outer_products_kernel(ctx, left.cols, right.cols) && in_whole_packs(left) &&
+         in_whole_packs(right);
+}
+
+size_t add_outer_products_workspace_bytes(const Context& ctx, int64_t n_tokens,
+                                          std::span<const Tensor> d) {
+  int64_t n_left = 0;
+  for (const Tensor& sum : d) n_left += sum.rows;
+  const int64_t n_right = d.front().cols;
   if (n_tokens == 0 || n_left == 0 || n_right == 0) return 0;
   const size_t product = cuda::gemm_workspace_bytes(ctx, n_left, n_right, n_tokens);
   if (!has_outer_products_kernel(ctx, n_left, n_right)) return product;
-  const Slices slices =
-      choose_slices(n_tokens, std::max(n_left, n_right), std::min(n_left, n_right));
+  const int64_t slices =
+      most_slices(n_tokens, std::max(n_left, n_right), std::min(n_left, n_right));
   // Operands that are not aligned take the other way, whatever was planned.
-  return std::max(product, static_cast<size_t>(slices.n * n_left * n_right) * sizeof(float));
+  return std::max(product, static_cast<size_t>(slices * n_left * n_right) * sizeof(float));
 }
 
 size_t attention_workspace_bytes(const Context& ctx, const AttentionShape& shape, int64_t n_tokens,

@@ -19,7 +19,8 @@ struct ChunkLimits {
 };
 constexpr ChunkLimits kCpuChunk{int64_t{64} << 20, 16, 512};
 constexpr ChunkLimits kGpuChunk{int64_t{512} << 20, 64, 2048};
-constexpr int64_t kRowUnit = 16;  // floats: rows begin at multiples of 64 bytes
+constexpr int64_t kRowUnit = 16;       // floats: rows begin at multiples of 64 bytes
+constexpr int64_t kGpuTileRows = 128;  // of products: a chunk of whole tiles wastes none
 
 void check_head(const Context& ctx, const char* op, const Tensor& hidden, const Tensor& decoder,
                 const Tensor& bias) {
@@ -60,7 +61,9 @@ void check_loss(const Context& ctx, const MlmLoss& args) {
 int64_t mlm_loss_chunk_rows(Device device, int64_t vocab_size) {
   const ChunkLimits& limits = device.kind == DeviceKind::kCpu ? kCpuChunk : kGpuChunk;
   const int64_t row_bytes = std::max<int64_t>(vocab_size, 1) * static_cast<int64_t>(sizeof(float));
-  return std::clamp(limits.n_bytes / row_bytes, limits.min_rows, limits.max_rows);
+  const int64_t rows = std::clamp(limits.n_bytes / row_bytes, limits.min_rows, limits.max_rows);
+  if (device.kind == DeviceKind::kCpu || rows < kGpuTileRows) return rows;
+  return rows / kGpuTileRows * kGpuTileRows;
 }
 
 void mlm_logits(Context& ctx, const Tensor& hidden, const Tensor& decoder, const Tensor& bias,

@@ -220,6 +220,28 @@ DEVICE_TEST_CASE(
   }
 }
 
+DEVICE_TEST_CASE("gemm: sums that GPUs cut into parts") {
+  constexpr GradientMode kAdd = GradientMode::kAccumulate;
+  const Case cases[] = {{.m = 37, .n = 72, .k = 8256},
+                        {.m = 5, .n = 64, .k = 8192, .bias = true},
+                        {.m = 40, .n = 24, .k = 9001, .b_transposed = false, .mode = kAdd},
+                        {.m = 16, .n = 32, .k = 8200, .a_transposed = true, .strided = true},
+                        {.m = 24,
+                         .n = 40,
+                         .k = 8264,
+                         .a_transposed = true,
+                         .b_transposed = false,
+                         .mode = kAdd,
+                         .f32_result = true}};
+  for (const Case& c : cases) {
+    INFO(describe(c));
+    Operands in(c);
+    const Matrix got = run(c, in, 2);
+    check_float64(c, in, got);
+    CHECK(run(c, in, 2).bits() == got.bits());
+  }
+}
+
 TEST_CASE("gemm: thread counts and tile borders change no bit") {
   // Large enough to be cut into many tasks.
   for (const Case& c :
@@ -292,6 +314,15 @@ TEST_CASE("gemm: scratch depends on shapes and threads only") {
       sizes.push_back(gemm_workspace_bytes(ctx, 300, 700, 900));
     }
     for (const size_t size : sizes) CHECK(size == sizes[0]);
+    // What was planned for the most rows does for fewer.
+    for (const int64_t n : {24, 64, 700}) {
+      size_t fewer = 0;
+      for (int64_t m = 0; m < 700; ++m) {
+        const size_t size = gemm_workspace_bytes(ctx, m, n, 900);
+        CHECK(size >= fewer);
+        fewer = size;
+      }
+    }
   }
 }
 

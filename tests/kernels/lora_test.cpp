@@ -4,12 +4,14 @@
 
 #include <doctest/doctest.h>
 
-#include <cmath>
+#include <deque>
 #include <functional>
+#include <optional>
 
-#include "kernels/cpu/isa.h"
+#include "tests/reference/activation.h"
 #include "tests/reference/lora.h"
 #include "tests/support/op_variants.h"
+#include "tests/support/quantized.h"
 
 namespace qe {
 namespace {
@@ -18,9 +20,10 @@ using reference::MatrixF64;
 using test::Matrix;
 using test::run_planned;
 
-constexpr cpu::Isa kIsas[] = {cpu::Isa::kScalar, cpu::Isa::kAvx2, cpu::Isa::kAvx512,
-                              cpu::Isa::kNeon};
 constexpr StepState kStep{.seed = 1234567, .epoch = 3};
+constexpr LoraProducts kBothWays[] = {LoraProducts::kApart, LoraProducts::kJoined};
+// Of sums of a few hundred products in fp32; products of products on a GPU are in the table.
+double tolerance() { return test::tolerance(test::Result::kGradients, 3e-6); }
 
 MatrixF64 wide(const Matrix& m) {
   MatrixF64 out(m.rows(), m.cols());
@@ -30,30 +33,89 @@ MatrixF64 wide(const Matrix& m) {
   return out;
 }
 
-// One layer with one adapter over all rows.
-struct Problem {
-  int64_t t, k, n, r;
-  float scale;
-  float p;
-  Matrix x, a, b, dy;
-  test::List<uint32_t> samples, rows;
+// Columns [begin, begin + n).
+test::Doubles columns(const Matrix& m, int64_t begin, int64_t n) {
+  test::Doubles out;
+  for (int64_t i = 0; i < m.rows(); ++i) {
+    for (int64_t j = begin; j < begin + n; ++j) out.push_back(double{m.at(i, j)});
+  }
+  return out;
+}
 
-  Problem(int64_t t_, int64_t k_, int64_t n_, int64_t r_, float scale_, float p_)
-      : t(t_),
-        k(k_),
-        n(n_),
-        r(r_),
-        scale(scale_),
-        p(p_),
-        x(Matrix::random(t, k, 1, k + 5)),
-        a(Matrix::random(r, k, 2)),
-        b(Matrix::random(n, r, 3)),
-        dy(Matrix::random(t, n, 4, n + 2)) {
+// Random columns with NaN behind them.
+Matrix with_room(int64_t rows, int64_t cols, int64_t room, uint64_t seed, int64_t stride = 0) {
+  Matrix m(rows, cols + room, stride);
+  const Matrix values = Matrix::random(rows, cols, seed);
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int64_t j = 0; j < cols; ++j) m.at(i, j) = values.at(i, j);
+  }
+  return m;
+}
+
+// A Linear of a problem; r == 0: without an adapter.
+struct Part {
+  int64_t n, r;
+  bool quantized = false;
+  bool biased = true;
+  float scale = 2.0f;
+};
+
+// Linears over one x, of T rows and K columns, with t behind x and u behind dy.
+struct Problem {
+  struct Linear {
+    Part spec;
+    Matrix w, bias, a, b, d_a, d_b;
+    std::optional<test::Quantized> quantized;
+    LoraSegment segment;
+
+    Linear(const Part& part, int64_t k, uint64_t seed)
+        : spec(part),
+          w(Matrix::random(part.n, k, seed)),
+          bias(Matrix::random(1, part.n, seed + 1)),
+          a(Matrix::random(part.r, k, seed + 2)),
+          b(Matrix::random(part.n, part.r, seed + 3)),
+          d_a(Matrix::random(part.r, k, seed + 4).of_f32()),
+          d_b(Matrix::random(part.n, part.r, seed + 5).of_f32()) {
+      if (!part.quantized) return;
+      std::vector<float> values;
+      for (const double v : test::doubles(w)) values.push_back(static_cast<float>(v));
+      quantized.emplace(Quant4Type::kNf4, part.n, k, 64, true);
+      quantized->q.dtype = test::compute_type();
+      test::quantize(*quantized, values);
+      const std::vector<float> decoded = test::dequantize(quantized->view());
+      for (int64_t i = 0; i < part.n; ++i) {
+        for (int64_t j = 0; j < k; ++j) w.at(i, j) = decoded[static_cast<size_t>(i * k + j)];
+      }
+    }
+  };
+  int64_t t, k, n = 0, ranks = 0;
+  float p;
+  std::deque<Linear> linears;
+  Matrix x, y, dy, d_x;
+  test::List<uint32_t> samples, rows;
+  // stride_step: rows begin at multiples of so many elements.
+  Problem(int64_t t_, int64_t k_, const std::vector<Part>& parts, float p_ = 0.0f,
+          int64_t stride_step = 1)
+      : t(t_), k(k_), p(p_), x(0, 1), y(0, 1), dy(0, 1), d_x(Matrix::random(t, k, 7)) {
+    uint64_t seed = 10;
+    for (const Part& part : parts) {
+      linears.emplace_back(part, k, seed);
+      seed += 10;
+      n += part.n;
+      ranks += part.r;
+    }
+    const auto stride = [&](int64_t cols) {
+      return (cols + stride_step) / stride_step * stride_step;
+    };
+    x = with_room(t, k, ranks, 1, stride(k + ranks));
+    dy = with_room(t, n, ranks, 4, stride(n + ranks));
+    y = Matrix(t, n, stride(n));
     for (int64_t i = 0; i < t; ++i) {
       samples.push_back(static_cast<uint32_t>(100 + i / 5));
       rows.push_back(static_cast<uint32_t>(i % 5));
     }
   }
+
   Dropout dropout() {
     return {.p = p,
             .purpose = RandomPurpose::kLoraDropout,
@@ -65,208 +127,257 @@ struct Problem {
   reference::LoraDropout reference_dropout() {
     return {.p = double{p},
             .seed = kStep.seed,
-            .purpose = RandomPurpose::kLoraDropout,
             .epoch = kStep.epoch,
             .layer = 7,
             .site = 2,
             .samples = samples.host(),
             .rows = rows.host()};
   }
-  LoraSegment segment() { return {0, t, a.view(), b.view(), scale}; }
+  Tensor t_view() { return x.view().col_range(k, ranks); }
+  Tensor x_view() { return x.view().col_range(0, k); }
+
+  // The Linears from `first` on, as ops take them.
+  std::vector<LoraLinear> parts(size_t first = 0, size_t count = kMaxLoraParts) {
+    std::vector<LoraLinear> out;
+    for (size_t i = first; i < std::min(linears.size(), first + count); ++i) {
+      Linear& linear = linears[i];
+      LoraLinear part;
+      if (linear.quantized) {
+        part.quantized = &linear.quantized->view();
+      } else {
+        part.dense = linear.w.view();
+      }
+      if (linear.spec.biased) part.bias = linear.bias.view();
+      if (linear.spec.r > 0) {
+        linear.segment = {0, t, linear.a.view(), linear.b.view(), linear.spec.scale};
+        part.segments = {&linear.segment, 1};
+        part.d_a = linear.d_a.view();
+        part.d_b = linear.d_b.view();
+      }
+      out.push_back(part);
+    }
+    return out;
+  }
+  void forward(Context& ctx, LoraProducts products) {
+    const std::vector<LoraLinear> all = parts();
+    lora_forward(ctx, {.x = x_view(),
+                       .dropout = dropout(),
+                       .parts = all,
+                       .t = t_view(),
+                       .y = y.view(),
+                       .products = products});
+  }
+  void backward(Context& ctx, LoraProducts products,
+                const std::function<void(LoraBackward&, std::vector<LoraLinear>&)>& change = {}) {
+    std::vector<LoraLinear> all = parts();
+    LoraBackward args{.x = x_view(),
+                      .dropout = dropout(),
+                      .t = t_view(),
+                      .dy = dy.view().col_range(0, n),
+                      .u = dy.view().col_range(n, ranks),
+                      .d_x = d_x.view(),
+                      .products = products};
+    if (change) change(args, all);
+    args.parts = all;
+    lora_backward(ctx, args);
+  }
+  void run(int n_threads, LoraProducts products) {
+    run_planned(n_threads, kStep, [&](Context& ctx) {
+      forward(ctx, products);
+      backward(ctx, products);
+    });
+  }
+
+  reference::LoraLinearF64 reference(const Linear& linear) const {
+    reference::LoraLinearF64 out{
+        wide(linear.w), wide(linear.a), wide(linear.b), {}, double{linear.spec.scale}};
+    if (linear.spec.biased) out.bias = test::doubles(linear.bias);
+    return out;
+  }
+  MatrixF64 reference_x() const {
+    MatrixF64 out(t, k);
+    out.data = columns(x, 0, k);
+    return out;
+  }
+  MatrixF64 reference_dy(size_t part) const {
+    MatrixF64 out(t, linears[part].spec.n);
+    int64_t begin = 0;
+    for (size_t i = 0; i < part; ++i) begin += linears[i].spec.n;
+    out.data = columns(dy, begin, out.cols);
+    return out;
+  }
+  void check_forward() {
+    int64_t column = 0;
+    for (const Linear& linear : linears) {
+      const MatrixF64 want =
+          reference::lora_linear(reference_x(), reference(linear), reference_dropout());
+      CHECK(test::relative_error(columns(y, column, linear.spec.n), want.data) < tolerance());
+      column += linear.spec.n;
+    }
+    CHECK(y.guards_intact());
+    CHECK(x.guards_intact());
+  }
 };
 
-// |got - want| over a bound of rounding errors: every product chain here is shorter than `depth`
-// and its partial sums stay below `magnitude`. Returns the largest ratio.
-double worst_ratio(const Matrix& got, const MatrixF64& want, double depth, double magnitude) {
-  double worst = 0.0;
-  for (int64_t i = 0; i < got.rows(); ++i) {
-    for (int64_t j = 0; j < got.cols(); ++j) {
-      const double error = std::fabs(double{got.at(i, j)} - want.at(i, j));
-      worst = std::isnan(error) ? 1e300 : std::max(worst, error);
-    }
-  }
-  return worst / (depth * 0x1p-24 * magnitude);
-}
-
-// Whether `got` is `want`: on the CPU within the bound of worst_ratio, on a GPU by the table.
-void check_close(const Matrix& got, const MatrixF64& want, double depth, double magnitude) {
-  CHECK(got.guards_intact());
-  if (test::on_gpu()) {
-    CHECK(test::relative_error(got, want.data) < test::tolerance(test::Result::kGradients, 0.0));
-  } else {
-    CHECK(worst_ratio(got, want, depth, magnitude) < 1.0);
-  }
-}
-
-// Sum over all elements of dy * lora(x): its derivatives are the gradients.
-double loss(Problem& problem, const MatrixF64& x, const MatrixF64& a, const MatrixF64& b) {
-  const MatrixF64 y = reference::lora(x, a, b, double{problem.scale}, problem.reference_dropout());
-  double sum = 0.0;
-  for (int64_t i = 0; i < y.rows; ++i) {
-    for (int64_t j = 0; j < y.cols; ++j) sum += y.at(i, j) * double{problem.dy.at(i, j)};
-  }
-  return sum;
-}
-
-// d loss / d m by central differences; exact up to rounding, as the loss is linear in each of the
-// three.
-MatrixF64 differences(MatrixF64& m, const std::function<double()>& value) {
+// d f / d m by central differences; exact up to rounding, as f is linear in m.
+MatrixF64 differences(MatrixF64& m, const std::function<double()>& f) {
   MatrixF64 out(m.rows, m.cols);
   for (size_t i = 0; i < m.data.size(); ++i) {
     const double at = m.data[i];
     m.data[i] = at + 0.5;
-    const double up = value();
+    const double up = f();
     m.data[i] = at - 0.5;
-    out.data[i] = up - value();
+    out.data[i] = up - f();
     m.data[i] = at;
   }
   return out;
 }
 
+// Gradients of all parts, added to what the problem's matrices hold.
+struct Expected {
+  std::vector<MatrixF64> d_a, d_b;
+  MatrixF64 d_x;
+
+  explicit Expected(Problem& problem) : d_x(wide(problem.d_x)) {
+    for (size_t i = 0; i < problem.linears.size(); ++i) {
+      const Problem::Linear& linear = problem.linears[i];
+      d_a.push_back(wide(linear.d_a));
+      d_b.push_back(wide(linear.d_b));
+      reference::add_lora_gradients(problem.reference_x(), problem.reference(linear),
+                                    problem.reference_dropout(), problem.reference_dy(i),
+                                    d_a.back(), d_b.back(), d_x);
+    }
+  }
+  void check(const Problem& problem) const {
+    for (size_t i = 0; i < problem.linears.size(); ++i) {
+      CAPTURE(i);
+      if (problem.linears[i].spec.r == 0) continue;
+      CHECK(test::relative_error(problem.linears[i].d_a, d_a[i].data) < tolerance());
+      CHECK(test::relative_error(problem.linears[i].d_b, d_b[i].data) < tolerance());
+    }
+    CHECK(test::relative_error(problem.d_x, d_x.data) < tolerance());
+    CHECK(problem.dy.guards_intact());
+  }
+};
+
+const std::vector<std::vector<Part>> kGroups = {
+    {{51, 1}},
+    {{51, 20, true, false, 0.75f}},
+    {{32, 8, true}, {48, 16, true}, {16, 8, true}},
+    {{33, 4}, {20, 0}, {17, 5}},
+    {{40, 8, false, false, 2.0f}, {24, 8, true, true, 0.5f}},
+};
+
 }  // namespace
 
-DEVICE_TEST_CASE("lora: forward against float64, with and without dropout") {
+DEVICE_TEST_CASE("lora: forward and backward against float64, apart and joined") {
   for (const float p : {0.0f, 0.25f}) {
-    for (const int64_t r : {1, 8, 20}) {
-      Problem problem(37, 45, 51, r, 2.0f, p);
-      for (const cpu::Isa isa : kIsas) {
-        if (!cpu::isa_supported(isa)) continue;
-        const cpu::ScopedIsa forced(isa);
-        Matrix t(37, 24), y = Matrix::random(37, 51, 9, 60);
-        const Matrix base = y;
-        const LoraSegment segment = problem.segment();
-        run_planned(2, kStep, [&](Context& ctx) {
-          lora_forward(ctx, {.x = problem.x.view(),
-                             .dropout = problem.dropout(),
-                             .segments = {&segment, 1},
-                             .t = t.view(),
-                             .y = y.view()});
-        });
-        MatrixF64 want = reference::lora(wide(problem.x), wide(problem.a), wide(problem.b), 2.0,
-                                         problem.reference_dropout());
-        for (int64_t i = 0; i < 37; ++i) {
-          for (int64_t j = 0; j < 51; ++j) want.at(i, j) += double{base.at(i, j)};
+    for (size_t group = 0; group < kGroups.size(); ++group) {
+      for (const LoraProducts products : kBothWays) {
+        for (const int64_t step : {1, 16}) {
+          CAPTURE(p);
+          CAPTURE(group);
+          CAPTURE(step);
+          CAPTURE(static_cast<int>(products));
+          Problem problem(37, 64, kGroups[group], p, step);
+          const Expected expected(problem);
+          problem.run(2, products);
+          problem.check_forward();
+          expected.check(problem);
         }
-        // t <= 2 * 45 / (1 - p), y <= 1 + r * t.
-        const double t_limit = 90.0 / (1.0 - double{p});
-        check_close(y, want, static_cast<double>(45 + r), 1.0 + static_cast<double>(r) * t_limit);
-        CHECK(t.guards_intact());
       }
     }
   }
 }
 
-DEVICE_TEST_CASE("lora: backward against central differences, with and without dropout") {
-  for (const float p : {0.0f, 0.3f}) {
-    Problem problem(13, 18, 21, 4, 0.75f, p);
-    const LoraSegment segment = problem.segment();
-    Matrix t(13, 4), y(13, 21);
-    for (int64_t i = 0; i < 13; ++i) {
-      for (int64_t j = 0; j < 21; ++j) y.at(i, j) = 0.0f;
+DEVICE_TEST_CASE("lora: backward against central differences") {
+  Problem problem(13, 18, {{21, 4}, {8, 0}, {5, 3}}, 0.3f);
+  Expected expected(problem);
+  MatrixF64 x = problem.reference_x();
+  std::vector<reference::LoraLinearF64> parts;
+  for (const Problem::Linear& linear : problem.linears) parts.push_back(problem.reference(linear));
+  const auto loss = [&] {
+    double sum = 0.0;
+    for (size_t i = 0; i < parts.size(); ++i) {
+      const MatrixF64 y = reference::lora_linear(x, parts[i], problem.reference_dropout());
+      const MatrixF64 dy = problem.reference_dy(i);
+      for (size_t e = 0; e < y.data.size(); ++e) sum += y.data[e] * dy.data[e];
     }
-    Matrix d_a = Matrix::random(4, 18, 5).of_f32(), d_b = Matrix::random(21, 4, 6).of_f32(),
-           d_x = Matrix::random(13, 18, 7, 23);
-    const MatrixF64 start_a = wide(d_a), start_b = wide(d_b), start_x = wide(d_x);
-    run_planned(1, kStep, [&](Context& ctx) {
-      lora_forward(ctx, {.x = problem.x.view(),
-                         .dropout = problem.dropout(),
-                         .segments = {&segment, 1},
-                         .t = t.view(),
-                         .y = y.view()});
-      lora_backward(ctx, {.x = problem.x.view(),
-                          .dropout = problem.dropout(),
-                          .segment = segment,
-                          .t = t.view(),
-                          .dy = problem.dy.view(),
-                          .d_a = d_a.view(),
-                          .d_b = d_b.view(),
-                          .d_x = d_x.view()});
-    });
-    MatrixF64 x = wide(problem.x), a = wide(problem.a), b = wide(problem.b);
-    const auto value = [&] { return loss(problem, x, a, b); };
-    const auto check = [&](const char* what, const Matrix& got, MatrixF64& variable,
-                           const MatrixF64& start) {
-      CAPTURE(what);
-      MatrixF64 want = differences(variable, value);
-      for (size_t i = 0; i < want.data.size(); ++i) want.data[i] += start.data[i];
-      // Chains of at most 21 + 18 + 13 products, sums below 21 * 18 * 13.
-      check_close(got, want, 52.0, 21.0 * 18.0);
-    };
-    check("d_a", d_a, a, start_a);
-    check("d_b", d_b, b, start_b);
-    check("d_x", d_x, x, start_x);
+    return sum;
+  };
+  const auto set = [&](MatrixF64& want, const Matrix& start, MatrixF64& variable) {
+    want = differences(variable, loss);
+    const test::Doubles from = test::doubles(start);
+    for (size_t e = 0; e < from.size(); ++e) want.data[e] += from[e];
+  };
+  set(expected.d_x, problem.d_x, x);
+  for (size_t i = 0; i < parts.size(); ++i) {
+    set(expected.d_a[i], problem.linears[i].d_a, parts[i].a);
+    set(expected.d_b[i], problem.linears[i].d_b, parts[i].b);
   }
-}
-
-// d_a and d_b of the whole problem in float64.
-void reference_gradients(Problem& problem, MatrixF64& d_a, MatrixF64& d_b) {
-  const MatrixF64 x = reference::drop(wide(problem.x), problem.reference_dropout());
-  for (int64_t i = 0; i < problem.t; ++i) {
-    for (int64_t r = 0; r < problem.r; ++r) {
-      double t = 0.0, u = 0.0;
-      for (int64_t k = 0; k < problem.k; ++k) t += x.at(i, k) * double{problem.a.at(r, k)};
-      for (int64_t n = 0; n < problem.n; ++n) {
-        u += double{problem.dy.at(i, n)} * double{problem.b.at(n, r)};
-      }
-      t *= double{problem.scale};
-      u *= double{problem.scale};
-      for (int64_t n = 0; n < problem.n; ++n) d_b.at(n, r) += double{problem.dy.at(i, n)} * t;
-      for (int64_t k = 0; k < problem.k; ++k) d_a.at(r, k) += u * x.at(i, k);
-    }
-  }
+  problem.run(1, LoraProducts::kChoose);
+  expected.check(problem);
 }
 
 DEVICE_TEST_CASE("lora: gradients that sum over many rows, for all ranks") {
   for (const int64_t r : {1, 4, 8, 16, 64, 72}) {
     for (const int64_t rows : {31, 128, 129, 1000}) {
-      // 264 and 136: tiles of 128 with a rest; strides that are multiples of 16 bytes.
-      Problem problem(rows, 264, 136, r, 0.5f, rows == 129 ? 0.25f : 0.0f);
-      problem.x = Matrix::random(rows, 264, 1);
-      problem.dy = Matrix::random(rows, 136, 4, 144);
-      Matrix t(rows, r), y = Matrix::random(rows, 136, 9);
-      Matrix d_a = Matrix::random(r, 264, 5).of_f32(), d_b = Matrix::random(136, r, 6).of_f32();
-      MatrixF64 want_a = wide(d_a), want_b = wide(d_b);
-      reference_gradients(problem, want_a, want_b);
-      const LoraSegment segment = problem.segment();
-      run_planned(2, kStep, [&](Context& ctx) {
-        lora_forward(ctx, {.x = problem.x.view(),
-                           .dropout = problem.dropout(),
-                           .segments = {&segment, 1},
-                           .t = t.view(),
-                           .y = y.view()});
-        lora_backward(ctx, {.x = problem.x.view(),
-                            .dropout = problem.dropout(),
-                            .segment = segment,
-                            .t = t.view(),
-                            .dy = problem.dy.view(),
-                            .d_a = d_a.view(),
-                            .d_b = d_b.view()});
-      });
       CAPTURE(r);
       CAPTURE(rows);
-      const double depth = static_cast<double>(rows + 400);
-      check_close(d_a, want_a, depth, static_cast<double>(rows) * 136.0);
-      check_close(d_b, want_b, depth, static_cast<double>(rows) * 264.0);
+      // 264 and 136: tiles of 128 with a rest; strides that are multiples of 16 bytes.
+      Problem problem(rows, 264, {{136, r, true}, {64, r, true}, {8, 8, true}},
+                      rows == 129 ? 0.25f : 0.0f, 8);
+      const Expected expected(problem);
+      problem.run(2, LoraProducts::kChoose);
+      expected.check(problem);
     }
   }
 }
 
-DEVICE_TEST_CASE("lora: absent gradients are not computed, and the others do not change") {
-  Problem problem(9, 20, 17, 3, 1.5f, 0.2f);
-  const auto run = [&](bool want_a, bool want_b, bool want_x) {
-    Matrix d_a = Matrix::random(3, 20, 5).of_f32(), d_b = Matrix::random(17, 3, 6).of_f32(),
-           d_x = Matrix::random(9, 20, 7), t = Matrix::random(9, 3, 8);
-    run_planned(1, kStep, [&](Context& ctx) {
-      lora_backward(ctx, {.x = problem.x.view(),
-                          .dropout = problem.dropout(),
-                          .segment = problem.segment(),
-                          .t = t.view(),
-                          .dy = problem.dy.view(),
-                          .d_a = want_a ? d_a.view() : Tensor{},
-                          .d_b = want_b ? d_b.view() : Tensor{},
-                          .d_x = want_x ? d_x.view() : Tensor{}});
+DEVICE_TEST_CASE("lora: what the Linears read may be an activation's output") {
+  for (const float p : {0.0f, 0.25f}) {
+    Problem of_output(70, 64, {{48, 16}}, p, 8);
+    Problem of_input(70, 64, {{48, 16}}, p, 8);
+    Matrix before = Matrix::random(70, 64, 77);
+    run_planned(1, [&](Context& ctx) {
+      activation_forward(ctx, Activation::kGelu, before.view(), of_output.x_view());
     });
-    return std::array{d_a.bits(), d_b.bits(), d_x.bits()};
+    of_output.run(1, LoraProducts::kChoose);
+    run_planned(1, kStep, [&](Context& ctx) {
+      of_input.backward(ctx, LoraProducts::kChoose,
+                        [&](LoraBackward& args, std::vector<LoraLinear>&) {
+                          args.x = before.view();
+                          args.t = of_output.t_view();
+                          args.activation = Activation::kGelu;
+                        });
+    });
+    CHECK(of_input.linears[0].d_a.bits() == of_output.linears[0].d_a.bits());
+    CHECK(of_input.linears[0].d_b.bits() == of_output.linears[0].d_b.bits());
+    CHECK(of_input.d_x.bits() == of_output.d_x.bits());
+  }
+}
+
+DEVICE_TEST_CASE("lora: absent gradients are not computed, and the others do not change") {
+  const auto run = [&](bool want_a, bool want_b, bool want_x) {
+    Problem problem(9, 20, {{17, 3}, {5, 2}}, 0.2f);
+    run_planned(1, kStep, [&](Context& ctx) {
+      problem.forward(ctx, LoraProducts::kChoose);
+      problem.backward(ctx, LoraProducts::kChoose,
+                       [&](LoraBackward& args, std::vector<LoraLinear>& parts) {
+                         for (LoraLinear& part : parts) {
+                           if (!want_a) part.d_a = {};
+                           if (!want_b) part.d_b = {};
+                         }
+                         if (!want_x) args.d_x = {};
+                       });
+    });
+    std::array<std::vector<uint32_t>, 3> bits;
+    for (const Problem::Linear& linear : problem.linears) {
+      test::append_bits(bits[0], linear.d_a);
+      test::append_bits(bits[1], linear.d_b);
+    }
+    bits[2] = problem.d_x.bits();
+    return bits;
   };
   const auto none = run(false, false, false);
   const auto all = run(true, true, true);
@@ -278,16 +389,22 @@ DEVICE_TEST_CASE("lora: absent gradients are not computed, and the others do not
 }
 
 DEVICE_TEST_CASE("lora: segments serve their rows only, each with its own adapter and rank") {
-  Problem problem(30, 40, 33, 8, 2.0f, 0.0f);
+  Problem problem(30, 40, {{33, 8}});
   Matrix a2 = Matrix::random(4, 40, 11), b2 = Matrix::random(33, 4, 12);
-  const LoraSegment first{3, 11, problem.a.view(), problem.b.view(), 2.0f};
+  const Problem::Linear& linear = problem.linears[0];
+  const LoraLinear whole = problem.parts()[0];
+  const LoraSegment first{3, 11, whole.segments[0].a, whole.segments[0].b, linear.spec.scale};
   const LoraSegment second{20, 30, a2.view(), b2.view(), -0.5f};
   const LoraSegment empty{11, 11, a2.view(), b2.view(), 1.0f};
   const auto run = [&](std::vector<LoraSegment> segments) {
-    Matrix t(30, 8), y = Matrix::random(30, 33, 9);
+    Matrix t(30, segments.empty() ? 1 : 8), y(30, 33);
+    LoraLinear part = problem.parts()[0];
+    part.segments = segments;
     run_planned(2, [&](Context& ctx) {
-      lora_forward(ctx,
-                   {.x = problem.x.view(), .segments = segments, .t = t.view(), .y = y.view()});
+      lora_forward(ctx, {.x = problem.x_view(),
+                         .parts = {&part, 1},
+                         .t = t.view().col_range(0, part.rank()),
+                         .y = y.view()});
     });
     return y;
   };
@@ -306,66 +423,97 @@ DEVICE_TEST_CASE("lora: segments serve their rows only, each with its own adapte
 
   LoraSegment bad = first;
   bad.row_end = 31;
-  CHECK_THROWS_AS(run({bad}), Error);
-  bad.row_end = 21;  // overlaps the second
-  CHECK_THROWS_AS(run({bad, second}), Error);
+  CHECK(test::error_of([&] { run({bad}); }) ==
+        "lora_forward: segment of rows [3, 31) in a batch of 30");
+  bad.row_end = 21;
+  CHECK(test::error_of([&] { run({bad, second}); }) == "lora_forward: segments 0 and 1 overlap");
   bad = first;
   bad.b = b2.view();  // another rank
   CHECK_THROWS_AS(run({bad}), Error);
 }
 
 DEVICE_TEST_CASE("lora: threads and instruction sets change no bit") {
-  Problem problem(260, 96, 80, 16, 2.0f, 0.1f);
-  const auto run = [&](int n_threads) {
-    Matrix t(260, 16), y = Matrix::random(260, 80, 9), d_x = Matrix::random(260, 96, 7);
-    Matrix d_a = Matrix::random(16, 96, 5).of_f32(), d_b = Matrix::random(80, 16, 6).of_f32();
-    const LoraSegment segment = problem.segment();
-    run_planned(n_threads, kStep, [&](Context& ctx) {
-      lora_forward(ctx, {.x = problem.x.view(),
-                         .dropout = problem.dropout(),
-                         .segments = {&segment, 1},
-                         .t = t.view(),
-                         .y = y.view()});
-      lora_backward(ctx, {.x = problem.x.view(),
-                          .dropout = problem.dropout(),
-                          .segment = segment,
-                          .t = t.view(),
-                          .dy = problem.dy.view(),
-                          .d_a = d_a.view(),
-                          .d_b = d_b.view(),
-                          .d_x = d_x.view()});
+  for (const LoraProducts products : kBothWays) {
+    test::check_same_everywhere([&](int n_threads) {
+      Problem problem(260, 96, {{80, 16, true}, {80, 16, true}, {40, 8, true}}, 0.1f, 8);
+      problem.run(n_threads, products);
+      std::vector<uint32_t> bits;
+      for (const Problem::Linear& linear : problem.linears) {
+        test::append_bits(bits, linear.d_a);
+        test::append_bits(bits, linear.d_b);
+      }
+      test::append_bits(bits, problem.y);
+      test::append_bits(bits, problem.d_x);
+      return bits;
     });
-    return std::array{t.bits(), y.bits(), d_a.bits(), d_b.bits(), d_x.bits()};
-  };
-  const auto want = run(1);
-  for (const int n_threads : {2, 4}) CHECK(run(n_threads) == want);
-  for (const cpu::Isa isa : kIsas) {
-    if (!cpu::isa_supported(isa)) continue;
-    const cpu::ScopedIsa forced(isa);
-    CAPTURE(cpu::running_isa_name());
-    CHECK(run(2) == want);
   }
 }
 
+TEST_CASE("lora: which Linears share a call changes no bit") {
+  const std::vector<Part> parts = {{24, 8, true}, {40, 0, true}, {16, 5, true}};
+  Problem together(50, 64, parts, 0.2f);
+  Problem alone(50, 64, parts, 0.2f);
+  together.run(2, LoraProducts::kChoose);
+  int64_t column = 0, t_column = 0;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const std::vector<LoraLinear> one = alone.parts(i, 1);
+    const Tensor t = alone.t_view().col_range(t_column, parts[i].r);
+    run_planned(2, kStep, [&](Context& ctx) {
+      lora_forward(ctx, {.x = alone.x_view(),
+                         .dropout = alone.dropout(),
+                         .parts = one,
+                         .t = t,
+                         .y = alone.y.view().col_range(column, parts[i].n)});
+      lora_backward(ctx, {.x = alone.x_view(),
+                          .dropout = alone.dropout(),
+                          .parts = one,
+                          .t = t,
+                          .dy = alone.dy.view().col_range(column, parts[i].n),
+                          .d_x = alone.d_x.view()});
+    });
+    CHECK(alone.linears[i].d_a.bits() == together.linears[i].d_a.bits());
+    CHECK(alone.linears[i].d_b.bits() == together.linears[i].d_b.bits());
+    column += parts[i].n;
+    t_column += parts[i].r;
+  }
+  CHECK(alone.y.bits() == together.y.bits());
+  CHECK(alone.d_x.bits() == together.d_x.bits());
+}
+
 DEVICE_TEST_CASE("lora: an empty batch") {
-  Problem problem(0, 16, 16, 4, 1.0f, 0.5f);
-  const LoraSegment segment = problem.segment();
-  Matrix t(0, 4), y(0, 16), d_a = Matrix::random(4, 16, 5).of_f32();
-  const std::vector<uint32_t> before = d_a.bits();
-  run_planned(2, kStep, [&](Context& ctx) {
-    lora_forward(ctx, {.x = problem.x.view(),
-                       .dropout = problem.dropout(),
-                       .segments = {&segment, 1},
-                       .t = t.view(),
-                       .y = y.view()});
-    lora_backward(ctx, {.x = problem.x.view(),
-                        .dropout = problem.dropout(),
-                        .segment = segment,
-                        .t = t.view(),
-                        .dy = problem.dy.view(),
-                        .d_a = d_a.view()});
-  });
-  CHECK(d_a.bits() == before);
+  Problem problem(0, 16, {{16, 4}, {8, 4}}, 0.5f);
+  const std::vector<uint32_t> before = problem.linears[0].d_a.bits();
+  for (const LoraProducts products : kBothWays) problem.run(2, products);
+  CHECK(problem.linears[0].d_a.bits() == before);
+}
+
+DEVICE_TEST_CASE("lora: what its contract refuses") {
+  Problem problem(6, 16, {{8, 4}, {8, 4}});
+  const auto error =
+      [&](const std::function<void(LoraForward&, std::vector<LoraLinear>&)>& change) {
+        return test::error_of([&] {
+          run_planned(1, [&](Context& ctx) {
+            std::vector<LoraLinear> parts = problem.parts();
+            LoraForward args{.x = problem.x_view(), .t = problem.t_view(), .y = problem.y.view()};
+            change(args, parts);
+            args.parts = parts;
+            lora_forward(ctx, args);
+          });
+        });
+      };
+  CHECK(error([](LoraForward&, std::vector<LoraLinear>&) {}) == "");
+  CHECK(error([](LoraForward&, std::vector<LoraLinear>& parts) { parts.resize(4, parts[0]); }) ==
+        "lora_forward: expected 1 to 3 parts, got 4");
+  Matrix elsewhere(6, 8);
+  CHECK(error([&](LoraForward& args, std::vector<LoraLinear>&) {
+          args.t = elsewhere.view();
+          args.products = LoraProducts::kJoined;
+        }) ==
+        "lora_forward: joined products take t (u) behind x (dy), and one segment of all rows");
+  Matrix narrow = Matrix::random(8, 15, 3);
+  CHECK(error([&](LoraForward&, std::vector<LoraLinear>& parts) {
+          parts[1].dense = narrow.view();
+        }) == "lora_forward: a weight of 15 columns over x of 16");
 }
 
 }  // namespace qe

@@ -2,8 +2,8 @@
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #pragma once
 
-// LoRA's forward in float64 for tests: y + scale * (mask * x / (1 - p)) A^T B^T. Never for use
-// outside tests.
+// Linears with LoRA in float64 for tests: x W^T + bias + scale * (mask * x / (1 - p)) A^T B^T, and
+// the gradients written out. Never for use outside tests.
 
 #include <cstdint>
 #include <vector>
@@ -48,19 +48,54 @@ inline MatrixF64 drop(const MatrixF64& x, const LoraDropout& d) {
   return out;
 }
 
-/// scale * drop(x) A^T B^T. x: (T, K), a: (R, K), b: (N, R).
-inline MatrixF64 lora(const MatrixF64& x, const MatrixF64& a, const MatrixF64& b, double scale,
-                      const LoraDropout& d) {
-  const MatrixF64 dropped = drop(x, d);
-  MatrixF64 y(x.rows, b.rows);
-  for (int64_t i = 0; i < x.rows; ++i) {
-    for (int64_t r = 0; r < a.rows; ++r) {
-      double t = 0.0;
-      for (int64_t k = 0; k < x.cols; ++k) t += dropped.at(i, k) * a.at(r, k);
-      for (int64_t j = 0; j < b.rows; ++j) y.at(i, j) += scale * t * b.at(j, r);
+/// c += factor * op(a) op(b), op being the transpose where it is said.
+inline void add_product(MatrixF64& c, double factor, const MatrixF64& a, bool a_transposed,
+                        const MatrixF64& b, bool b_transposed) {
+  const int64_t inner = a_transposed ? a.rows : a.cols;
+  for (int64_t i = 0; i < c.rows; ++i) {
+    for (int64_t j = 0; j < c.cols; ++j) {
+      double sum = 0.0;
+      for (int64_t k = 0; k < inner; ++k) {
+        sum += (a_transposed ? a.at(k, i) : a.at(i, k)) * (b_transposed ? b.at(j, k) : b.at(k, j));
+      }
+      c.at(i, j) += factor * sum;
     }
   }
+}
+
+/// One Linear; a and b have rank 0 where there is no adapter.
+struct LoraLinearF64 {
+  MatrixF64 w, a, b;         // (N, K), (R, K), (N, R)
+  std::vector<double> bias;  // (N) or empty
+  double scale = 1.0;
+};
+
+/// (T, N).
+inline MatrixF64 lora_linear(const MatrixF64& x, const LoraLinearF64& part, const LoraDropout& d) {
+  MatrixF64 y(x.rows, part.w.rows), t(x.rows, part.a.rows);
+  add_product(y, 1.0, x, false, part.w, true);
+  add_product(t, part.scale, drop(x, d), false, part.a, true);
+  add_product(y, 1.0, t, false, part.b, true);
+  for (int64_t i = 0; i < y.rows && !part.bias.empty(); ++i) {
+    for (int64_t j = 0; j < y.cols; ++j) y.at(i, j) += part.bias[static_cast<size_t>(j)];
+  }
   return y;
+}
+
+/// Adds the gradients of sum(dy * lora_linear(x)).
+inline void add_lora_gradients(const MatrixF64& x, const LoraLinearF64& part, const LoraDropout& d,
+                               const MatrixF64& dy, MatrixF64& d_a, MatrixF64& d_b,
+                               MatrixF64& d_x) {
+  MatrixF64 t(x.rows, part.a.rows), u(x.rows, part.a.rows), share(x.rows, x.cols);
+  const MatrixF64 dropped = drop(x, d);
+  add_product(t, part.scale, dropped, false, part.a, true);
+  add_product(u, part.scale, dy, false, part.b, false);
+  add_product(d_b, 1.0, dy, true, t, false);
+  add_product(d_a, 1.0, u, true, dropped, false);
+  add_product(d_x, 1.0, dy, false, part.w, false);
+  add_product(share, 1.0, u, false, part.a, false);
+  share = drop(share, d);
+  for (size_t i = 0; i < share.data.size(); ++i) d_x.data[i] += share.data[i];
 }
 
 }  // namespace qe::reference
