@@ -6,6 +6,7 @@
 # build with the CUDA backend.
 #   scripts/check_gpu.sh tests FOLDER     every device test in fp32, bf16 and fp16; in bf16 also
 #                                         with optimizer states in pinned memory
+#   scripts/check_gpu.sh alone FOLDER     what needs the GPU for itself: memory in use is as planned
 #   scripts/check_gpu.sh arch80 FOLDER    the same with the choices of compute capability 8.0 (163 KB
 #                                         of shared memory a block), and of 8.6 (99 KB) in bf16
 #   scripts/check_gpu.sh arch75 FOLDER    in fp32 and fp16 with the choices of 7.5
@@ -17,7 +18,7 @@
 # go to $LOGS (default: a new folder); QE_CASE_SECONDS ends one process (default 600).
 set -euo pipefail
 
-action=${1:?tests, arch80, arch75 or sanitize} folder=${2:?the folder of the test programs}
+action=${1:?tests, alone, arch80, arch75 or sanitize} folder=${2:?the folder of the test programs}
 shift 2
 logs=${LOGS:-$(mktemp -d)}
 mkdir -p "$logs"
@@ -41,7 +42,8 @@ add_types() {
   shift
   for type in "$@"; do
     for program in qe_kernels_tests qe_engine_tests; do
-      add "$program $type${arch:+ as $arch}" "QE_TEST_DEVICE=$type${arch:+ QE_FORCE_ARCH=$arch}" \
+      add "$program $type${arch:+ as $arch}" \
+        "QE_TEST_DEVICE=$type${arch:+ QE_FORCE_ARCH=$arch}" \
         "$folder/$program"
     done
   done
@@ -67,6 +69,7 @@ case $action in
     add "qe_engine_tests bf16, pinned states" "QE_TEST_DEVICE=bf16 QE_PAGED=pinned" \
       "$folder/qe_engine_tests '--test-case=paged*,optimizer*,trainer*'"
     ;;
+  alone) add "memory in use" QE_TEST_DEVICE=bf16 "$folder/qe_engine_tests '--test-case=*planned total*'" ;;
   arch80)
     add_types 80 f32 bf16 f16
     add_types 86 bf16
@@ -82,6 +85,7 @@ case $action in
     ;;
 esac
 
+if [[ $action != alone ]]; then export QE_SHARED_GPU=1; fi # memory in use cannot be checked
 printf '%s\0' "${queue[@]}" |
   xargs -0 -n 4 -P "${QE_JOBS:-$(nproc)}" bash -c 'run_one "$@"' run_one
 n=$((${#queue[@]} / 4)) failed=0

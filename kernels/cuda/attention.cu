@@ -30,7 +30,10 @@ int padded_dim(int64_t head_dim) {
 int tensor_core_dim(const Context& ctx, const AttentionShape& shape,
                     std::initializer_list<const Tensor*> tensors) {
   if (ctx.compute == DType::kF32 || ctx.limits.compute_capability < 80) return 0;
-  if (shape.kv_heads() != shape.n_heads || shape.window > 0 || shape.relative_bias) return 0;
+  if (shape.kv_heads() != shape.n_heads || shape.window > 0 || shape.relative_bias ||
+      shape.query_terms) {
+    return 0;
+  }
   if (shape.head_dim % 8 != 0) return 0;
   for (const Tensor* t : tensors) {
     if (!packable(*t, 8) || t->stride % 8 != 0) return 0;

@@ -35,7 +35,7 @@ struct AttentionShape {
   /// of row q of query_terms and of row k of key_terms, with c = distance_columns[q - k + R - 1],
   /// for C = n_distance_columns. Both (T, H C) fp32; null together.
   Tensor query_terms, key_terms;
-  std::span<const int32_t> distance_columns;  ///< (2 R - 1), R >= max_length, each in [0, C)
+  std::span<const int32_t> distance_columns;  ///< (2 R - 1), R >= max_length, ascending in [0, C)
   int64_t n_distance_columns = 0;
   float scale = 1.0f;
   /// Dropout of the probabilities: word k % 4 of philox(philox_counter(sample, epoch, layer, head,

@@ -287,11 +287,12 @@ DEVICE_TEST_CASE("attention with terms by distance matches float64, with their g
       }
       Matrix d_query_terms = Matrix(rows, 2 * kColumns, 2 * kColumns + 3).of_f32();
       Matrix d_key_terms = Matrix(rows, 2 * kColumns).of_f32();
-      // Several distances share a column, as buckets by logarithm do.
+      // Columns never descend, and several distances share one, as buckets by logarithm do.
       test::List<int32_t> columns;
       const auto column_of = [](int64_t distance) {
-        return std::clamp<int64_t>(distance / (std::abs(distance) > 3 ? 30 : 1) + 6, 0,
-                                   kColumns - 1);
+        const int64_t size =
+            std::abs(distance) > 3 ? 3 + std::abs(distance) / 30 : std::abs(distance);
+        return std::clamp<int64_t>((distance < 0 ? -size : size) + 6, 0, kColumns - 1);
       };
       for (int64_t d = -151; d <= 151; ++d) columns.push_back(static_cast<int32_t>(column_of(d)));
       b.shape.cu_seqlens = b.starts.span();
