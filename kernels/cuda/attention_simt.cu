@@ -144,10 +144,12 @@ struct Work {
   }
 };
 
-// The score of a product of query and key; -infinity outside of the window.
+// The score of a product of query and key; -infinity outside of the window, and of warps whose row
+// is past the sequence's end.
 __device__ float score_of(const AttentionArgs& args, const SequenceBlock& at, int head, int query,
                           int key, float product) {
-  if (args.window > 0 && abs(query - key) > args.window) return -__builtin_huge_valf();
+  const bool inside = query < at.length && key < at.length;
+  if (!inside || (args.window > 0 && abs(query - key) > args.window)) return -__builtin_huge_valf();
   float score = product * args.scale;
   if (args.relative_bias != nullptr) {
     score += args.relative_bias[head * args.bias_stride + query - key];
