@@ -13,6 +13,7 @@
 #include "formats/library_versions.h"
 #include "formats/mapped_file.h"
 #include "formats/quote.h"
+#include "formats/utf8.h"
 #include "kernels/core/error.h"
 
 // Reading walks simdjson's on-demand parser over the whole document and builds the tree. Number
@@ -80,7 +81,7 @@ struct TextError {
   size_t offset;
 };
 TextError find_text_error(std::string_view text, simdjson::error_code code) {
-  if (code == simdjson::UTF8_ERROR) return {"invalid UTF-8", valid_utf8_prefix(text)};
+  if (code == simdjson::UTF8_ERROR) return {"invalid UTF-8", valid_utf8_prefix_length(text)};
   size_t string_begin = 0;
   bool in_string = false;
   for (size_t i = 0; i < text.size(); ++i) {

@@ -9,9 +9,6 @@
 
 namespace qe {
 
-/// Bytes of the longest valid UTF-8 prefix.
-size_t valid_utf8_prefix(std::string_view text);
-
 /// Appends `text` escaped as inside a JSON string; invalid bytes become U+FFFD.
 void append_escaped(std::string& out, std::string_view text);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
-#include "formats/tokenizer/utf8.h"
+#include "formats/utf8.h"
 
 #include <cstring>
 

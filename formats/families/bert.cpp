@@ -4,6 +4,7 @@
 // BERT: post-norm, learned positions from 0, two token types, GELU, a head of dense + LayerNorm
 // whose output matrix is the word table. Devlin et al. 2018; transformers' BertForMaskedLM.
 
+#include "formats/families/bert_names.h"
 #include "formats/families/config_keys.h"
 #include "formats/families/name_rules.h"
 
@@ -12,34 +13,17 @@ namespace {
 
 using namespace config_keys;
 
-EncoderNames bert_names() {
-  const std::string layer = "bert.encoder.layer.{i}.";
-  return {
-      .base_prefix = "bert.",
-      .word_embeddings = "bert.embeddings.word_embeddings",
-      .position_embeddings = "bert.embeddings.position_embeddings",
-      .token_type_embeddings = "bert.embeddings.token_type_embeddings",
-      .embedding_norm = "bert.embeddings.LayerNorm",
-      .query = layer + "attention.self.query",
-      .key = layer + "attention.self.key",
-      .value = layer + "attention.self.value",
-      .attention_output = layer + "attention.output.dense",
-      .attention_norm = layer + "attention.output.LayerNorm",
-      .ffn_up = layer + "intermediate.dense",
-      .ffn_down = layer + "output.dense",
-      .ffn_norm = layer + "output.LayerNorm",
-      .head_dense = "cls.predictions.transform.dense",
-      .head_norm = "cls.predictions.transform.LayerNorm",
-      .decoder = "cls.predictions.decoder",
-      .decoder_bias = "cls.predictions.bias",
-  };
+EncoderNames names_of_bert() {
+  EncoderNames names = bert_names::encoder("bert");
+  bert_names::add_bert_head(names);
+  return names;
 }
 
 EncoderConfig read_bert(const Json& config) {
   check_choice(config, "position_embedding_type", "absolute");
   EncoderConfig encoder = read_bert_keys(config, {});
   encoder.model_type = "bert";
-  encoder.names = bert_names();
+  encoder.names = names_of_bert();
   encoder.masked_lm_class = "BertForMaskedLM";
   encoder.parent_library = "transformers.models.bert.modeling_bert";
   encoder.default_lora_targets = {"query", "value"};

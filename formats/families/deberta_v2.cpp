@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "formats/families/bert_names.h"
 #include "formats/families/config_keys.h"
 #include "formats/families/name_rules.h"
 #include "kernels/core/error.h"
@@ -16,33 +17,24 @@ namespace {
 using namespace config_keys;
 
 EncoderNames deberta_names(const EncoderConfig& encoder, bool positions, bool shared, bool normed) {
-  const std::string layer = "deberta.encoder.layer.{i}.";
-  const bool projected = encoder.embedding_size != encoder.hidden_size;
-  return {
-      .base_prefix = "deberta.",
-      .word_embeddings = "deberta.embeddings.word_embeddings",
-      .position_embeddings = positions ? "deberta.embeddings.position_embeddings" : "",
-      .token_type_embeddings =
-          encoder.n_token_types > 0 ? "deberta.embeddings.token_type_embeddings" : "",
-      .embedding_norm = "deberta.embeddings.LayerNorm",
-      .embedding_projection = projected ? "deberta.embeddings.embed_proj" : "",
-      .query = layer + "attention.self.query_proj",
-      .key = layer + "attention.self.key_proj",
-      .value = layer + "attention.self.value_proj",
-      .attention_output = layer + "attention.output.dense",
-      .attention_norm = layer + "attention.output.LayerNorm",
-      .distances = "deberta.encoder.rel_embeddings",
-      .distance_norm = normed ? "deberta.encoder.LayerNorm" : "",
-      .distance_query = shared ? "" : layer + "attention.self.pos_query_proj",
-      .distance_key = shared ? "" : layer + "attention.self.pos_key_proj",
-      .ffn_up = layer + "intermediate.dense",
-      .ffn_down = layer + "output.dense",
-      .ffn_norm = layer + "output.LayerNorm",
-      .head_dense = "cls.predictions.transform.dense",
-      .head_norm = "cls.predictions.transform.LayerNorm",
-      .decoder = "cls.predictions.decoder",
-      .decoder_bias = "cls.predictions.bias",
-  };
+  const std::string attention = "deberta.encoder.layer.{i}.attention.self.";
+  EncoderNames names = bert_names::encoder("deberta");
+  if (!positions) names.position_embeddings.clear();
+  if (encoder.n_token_types == 0) names.token_type_embeddings.clear();
+  if (encoder.embedding_size != encoder.hidden_size) {
+    names.embedding_projection = "deberta.embeddings.embed_proj";
+  }
+  names.query = attention + "query_proj";
+  names.key = attention + "key_proj";
+  names.value = attention + "value_proj";
+  names.distances = "deberta.encoder.rel_embeddings";
+  if (normed) names.distance_norm = "deberta.encoder.LayerNorm";
+  if (!shared) {
+    names.distance_query = attention + "pos_query_proj";
+    names.distance_key = attention + "pos_key_proj";
+  }
+  bert_names::add_bert_head(names);
+  return names;
 }
 
 /// "p2c|c2p" or a list of both.

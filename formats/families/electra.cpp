@@ -5,6 +5,7 @@
 // between, and a head as wide as the embeddings. Clark et al. 2020. (Discriminators have no
 // masked-LM head.)
 
+#include "formats/families/bert_names.h"
 #include "formats/families/config_keys.h"
 #include "formats/families/name_rules.h"
 
@@ -14,27 +15,13 @@ namespace {
 using namespace config_keys;
 
 EncoderNames electra_names(bool projected) {
-  const std::string layer = "electra.encoder.layer.{i}.";
-  return {
-      .base_prefix = "electra.",
-      .word_embeddings = "electra.embeddings.word_embeddings",
-      .position_embeddings = "electra.embeddings.position_embeddings",
-      .token_type_embeddings = "electra.embeddings.token_type_embeddings",
-      .embedding_norm = "electra.embeddings.LayerNorm",
-      .embedding_projection = projected ? "electra.embeddings_project" : "",
-      .query = layer + "attention.self.query",
-      .key = layer + "attention.self.key",
-      .value = layer + "attention.self.value",
-      .attention_output = layer + "attention.output.dense",
-      .attention_norm = layer + "attention.output.LayerNorm",
-      .ffn_up = layer + "intermediate.dense",
-      .ffn_down = layer + "output.dense",
-      .ffn_norm = layer + "output.LayerNorm",
-      .head_dense = "generator_predictions.dense",
-      .head_norm = "generator_predictions.LayerNorm",
-      .decoder = "generator_lm_head",
-      .decoder_bias = "generator_lm_head.bias",
-  };
+  EncoderNames names = bert_names::encoder("electra");
+  if (projected) names.embedding_projection = "electra.embeddings_project";
+  names.head_dense = "generator_predictions.dense";
+  names.head_norm = "generator_predictions.LayerNorm";
+  names.decoder = "generator_lm_head";
+  names.decoder_bias = "generator_lm_head.bias";
+  return names;
 }
 
 EncoderConfig read_electra(const Json& config) {

@@ -5,6 +5,7 @@
 // whose embeddings leave masked tokens out and scale the others up for it (token dropout, in
 // inference too). Rives et al. 2021, Lin et al. 2022.
 
+#include "formats/families/bert_names.h"
 #include "formats/families/config_keys.h"
 #include "formats/families/name_rules.h"
 #include "kernels/core/error.h"
@@ -15,26 +16,15 @@ namespace {
 using namespace config_keys;
 
 EncoderNames esm_names(bool rotary, bool norm_before) {
-  const std::string layer = "esm.encoder.layer.{i}.";
-  return {
-      .base_prefix = "esm.",
-      .word_embeddings = "esm.embeddings.word_embeddings",
-      .position_embeddings = rotary ? "" : "esm.embeddings.position_embeddings",
-      .embedding_norm = norm_before ? "esm.embeddings.layer_norm" : "",
-      .query = layer + "attention.self.query",
-      .key = layer + "attention.self.key",
-      .value = layer + "attention.self.value",
-      .attention_output = layer + "attention.output.dense",
-      .attention_norm = layer + "attention.LayerNorm",
-      .ffn_up = layer + "intermediate.dense",
-      .ffn_down = layer + "output.dense",
-      .ffn_norm = layer + "LayerNorm",
-      .final_norm = "esm.encoder.emb_layer_norm_after",
-      .head_dense = "lm_head.dense",
-      .head_norm = "lm_head.layer_norm",
-      .decoder = "lm_head.decoder",
-      .decoder_bias = "lm_head.bias",
-  };
+  EncoderNames names = bert_names::encoder("esm");
+  if (rotary) names.position_embeddings.clear();
+  names.token_type_embeddings.clear();
+  names.embedding_norm = norm_before ? "esm.embeddings.layer_norm" : "";
+  names.attention_norm = "esm.encoder.layer.{i}.attention.LayerNorm";
+  names.ffn_norm = "esm.encoder.layer.{i}.LayerNorm";
+  names.final_norm = "esm.encoder.emb_layer_norm_after";
+  bert_names::add_roberta_head(names);
+  return names;
 }
 
 EncoderConfig read_esm(const Json& config) {

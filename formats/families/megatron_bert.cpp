@@ -4,6 +4,7 @@
 // Megatron's BERT: BERT with pre-norm layers, a LayerNorm after the last one and none after the
 // embeddings. Shoeybi et al. 2019.
 
+#include "formats/families/bert_names.h"
 #include "formats/families/config_keys.h"
 #include "formats/families/name_rules.h"
 
@@ -13,26 +14,13 @@ namespace {
 using namespace config_keys;
 
 EncoderNames megatron_names() {
-  const std::string layer = "bert.encoder.layer.{i}.";
-  return {
-      .base_prefix = "bert.",
-      .word_embeddings = "bert.embeddings.word_embeddings",
-      .position_embeddings = "bert.embeddings.position_embeddings",
-      .token_type_embeddings = "bert.embeddings.token_type_embeddings",
-      .query = layer + "attention.self.query",
-      .key = layer + "attention.self.key",
-      .value = layer + "attention.self.value",
-      .attention_output = layer + "attention.output.dense",
-      .attention_norm = layer + "attention.ln",
-      .ffn_up = layer + "intermediate.dense",
-      .ffn_down = layer + "output.dense",
-      .ffn_norm = layer + "ln",
-      .final_norm = "bert.encoder.ln",
-      .head_dense = "cls.predictions.transform.dense",
-      .head_norm = "cls.predictions.transform.LayerNorm",
-      .decoder = "cls.predictions.decoder",
-      .decoder_bias = "cls.predictions.bias",
-  };
+  EncoderNames names = bert_names::encoder("bert");
+  names.embedding_norm.clear();
+  names.attention_norm = "bert.encoder.layer.{i}.attention.ln";
+  names.ffn_norm = "bert.encoder.layer.{i}.ln";
+  names.final_norm = "bert.encoder.ln";
+  bert_names::add_bert_head(names);
+  return names;
 }
 
 EncoderConfig read_megatron(const Json& config) {

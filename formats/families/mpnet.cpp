@@ -4,6 +4,7 @@
 // MPNet: RoBERTa without token types, with T5's relative attention bias, which all layers share.
 // Song et al. 2020.
 
+#include "formats/families/bert_names.h"
 #include "formats/families/config_keys.h"
 #include "formats/families/name_rules.h"
 
@@ -13,26 +14,17 @@ namespace {
 using namespace config_keys;
 
 EncoderNames mpnet_names() {
-  const std::string layer = "mpnet.encoder.layer.{i}.";
-  return {
-      .base_prefix = "mpnet.",
-      .word_embeddings = "mpnet.embeddings.word_embeddings",
-      .position_embeddings = "mpnet.embeddings.position_embeddings",
-      .embedding_norm = "mpnet.embeddings.LayerNorm",
-      .query = layer + "attention.attn.q",
-      .key = layer + "attention.attn.k",
-      .value = layer + "attention.attn.v",
-      .attention_output = layer + "attention.attn.o",
-      .attention_norm = layer + "attention.LayerNorm",
-      .relative_bias = "mpnet.encoder.relative_attention_bias",
-      .ffn_up = layer + "intermediate.dense",
-      .ffn_down = layer + "output.dense",
-      .ffn_norm = layer + "output.LayerNorm",
-      .head_dense = "lm_head.dense",
-      .head_norm = "lm_head.layer_norm",
-      .decoder = "lm_head.decoder",
-      .decoder_bias = "lm_head.bias",
-  };
+  const std::string attention = "mpnet.encoder.layer.{i}.attention.";
+  EncoderNames names = bert_names::encoder("mpnet");
+  names.token_type_embeddings.clear();
+  names.query = attention + "attn.q";
+  names.key = attention + "attn.k";
+  names.value = attention + "attn.v";
+  names.attention_output = attention + "attn.o";
+  names.attention_norm = attention + "LayerNorm";
+  names.relative_bias = "mpnet.encoder.relative_attention_bias";
+  bert_names::add_roberta_head(names);
+  return names;
 }
 
 EncoderConfig read_mpnet(const Json& config) {

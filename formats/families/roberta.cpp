@@ -4,6 +4,7 @@
 // RoBERTa, and XLM-RoBERTa and CamemBERT, which differ from it by vocabulary only: BERT's layers
 // with positions that count non-padding ids from pad_token_id + 1 on. Liu et al. 2019.
 
+#include "formats/families/bert_names.h"
 #include "formats/families/config_keys.h"
 #include "formats/families/name_rules.h"
 
@@ -13,26 +14,9 @@ namespace {
 using namespace config_keys;
 
 EncoderNames roberta_names() {
-  const std::string layer = "roberta.encoder.layer.{i}.";
-  return {
-      .base_prefix = "roberta.",
-      .word_embeddings = "roberta.embeddings.word_embeddings",
-      .position_embeddings = "roberta.embeddings.position_embeddings",
-      .token_type_embeddings = "roberta.embeddings.token_type_embeddings",
-      .embedding_norm = "roberta.embeddings.LayerNorm",
-      .query = layer + "attention.self.query",
-      .key = layer + "attention.self.key",
-      .value = layer + "attention.self.value",
-      .attention_output = layer + "attention.output.dense",
-      .attention_norm = layer + "attention.output.LayerNorm",
-      .ffn_up = layer + "intermediate.dense",
-      .ffn_down = layer + "output.dense",
-      .ffn_norm = layer + "output.LayerNorm",
-      .head_dense = "lm_head.dense",
-      .head_norm = "lm_head.layer_norm",
-      .decoder = "lm_head.decoder",
-      .decoder_bias = "lm_head.bias",
-  };
+  EncoderNames names = bert_names::encoder("roberta");
+  bert_names::add_roberta_head(names);
+  return names;
 }
 
 EncoderConfig read(const Json& config, int64_t vocab_size) {

@@ -4,6 +4,7 @@
 // XLM-RoBERTa-XL and XXL: RoBERTa with pre-norm layers, a LayerNorm after the last one and none
 // after the embeddings. Goyal et al. 2021.
 
+#include "formats/families/bert_names.h"
 #include "formats/families/config_keys.h"
 #include "formats/families/name_rules.h"
 
@@ -13,26 +14,13 @@ namespace {
 using namespace config_keys;
 
 EncoderNames xl_names() {
-  const std::string layer = "roberta.encoder.layer.{i}.";
-  return {
-      .base_prefix = "roberta.",
-      .word_embeddings = "roberta.embeddings.word_embeddings",
-      .position_embeddings = "roberta.embeddings.position_embeddings",
-      .token_type_embeddings = "roberta.embeddings.token_type_embeddings",
-      .query = layer + "attention.self.query",
-      .key = layer + "attention.self.key",
-      .value = layer + "attention.self.value",
-      .attention_output = layer + "attention.output.dense",
-      .attention_norm = layer + "attention.self_attn_layer_norm",
-      .ffn_up = layer + "intermediate.dense",
-      .ffn_down = layer + "output.dense",
-      .ffn_norm = layer + "LayerNorm",
-      .final_norm = "roberta.encoder.LayerNorm",
-      .head_dense = "lm_head.dense",
-      .head_norm = "lm_head.layer_norm",
-      .decoder = "lm_head.decoder",
-      .decoder_bias = "lm_head.bias",
-  };
+  EncoderNames names = bert_names::encoder("roberta");
+  names.embedding_norm.clear();
+  names.attention_norm = "roberta.encoder.layer.{i}.attention.self_attn_layer_norm";
+  names.ffn_norm = "roberta.encoder.layer.{i}.LayerNorm";
+  names.final_norm = "roberta.encoder.LayerNorm";
+  bert_names::add_roberta_head(names);
+  return names;
 }
 
 EncoderConfig read_xl(const Json& config) {

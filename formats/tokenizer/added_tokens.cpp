@@ -6,7 +6,7 @@
 
 #include "formats/quote.h"
 #include "formats/tokenizer/unicode.h"
-#include "formats/tokenizer/utf8.h"
+#include "formats/utf8.h"
 #include "kernels/core/error.h"
 
 namespace qe {

@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "formats/tokenizer/unicode.h"
-#include "formats/tokenizer/utf8.h"
+#include "formats/utf8.h"
 
 // ASCII text takes one pass over bytes. Other text becomes a list of characters with spans, each
 // step rewrites the list, and the result is written back. Where a step makes several characters of

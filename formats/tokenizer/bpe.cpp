@@ -8,7 +8,7 @@
 
 #include "formats/quote.h"
 #include "formats/tokenizer/probing.h"
-#include "formats/tokenizer/utf8.h"
+#include "formats/utf8.h"
 #include "kernels/core/error.h"
 
 // The queue holds (rank, position) of joins that were possible when they were noted. One that is

@@ -2,7 +2,7 @@
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #include "formats/tokenizer/byte_level.h"
 
-#include "formats/tokenizer/utf8.h"
+#include "formats/utf8.h"
 
 namespace qe {
 namespace {

@@ -4,7 +4,7 @@
 
 #include "formats/tokenizer/byte_level.h"
 #include "formats/tokenizer/unicode.h"
-#include "formats/tokenizer/utf8.h"
+#include "formats/utf8.h"
 
 namespace qe {
 namespace {

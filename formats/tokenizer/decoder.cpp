@@ -12,7 +12,7 @@
 #include "formats/tokenizer/metaspace.h"
 #include "formats/tokenizer/normalized_text.h"
 #include "formats/tokenizer/replace.h"
-#include "formats/tokenizer/utf8.h"
+#include "formats/utf8.h"
 #include "kernels/core/error.h"
 
 namespace qe {

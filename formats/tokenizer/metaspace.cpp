@@ -3,7 +3,7 @@
 #include "formats/tokenizer/metaspace.h"
 
 #include "formats/quote.h"
-#include "formats/tokenizer/utf8.h"
+#include "formats/utf8.h"
 #include "kernels/core/error.h"
 
 namespace qe {

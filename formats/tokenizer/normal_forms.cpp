@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "formats/tokenizer/unicode.h"
-#include "formats/tokenizer/utf8.h"
+#include "formats/utf8.h"
 
 // Decomposition, canonical order, then (C and KC) composition. A composite stands for all
 // characters it was made of: it counts as many changes as were merged into it. Reordering moves

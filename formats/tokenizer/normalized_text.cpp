@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "formats/tokenizer/utf8.h"
+#include "formats/utf8.h"
 #include "kernels/core/error.h"
 
 namespace qe {

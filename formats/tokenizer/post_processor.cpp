@@ -7,8 +7,8 @@
 #include "formats/quote.h"
 #include "formats/tokenizer/tokenizer.h"
 #include "formats/tokenizer/unicode.h"
-#include "formats/tokenizer/utf8.h"
 #include "formats/tokenizer/vocab.h"
+#include "formats/utf8.h"
 #include "kernels/core/error.h"
 
 namespace qe {

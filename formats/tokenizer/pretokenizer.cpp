@@ -7,7 +7,7 @@
 #include "formats/tokenizer/metaspace.h"
 #include "formats/tokenizer/split_pretokenizers.h"
 #include "formats/tokenizer/unicode.h"
-#include "formats/tokenizer/utf8.h"
+#include "formats/utf8.h"
 #include "kernels/core/error.h"
 
 namespace qe {

@@ -14,8 +14,8 @@
 #include "formats/tokenizer/string_table.h"
 #include "formats/tokenizer/unicode.h"
 #include "formats/tokenizer/unigram.h"
-#include "formats/tokenizer/utf8.h"
 #include "formats/tokenizer/vocab_files.h"
+#include "formats/utf8.h"
 #include "kernels/core/error.h"
 
 namespace qe {

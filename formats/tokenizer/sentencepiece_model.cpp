@@ -6,8 +6,8 @@
 #include <cmath>
 
 #include "formats/mapped_file.h"
-#include "formats/tokenizer/utf8.h"
 #include "formats/tokenizer/vocab.h"
+#include "formats/utf8.h"
 #include "kernels/core/error.h"
 
 // A protobuf message is a list of fields: a varint of number * 8 + wire type, then a varint (0), 8

@@ -3,7 +3,7 @@
 #include "formats/tokenizer/split_pretokenizers.h"
 
 #include "formats/tokenizer/unicode.h"
-#include "formats/tokenizer/utf8.h"
+#include "formats/utf8.h"
 
 namespace qe {
 namespace {

@@ -7,8 +7,8 @@
 #include <span>
 
 #include "formats/tokenizer/tokenizer_files.h"
-#include "formats/tokenizer/utf8.h"
 #include "formats/tokenizer/word_cache.h"
+#include "formats/utf8.h"
 #include "kernels/core/error.h"
 
 namespace qe {

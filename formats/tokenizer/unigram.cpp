@@ -8,7 +8,7 @@
 #include <limits>
 
 #include "formats/quote.h"
-#include "formats/tokenizer/utf8.h"
+#include "formats/utf8.h"
 #include "kernels/core/error.h"
 
 namespace qe {

@@ -11,9 +11,9 @@
 #include "formats/tokenizer/sentencepiece_files.h"
 #include "formats/tokenizer/split_pretokenizers.h"
 #include "formats/tokenizer/unicode.h"
-#include "formats/tokenizer/utf8.h"
 #include "formats/tokenizer/word_level.h"
 #include "formats/tokenizer/wordpiece.h"
+#include "formats/utf8.h"
 #include "kernels/core/error.h"
 
 namespace qe {

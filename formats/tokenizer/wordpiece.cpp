@@ -6,7 +6,7 @@
 #include <array>
 
 #include "formats/quote.h"
-#include "formats/tokenizer/utf8.h"
+#include "formats/utf8.h"
 #include "kernels/core/error.h"
 
 // A candidate that ends inside a character is never in the vocabulary, whose tokens are valid

@@ -41,7 +41,7 @@ qe_test(qe_formats_tests qe_formats
   formats/tokenizer/tokenize_json_test.cpp
   formats/tokenizer/tokenizer_test.cpp
   formats/tokenizer/unicode_test.cpp
-  formats/tokenizer/utf8_test.cpp
+  formats/utf8_test.cpp
   formats/tokenizer/vocab_files_test.cpp
   formats/tokenizer/vocab_test.cpp
   formats/tokenizer/wordpiece_test.cpp

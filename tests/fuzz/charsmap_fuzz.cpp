@@ -4,7 +4,7 @@
 // A precompiled character map, as bytes and as base64, then text through it.
 
 #include "formats/tokenizer/precompiled.h"
-#include "formats/tokenizer/utf8.h"
+#include "formats/utf8.h"
 #include "tests/fuzz/support.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

@@ -6,7 +6,7 @@
 
 #include "formats/tokenizer/normal_forms.h"
 #include "formats/tokenizer/pretokenizer.h"
-#include "formats/tokenizer/utf8.h"
+#include "formats/utf8.h"
 #include "tests/fuzz/support.h"
 
 namespace {

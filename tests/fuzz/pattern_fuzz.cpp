@@ -4,7 +4,7 @@
 // A regular expression of a tokenizer file, then its matches in a text.
 
 #include "formats/tokenizer/pattern.h"
-#include "formats/tokenizer/utf8.h"
+#include "formats/utf8.h"
 #include "tests/fuzz/support.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

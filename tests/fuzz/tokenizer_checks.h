@@ -8,7 +8,7 @@
 #include <string_view>
 
 #include "formats/tokenizer/tokenizer.h"
-#include "formats/tokenizer/utf8.h"
+#include "formats/utf8.h"
 #include "tests/fuzz/support.h"
 
 namespace qe::fuzz {

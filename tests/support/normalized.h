@@ -8,7 +8,7 @@
 #include <string_view>
 
 #include "formats/tokenizer/normalizer.h"
-#include "formats/tokenizer/utf8.h"
+#include "formats/utf8.h"
 
 namespace qe::test {
 

@@ -5,7 +5,7 @@
 #include <doctest/doctest.h>
 
 #include "formats/tokenizer/pretokenizer.h"
-#include "formats/tokenizer/utf8.h"
+#include "formats/utf8.h"
 #include "tests/support/sha256.h"
 
 namespace qe {

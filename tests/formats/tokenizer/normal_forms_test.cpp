@@ -8,7 +8,7 @@
 
 #include "formats/json.h"
 #include "formats/tokenizer/unicode.h"
-#include "formats/tokenizer/utf8.h"
+#include "formats/utf8.h"
 #include "tests/support/normalized.h"
 #include "tests/support/sha256.h"
 
