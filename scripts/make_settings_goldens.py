@@ -11,9 +11,12 @@ pip packages: torch 2.15.0, transformers 5.24.0, peft 0.21.2, bitsandbytes 0.50.
 """
 
 import argparse
+import copy
 import json
 import pathlib
+import re
 import shutil
+import tempfile
 
 import bitsandbytes
 import bitsandbytes.functional as bnb
@@ -212,6 +215,88 @@ def lora_targets(out):
     save_file({"ids": ids[0].int(), "logits": logits}, out / "adapter_logits.safetensors")
 
 
+# ---- LoRA targets of every family
+
+WIDE = {"num_hidden_layers": 12, "n_layers": 12, "n_layer": 12}
+
+
+def layer_linears(model):
+    """Last names of the Linears in numbered layers, and the name before the number."""
+    names, containers = [], set()
+    for path, module in model.named_modules():
+        match = re.match(r".*?\.([^.]*)\.\d+\.", path)
+        if isinstance(module, torch.nn.Linear) and match:
+            names.append(path.rsplit(".", 1)[1])
+            containers.add(match.group(1))
+    return sorted(set(names)), containers.pop()
+
+
+def family_settings(names, container):
+    first, last = names[0], names[-1]
+    return [
+        {}, {"target_modules": "all-linear"}, {"target_modules": names},
+        {"target_modules": names, "layers_to_transform": [0, 11]},
+        {"target_modules": [first], "layers_to_transform": 1},
+        {"target_modules": names, "layers_to_transform": [1, 2], "layers_pattern": container},
+        {"target_modules": names, "layers_to_transform": [1], "layers_pattern": ["h", "blocks"]},
+        {"target_modules": rf".*\.(1|10)\.(.*\.)?({first}|{last})"},
+        {"target_modules": "all-linear", "exclude_modules": [last]},
+        {"target_modules": "all-linear", "exclude_modules": r".*\.[2-9]\..*"},
+        {"target_modules": ["dense"]}, {"target_modules": ["output.dense", "Wo", "out_lin"]},
+        {"target_modules": names, "r": 6, "lora_alpha": 3, "use_rslora": True,
+         "rank_pattern": {first: 2, rf".*\.1\.(.*\.)?{last}": 5},
+         "alpha_pattern": {last: 9, rf"{container}.11.*": 1}},
+        {"target_modules": ["decoder"]}, {"target_modules": ["word_embeddings", first]},
+        {"target_modules": [container]}, {"target_modules": ["LayerNorm"]},
+    ]
+
+
+def collapsed(modules, patterns):
+    """[index in patterns of the path with {i} for its first number, those numbers (null: all), rank,
+    scale], for what shares all else."""
+    groups = {}
+    for path, (rank, scale) in modules.items():
+        number = re.search(r"\.(\d+)\.", path)
+        pattern = path[:number.start(1)] + "{i}" + path[number.end(1):] if number else path
+        groups.setdefault((pattern, rank, scale), []).append(int(number.group(1)) if number else 0)
+    patterns += [key[0] for key in groups if key[0] not in patterns]
+    return [[patterns.index(pattern), None if layers == list(range(12)) else layers, rank, scale]
+            for (pattern, rank, scale), layers in groups.items()]
+
+
+def family_targets(out):
+    """What peft adapts in 12-layer models of all model types, for family_settings."""
+    rows = []
+    for folder in [out.parent / "bert", *sorted((out.parent / "families").iterdir())]:
+        if folder.name == "esm-1b":  # the same modules as esm
+            continue
+        config = json.loads((folder / "model" / "config.json").read_text())
+        config |= {key: n for key, n in WIDE.items() if key in config}
+        if "num_hidden_groups" in config:
+            config["num_hidden_groups"] = 12
+        for key in ("layer_types", "architectures"):
+            config.pop(key, None)
+        with tempfile.TemporaryDirectory() as work:
+            (pathlib.Path(work) / "config.json").write_text(json.dumps(config))
+            made = transformers.AutoConfig.from_pretrained(work)
+        model = transformers.AutoModelForMaskedLM.from_config(made)
+        cases, patterns = [], []
+        for settings in family_settings(*layer_linears(model)):
+            case = {"settings": settings}
+            try:
+                case["modules"] = collapsed(adapted(peft.get_peft_model(
+                    copy.deepcopy(model), peft.LoraConfig(**settings))), patterns)
+            except (ValueError, TypeError) as error:
+                case["error"] = f"{type(error).__name__}: {str(error).splitlines()[0][:60]}"
+            cases.append(case)
+        rows.append({"family": folder.name, "class": type(model).__name__,
+                     "library": type(model).__module__, "config": config, "patterns": patterns,
+                     "cases": cases})
+    lines = ",\n".join(json.dumps(row, separators=(",", ":")) for row in rows)
+    (out / "family_targets.json").write_text(
+        f'{{"made_with": {json.dumps({"peft": peft.__version__})}, "families": [\n{lines}\n]}}\n')
+
+
 # ---- Order of samples, whole words
 
 TEXTS = ["The king's house, (and) the city's door.", "unto the lord: don't!  and   1,234.5 dogs",
@@ -291,8 +376,8 @@ def keys(out):
                                 *bnb_config, *RUN_MLM, *QLORA, *TRANSFORMERS_4, *COLLATOR})})
 
 
-PARTS = {"schedules": schedules, "adamw8": adamw8, "lora_targets": lora_targets, "data": data,
-         "keys": keys}
+PARTS = {"schedules": schedules, "adamw8": adamw8, "lora_targets": lora_targets,
+         "family_targets": family_targets, "data": data, "keys": keys}
 
 
 def main():

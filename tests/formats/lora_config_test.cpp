@@ -4,8 +4,10 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
+#include <set>
 
 #include "tests/support/golden.h"
 #include "tests/support/temporary_folder.h"
@@ -75,6 +77,102 @@ TEST_CASE("lora_config: peft's modules, ranks and scales for a list of settings"
   }
   CHECK(n_matched > 100);
   CHECK(n_refused >= 12);
+}
+
+// Every Linear of the encoder, as peft would see it.
+std::vector<std::string> all_linears_of(const EncoderConfig& encoder) {
+  std::vector<std::string> all;
+  for (const std::string& pattern : encoder.names.linears()) {
+    if (pattern.find("{i}") == std::string::npos) {
+      all.push_back(pattern);
+      continue;
+    }
+    for (int64_t i = 0; i < encoder.n_distinct_layers; ++i) all.push_back(layer_name(pattern, i));
+  }
+  return all;
+}
+
+using Matched = std::map<std::string, std::pair<int64_t, double>>;
+
+// A golden case's modules: those of `family` that have a meaning here.
+Matched expected_modules(const Json& rows, const Json& patterns, const Family& family) {
+  Matched modules;
+  for (const Json& row : rows.items()) {
+    const std::vector<Json>& fields = row.items();
+    const std::string& pattern =
+        patterns.items()[static_cast<size_t>(fields[0].as_int())].as_string();
+    if (family.canonical_name(pattern + ".weight").empty()) continue;
+    const std::pair<int64_t, double> value{fields[2].as_int(), fields[3].as_double()};
+    if (pattern.find("{i}") == std::string::npos) {
+      modules[pattern] = value;
+    } else if (fields[1].is_null()) {
+      for (int64_t i = 0; i < 12; ++i) modules[layer_name(pattern, i)] = value;
+    } else {
+      for (const Json& i : fields[1].items()) modules[layer_name(pattern, i.as_int())] = value;
+    }
+  }
+  return modules;
+}
+
+TEST_CASE("lora_config: peft's modules, ranks and scales for every family of 12 layers") {
+  const Json golden = Json::parse_file(test::golden_path("settings/family_targets.json"));
+  std::set<std::string> seen;
+  int n_adapted = 0, n_refused = 0;
+  for (const Json& row : golden.at("families").items()) {
+    const std::string name = row.at("family").as_string();
+    CAPTURE(name);
+    const Family& family = family_of(row.at("config").at("model_type").as_string());
+    seen.insert(family.model_type);
+    const EncoderConfig encoder = family.read(row.at("config"));
+    CHECK(encoder.masked_lm_class == row.at("class").as_string());
+    CHECK(encoder.parent_library == row.at("library").as_string());
+    const std::vector<std::string> linears = all_linears_of(encoder);
+    for (const Json& a_case : row.at("cases").items()) {
+      const std::string settings = a_case.at("settings").dump();
+      CAPTURE(settings);
+      Matched found;
+      const std::string error = error_of([&] {
+        AdapterConfig config = read_lora_config(a_case.at("settings"));
+        if (!a_case.at("settings").find("target_modules")) config.target_regex = "peft-default";
+        resolve_target_preset(config, encoder);
+        const LoraTargets targets(config);
+        if (!config.all_linear) check_targets(targets, encoder);
+        for (const std::string& module : linears) {
+          if (targets.matches(module)) {
+            found[module] = {targets.rank(module), targets.scale(module)};
+          }
+        }
+      });
+      const Json* modules = a_case.find("modules");
+      if (!modules) {
+        CHECK((!error.empty() || found.empty()));
+        ++n_refused;
+        continue;
+      }
+      const Matched expected = expected_modules(*modules, row.at("patterns"), family);
+      const bool only_linears =
+          std::all_of(expected.begin(), expected.end(), [&](const auto& module) {
+            return std::find(linears.begin(), linears.end(), module.first) != linears.end();
+          });
+      if (!only_linears) {  // peft adapts an embedding or the decoder
+        CHECK(error.find("target_modules also match") == 0);
+        ++n_refused;
+        continue;
+      }
+      CHECK(error == "");
+      CHECK(found.size() == expected.size());
+      for (const auto& [module, value] : expected) {
+        CAPTURE(module);
+        REQUIRE(found.count(module) == 1);
+        CHECK(found[module].first == value.first);
+        CHECK(found[module].second == doctest::Approx(value.second).epsilon(1e-12));
+        ++n_adapted;
+      }
+    }
+  }
+  for (const Family& family : families()) CHECK(seen.count(family.model_type) == 1);
+  CHECK(n_adapted > 5000);
+  CHECK(n_refused > 50);
 }
 
 TEST_CASE("lora_config: presets") {
