@@ -18,8 +18,8 @@ namespace fs = std::filesystem;
 
 constexpr const char* kConfigFile = "adapter_config.json";
 constexpr const char* kWeightsFile = "adapter_model.safetensors";
-constexpr const char* kPickleFile = "adapter_model.bin";
-constexpr const char* kPeftVersion = "0.20.0";  // whose format this is
+constexpr const char* kTorchFile = "adapter_model.bin";  // read where there is no other
+constexpr const char* kPeftVersion = "0.20.0";           // whose format this is
 constexpr std::string_view kPrefix = "base_model.model.";
 constexpr std::string_view kSuffixA = ".lora_A.weight";
 constexpr std::string_view kSuffixB = ".lora_B.weight";
@@ -120,7 +120,7 @@ struct Halves {
   const StoredTensor* b = nullptr;
 };
 
-std::map<std::string, Halves> collect_halves(const SafetensorsFile& file) {
+std::map<std::string, Halves> collect_halves(const TensorFile& file) {
   std::map<std::string, Halves> halves;
   for (const auto& [name, tensor] : file.tensors()) {
     std::string_view rest = name;
@@ -245,22 +245,20 @@ void check_pairs(const std::string& folder, const AdapterConfig& config,
 
 Adapter read_adapter(const std::string& folder) {
   const std::string config_path = (fs::path(folder) / kConfigFile).string();
-  const std::string weights_path = (fs::path(folder) / kWeightsFile).string();
   QE_CHECK(folder_exists(folder), folder, ": no such folder");
   QE_CHECK(file_exists(config_path), folder, ": no adapter here, expected ", kConfigFile);
-  if (!file_exists(weights_path)) {
-    QE_CHECK(!file_exists((fs::path(folder) / kPickleFile).string()), folder, ": only ",
-             kPickleFile, " is there, a Python pickle, which is not read; save the adapter as ",
-             kWeightsFile, " (save_pretrained does)");
-    fail(folder, ": no adapter weights, expected ", kWeightsFile);
-  }
+  const bool is_torch = !file_exists((fs::path(folder) / kWeightsFile).string());
+  const char* weights = is_torch ? kTorchFile : kWeightsFile;
+  const std::string weights_path = (fs::path(folder) / weights).string();
+  QE_CHECK(file_exists(weights_path), folder, ": no adapter weights, expected ", kWeightsFile,
+           " or ", kTorchFile);
   check_stays_inside(folder, kConfigFile);
-  check_stays_inside(folder, kWeightsFile);
+  check_stays_inside(folder, weights);
   Adapter adapter;
   adapter.config = read_config(config_path);
-  const SafetensorsFile file(weights_path);
+  const std::unique_ptr<TensorFile> file = open_tensor_file(weights_path);
   const LoraTargets targets(adapter.config);
-  for (const auto& [module, halves] : collect_halves(file)) {
+  for (const auto& [module, halves] : collect_halves(*file)) {
     adapter.pairs.push_back(read_pair(module, halves, targets));
   }
   QE_CHECK(!adapter.pairs.empty(), weights_path, ": holds no LoRA pair");

@@ -2,7 +2,8 @@
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #pragma once
 
-// PEFT LoRA adapter folders: adapter_config.json and adapter_model.safetensors, in and out.
+// PEFT LoRA adapter folders: adapter_config.json and adapter_model.safetensors, in and out;
+// adapter_model.bin in.
 
 #include <cstdint>
 #include <map>

@@ -27,7 +27,7 @@ constexpr Allowed steps(bool may_be_zero) {
 constexpr Setting kSettings[] = {
     // Model and data
     {"model_name_or_path", &C::model_name_or_path, kMlm,
-     "folder of the model: config.json, *.safetensors, tokenizer.json"},
+     "folder of the model: config.json, *.safetensors or pytorch_model.bin, tokenizer.json"},
     {"adapter_name_or_path", &C::adapter_name_or_path, kOurs,
      "folder of a LoRA adapter to evaluate; empty: the base alone"},
     {"train_file", &C::train_file, kMlm,

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cstring>
 
 #include "formats/atomic_write.h"
@@ -12,31 +11,12 @@
 #include "formats/quote.h"
 #include "kernels/core/error.h"
 
-static_assert(std::endian::native == std::endian::little, "safetensors data is little-endian");
-
 namespace qe {
 namespace {
 
 constexpr uint64_t kLengthBytes = 8;
 constexpr uint64_t kMaxHeader = 100'000'000;  // the reference library's cap
 constexpr const char* kMetadata = "__metadata__";
-
-/// Tensor names come from the file: escaped, so that messages stay one line.
-
-/// Product of the dimensions times the element size; false on overflow of int64.
-bool size_of(const std::vector<int64_t>& shape, DType dtype, int64_t* n_bytes) {
-  *n_bytes = 1;
-  for (const int64_t dimension : shape) {
-    if (__builtin_mul_overflow(*n_bytes, dimension, n_bytes)) return false;
-  }
-  return !__builtin_mul_overflow(*n_bytes, static_cast<int64_t>(dtype_size(dtype)), n_bytes);
-}
-
-std::string shape_text(const std::vector<int64_t>& shape) {
-  std::string text = "[";
-  for (size_t i = 0; i < shape.size(); ++i) text += cat(i == 0 ? "" : ", ", shape[i]);
-  return text + "]";
-}
 
 /// The header's JSON, and where the data begins.
 struct Header {
@@ -116,15 +96,6 @@ void check_coverage(const std::map<std::string, StoredTensor>& tensors,
            " bytes of the data belong to no tensor");
 }
 
-template <class Bits, class Convert>
-void convert(std::span<const std::byte> bytes, std::vector<float>& out, Convert to_float) {
-  for (size_t i = 0; i < out.size(); ++i) {
-    Bits bits;
-    std::memcpy(&bits, bytes.data() + i * sizeof bits, sizeof bits);
-    out[i] = to_float(bits);
-  }
-}
-
 /// Position in the reference library's list of types, by which (descending) its writer sorts.
 int writer_rank(DType dtype) {
   static constexpr std::array kOrder = {
@@ -168,31 +139,7 @@ std::string make_header(const std::string& path, std::vector<TensorToWrite>& ten
 
 }  // namespace
 
-int64_t StoredTensor::n_elements() const {
-  return static_cast<int64_t>(bytes.size() / dtype_size(dtype));
-}
-
-std::vector<float> StoredTensor::to_f32() const {
-  QE_CHECK(is_floating(dtype), file ? *file + ": " : "", "tensor ", quote(name),
-           ": expected a floating type, got ", dtype_name(dtype));
-  std::vector<float> out(static_cast<size_t>(n_elements()));
-  switch (dtype) {
-    case DType::kF32:
-      if (!bytes.empty()) std::memcpy(out.data(), bytes.data(), bytes.size());
-      break;
-    case DType::kF16:
-      convert<uint16_t>(bytes, out, from_f16);
-      break;
-    case DType::kBF16:
-      convert<uint16_t>(bytes, out, from_bf16);
-      break;
-    default:
-      convert<double>(bytes, out, [](double x) { return static_cast<float>(x); });
-  }
-  return out;
-}
-
-SafetensorsFile::SafetensorsFile(const std::string& path) : file_(path) {
+SafetensorsFile::SafetensorsFile(const std::string& path) : TensorFile(path) {
   const Header header = read_header(file_);
   const std::span<const std::byte> data =
       file_.bytes().subspan(static_cast<size_t>(header.data_begin));

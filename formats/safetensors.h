@@ -6,45 +6,24 @@
 
 #include <cstdint>
 #include <map>
-#include <span>
 #include <string>
 #include <vector>
 
 #include "formats/atomic_write.h"
-#include "formats/mapped_file.h"
-#include "kernels/core/dtype.h"
+#include "formats/tensor_file.h"
 
 namespace qe {
-
-/// One stored tensor, C order, little-endian. `bytes` points into the file's mapping and need not
-/// be aligned for the dtype (header lengths are arbitrary): copy with memcpy, or check alignment.
-struct StoredTensor {
-  std::string name;
-  DType dtype = DType::kF32;
-  std::vector<int64_t> shape;
-  std::span<const std::byte> bytes;
-  const std::string* file = nullptr;  ///< path, for messages
-
-  int64_t n_elements() const;
-  /// All elements converted to fp32 (floating dtypes only).
-  std::vector<float> to_f32() const;
-};
 
 /// Reads and checks one file: header length, JSON, duplicate names, unknown dtypes, shape overflow,
 /// sizes that do not match shapes, offsets that overlap, leave holes or leave the file. Throws
 /// Error naming file and tensor. The data stays mapped.
-class SafetensorsFile {
+class SafetensorsFile : public TensorFile {
  public:
   explicit SafetensorsFile(const std::string& path);
-  SafetensorsFile(const SafetensorsFile&) = delete;
-  SafetensorsFile& operator=(const SafetensorsFile&) = delete;
 
-  const std::map<std::string, StoredTensor>& tensors() const { return tensors_; }
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
 
  private:
-  MappedFile file_;
-  std::map<std::string, StoredTensor> tensors_;
   std::map<std::string, std::string> metadata_;
 };
 

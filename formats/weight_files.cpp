@@ -13,20 +13,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kSingle = "model.safetensors";
-constexpr const char* kIndex = "model.safetensors.index.json";
+/// In the order of preference; indices are followed.
+constexpr const char* kFiles[] = {"model.safetensors", "model.safetensors.index.json",
+                                  "pytorch_model.bin", "pytorch_model.bin.index.json"};
 /// An index of this size names about a million tensors.
 constexpr size_t kMaxIndexBytes = size_t{1} << 27;
-
-[[noreturn]] void fail_no_weights(const std::string& folder) {
-  QE_CHECK(folder_exists(folder), folder, ": no such folder");
-  for (const char* pickle : {"pytorch_model.bin", "pytorch_model.bin.index.json"}) {
-    QE_CHECK(!file_exists((fs::path(folder) / pickle).string()), folder, ": only ", pickle,
-             " is there, a Python pickle, which is not read; save the model as safetensors "
-             "(save_pretrained does)");
-  }
-  fail(folder, ": no weights, expected ", kSingle, " or ", kIndex);
-}
 
 /// A shard's name must be the name of a file in the folder itself.
 void check_shard_name(const Json& value) {
@@ -40,25 +31,36 @@ void check_shard_name(const Json& value) {
 }  // namespace
 
 WeightFiles::WeightFiles(const std::string& folder) : folder_(folder) {
-  const std::string single = (fs::path(folder) / kSingle).string();
-  const std::string index_path = (fs::path(folder) / kIndex).string();
-  if (file_exists(single)) {
-    files_.push_back(std::make_unique<SafetensorsFile>(single));
-    for (const auto& [name, tensor] : files_.back()->tensors()) tensors_.emplace(name, &tensor);
+  for (const std::string name : kFiles) {
+    const std::string path = (fs::path(folder) / name).string();
+    if (!file_exists(path)) continue;
+    if (name.ends_with(".index.json")) {
+      open_shards(path);
+      return;
+    }
+    names_.push_back(name);
+    files_.push_back(open_tensor_file(path));
+    for (const auto& [key, tensor] : files_.back()->tensors()) tensors_.emplace(key, &tensor);
     return;
   }
-  if (!file_exists(index_path)) fail_no_weights(folder);
+  QE_CHECK(folder_exists(folder), folder, ": no such folder");
+  std::string expected;
+  for (const char* name : kFiles) expected += cat(expected.empty() ? "" : ", ", name);
+  fail(folder, ": no weights, expected one of ", expected);
+}
 
-  const Json index = Json::parse_file(index_path, kMaxIndexBytes);
-  std::map<std::string, const SafetensorsFile*> shards;
-  for (const auto& [name, shard] : index.at("weight_map").members()) {
+void WeightFiles::open_shards(const std::string& index) {
+  const Json json = Json::parse_file(index, kMaxIndexBytes);
+  std::map<std::string, const TensorFile*> shards;
+  for (const auto& [name, shard] : json.at("weight_map").members()) {
     check_shard_name(shard);
-    const SafetensorsFile*& file = shards[shard.as_string()];
+    const TensorFile*& file = shards[shard.as_string()];
     if (!file) {
-      const std::string path = (fs::path(folder) / shard.as_string()).string();
+      const std::string path = (fs::path(folder_) / shard.as_string()).string();
       QE_CHECK(file_exists(path), shard.where(), ": there is no file ", path);
-      check_stays_inside(folder, shard.as_string());
-      file = files_.emplace_back(std::make_unique<SafetensorsFile>(path)).get();
+      check_stays_inside(folder_, shard.as_string());
+      names_.push_back(shard.as_string());
+      file = files_.emplace_back(open_tensor_file(path)).get();
     }
     const auto found = file->tensors().find(name);
     QE_CHECK(found != file->tensors().end(), shard.where(), ": ", shard.as_string(),

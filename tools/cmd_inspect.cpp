@@ -27,6 +27,7 @@ struct ModelReport {
   std::string folder;
   EncoderConfig config;
   int64_t n_parameters = 0, n_bytes = 0, n_quantized = 0;
+  std::vector<std::string> files;
   std::map<std::string, int64_t> dtypes;  // stored tensors by type
   bool has_head = false;
   std::string error;  // why it cannot be loaded
@@ -85,13 +86,18 @@ std::string tokenizer_text(const std::string& folder) {
 ModelReport inspect_model(const std::string& folder, const Arguments& arguments) {
   ModelReport report{.folder = folder, .config = read_encoder_config(folder)};
   FolderTensors tensors(folder, family_of(report.config.model_type));
+  report.files = tensors.files().names();
+  std::set<const std::byte*> seen;
   for (const auto& [name, tensor] : tensors.files().tensors()) {
+    // What shares its memory, as tied weights do in torch's files, counts once.
+    if (!tensor->bytes.empty() && !seen.insert(tensor->bytes.data()).second) continue;
     report.n_bytes += static_cast<int64_t>(tensor->bytes.size());
     ++report.dtypes[std::string(dtype_name(tensor->dtype))];
     if (quant4_weight_of(name)) continue;
     const std::optional<StoredQuant4> q =
         tensors.find_quantized(canonical_tensor_name(family_of(report.config.model_type), name));
-    report.n_parameters += q ? q->n * q->k : tensor->n_elements();
+    // Integers are none: position_ids.
+    report.n_parameters += q ? q->n * q->k : is_floating(tensor->dtype) ? tensor->n_elements() : 0;
     report.n_quantized += q ? 1 : 0;
   }
   report.has_head = tensors.has(report.config.names.head_tensor());
@@ -130,6 +136,8 @@ ModelReport inspect_model(const std::string& folder, const Arguments& arguments)
 Json to_json(const ModelReport& r) {
   Json dtypes = Json::object();
   for (const auto& [name, n] : r.dtypes) dtypes.set(name, n);
+  Json files = Json::array();
+  for (const std::string& file : r.files) files.push_back(file);
   Json targets = Json::array();
   for (const TargetReport& t : r.targets) {
     Json modules = Json::array();
@@ -152,6 +160,7 @@ Json to_json(const ModelReport& r) {
                             {"ffn_size", r.config.ffn_size},
                             {"vocab_size", r.config.vocab_size},
                             {"max_length", r.config.max_length()},
+                            {"files", files},
                             {"tensors", dtypes},
                             {"quantized_linears", r.n_quantized},
                             {"masked_lm_head", r.has_head},
@@ -171,7 +180,8 @@ std::string text_of(const ModelReport& r, int64_t rank) {
                  " tokens, texts up to ", r.config.max_length(), " tokens")});
   std::string stored;
   for (const auto& [name, n] : r.dtypes) stored += cat(stored.empty() ? "" : ", ", n, " ", name);
-  table.add({"tensors", stored});
+  table.add({"tensors", cat(stored, r.files.size() == 1 ? ", in " + r.files.front()
+                                                        : cat(", in ", r.files.size(), " files"))});
   if (r.n_quantized > 0) table.add({"4-bit", cat(r.n_quantized, " linear layers")});
   table.add({"head", r.has_head ? "masked language model" : "none: train and fill-mask need one"});
   table.add({"tokenizer", r.tokenizer});

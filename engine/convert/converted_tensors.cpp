@@ -239,6 +239,14 @@ Json ConvertedTensors::written_config() const {
   return written;
 }
 
+// Whether this is the decoder of a file in which it shares the word table's memory.
+bool ConvertedTensors::is_tied_copy(const std::string& canonical,
+                                    const StoredTensor& stored) const {
+  if (!config_.tied_decoder || canonical != config_.names.decoder + kWeight) return false;
+  const StoredTensor* words = source_.find(config_.names.word_embeddings + kWeight, {});
+  return words && words->bytes.data() == stored.bytes.data();
+}
+
 void ConvertedTensors::write(const std::string& folder) const {
   const Family& family = family_of(config_.model_type);
   std::vector<TensorToWrite> tensors;
@@ -265,6 +273,7 @@ void ConvertedTensors::write(const std::string& folder) const {
   for (const auto& [name, stored] : source_.files().tensors()) {
     if (quant4_weight_of(name)) continue;  // stands with its weight
     const std::string canonical = family.canonical_name(name);
+    if (is_tied_copy(canonical, *stored)) continue;
     const std::vector<std::string> names = split_name(canonical);
     if (names.size() == 1) {
       add(name, canonical, *stored);

@@ -85,6 +85,7 @@ class ConvertedTensors : public TensorSource {
   std::unique_ptr<HostQuant4> quantized(const Site& site) const;
   std::vector<std::byte> floats(const Site& site) const;
   Json written_config() const;
+  bool is_tied_copy(const std::string& canonical, const StoredTensor& stored) const;
 
   std::string folder_;
   ConvertOptions options_;

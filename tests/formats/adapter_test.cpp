@@ -303,9 +303,28 @@ TEST_CASE("folders without an adapter say what is missing") {
   CHECK(error(path + "/none") == path + "/none: no such folder");
   CHECK(error(path) == path + ": no adapter here, expected adapter_config.json");
   folder.write("adapter_config.json", "{}");
-  CHECK(error(path) == path + ": no adapter weights, expected adapter_model.safetensors");
+  CHECK(error(path) ==
+        path + ": no adapter weights, expected adapter_model.safetensors or adapter_model.bin");
+}
+
+TEST_CASE("an adapter_model.bin is read where there is no adapter_model.safetensors") {
+  const std::string golden = QE_SOURCE_DIR "/tests/golden/";
+  const TemporaryFolder folder;
+  folder.write("adapter_config.json",
+               content_of(golden + "families/electra/adapter/adapter_config.json"));
+  folder.write("adapter_model.bin", content_of(golden + "torch_files/electra/adapter_model.bin"));
+  const Adapter found = read_adapter(folder.path());
+  const Adapter expected = read_adapter(golden + "families/electra/adapter");
+  REQUIRE(found.pairs.size() == expected.pairs.size());
+  for (size_t i = 0; i < found.pairs.size(); ++i) {
+    CHECK(found.pairs[i].module == expected.pairs[i].module);
+    CHECK(found.pairs[i].a == expected.pairs[i].a);
+    CHECK(found.pairs[i].b == expected.pairs[i].b);
+  }
   folder.write("adapter_model.bin", "x");
-  CHECK(error(path).starts_with(path + ": only adapter_model.bin is there, a Python pickle"));
+  CHECK(error_of([&] {
+          read_adapter(folder.path());
+        }).starts_with(folder.path() + "/adapter_model.bin: expected what torch.save writes"));
 }
 
 TEST_CASE("an adapter's files may not be links out of its folder") {

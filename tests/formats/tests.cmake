@@ -45,6 +45,7 @@ qe_test(qe_formats_tests qe_formats
   formats/tokenizer/vocab_files_test.cpp
   formats/tokenizer/vocab_test.cpp
   formats/tokenizer/wordpiece_test.cpp
+  formats/torch_file_test.cpp
   formats/weight_files_test.cpp)
 
 # Reads real tokenizers where they are, hence no plain qe_test.

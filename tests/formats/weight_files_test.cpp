@@ -4,8 +4,10 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <filesystem>
 
+#include "formats/safetensors.h"
 #include "tests/support/temporary_folder.h"
 
 namespace qe {
@@ -59,9 +61,35 @@ TEST_CASE("WeightFiles says what it looked for") {
   const std::string path = folder.path();
   CHECK(open_error(path + "/none") == path + "/none: no such folder");
   CHECK(open_error(path) ==
-        path + ": no weights, expected model.safetensors or model.safetensors.index.json");
+        path +
+            ": no weights, expected one of model.safetensors, model.safetensors.index.json, "
+            "pytorch_model.bin, pytorch_model.bin.index.json");
   folder.write("pytorch_model.bin", "x");
-  CHECK(open_error(path).starts_with(path + ": only pytorch_model.bin is there, a Python pickle"));
+  CHECK(open_error(path).starts_with(path + "/pytorch_model.bin: expected what torch.save writes"));
+}
+
+TEST_CASE("WeightFiles reads torch.save's files where there are no safetensors") {
+  const std::string golden = QE_SOURCE_DIR "/tests/golden/";
+  // One file, which also has a tied decoder and position ids; and shards.
+  for (const std::string name : {"electra", "eurobert"}) {
+    const WeightFiles expected(golden + "families/" + name + "/model");
+    const WeightFiles found(golden + "torch_files/" + name);
+    CHECK(found.names().size() == (name == "electra" ? 1 : 2));
+    CHECK(found.tensors().size() == expected.tensors().size() + (name == "electra" ? 2 : 0));
+    for (const auto& [key, tensor] : expected.tensors()) {
+      CAPTURE(key);
+      const StoredTensor* same = found.find(key);
+      REQUIRE(same);
+      CHECK(same->dtype == tensor->dtype);
+      CHECK(same->shape == tensor->shape);
+      CHECK(std::equal(same->bytes.begin(), same->bytes.end(), tensor->bytes.begin(),
+                       tensor->bytes.end()));
+    }
+  }
+  const TemporaryFolder folder;
+  folder.write("pytorch_model.bin", "not even a pickle");
+  write_tensors(folder.path() + "/model.safetensors", {"a"});
+  CHECK(WeightFiles(folder.path()).names() == std::vector<std::string>{"model.safetensors"});
 }
 
 TEST_CASE("an index cannot name files outside its folder") {

@@ -92,7 +92,7 @@ rm -r weights
 model_copy weights
 rm weights/model.safetensors
 touch weights/pytorch_model.bin
-expect_error 1 'pickle' "$engine" plan config.json --model_name_or_path weights
+expect_error 1 'torch.save' "$engine" plan config.json --model_name_or_path weights
 rm weights/pytorch_model.bin
 expect_error 1 'model.safetensors' "$engine" plan config.json --model_name_or_path weights
 

@@ -88,4 +88,26 @@ mkdir empty
 expect_error 1 'empty' "$engine" inspect empty
 expect_error 1 'is a link that leaves the folder' "$engine" inspect linked
 expect_error 2 'no folder given' "$engine" inspect
+
+# ---- Files of torch.save: one, and in shards; an adapter
+families=$root/tests/golden/families
+for name in electra eurobert; do
+  mkdir $name && cp "$families/$name"/model/*.json $name/ && cp "$root/tests/golden/torch_files/$name"/pytorch_model* $name/
+  expect "$name: as many parameters" [ "$("$engine" inspect --json $name | grep -o '"parameters": *[0-9]*' | head -1)" = \
+    "$("$engine" inspect --json "$families/$name/model" | grep -o '"parameters": *[0-9]*' | head -1)" ]
+  for model in "$name" "$families/$name/model"; do
+    expect_ok stdout 'linear layers' "$engine" quantize --model "$model" --output "$name-$(basename "$model")"
+  done
+done
+expect_ok stdout 'in pytorch_model.bin' "$engine" inspect electra
+expect_ok stdout 'in 2 files' "$engine" inspect eurobert
+expect "the same folder from shards of torch" cmp eurobert-model/model.safetensors eurobert-eurobert/model.safetensors
+mkdir torch-adapter
+cp "$families/electra/adapter/adapter_config.json" "$root/tests/golden/torch_files/electra/adapter_model.bin" torch-adapter/
+expect_ok stdout '"n_modules": 14' "$engine" inspect --json torch-adapter
+expect_ok stdout 'merged' "$engine" merge --no_drift --model electra --output merged-electra torch-adapter
+expect "the tied decoder is written once" [ "$(grep -c generator_lm_head.weight merged-electra/model.safetensors)" -eq 0 ]
+text='the king of <mask> in the land'
+expect "the same answers with and without it" [ "$(answers --model electra --adapter torch-adapter)" = \
+  "$(answers --model "$families/electra/model" --adapter "$families/electra/adapter")" ]
 finish
