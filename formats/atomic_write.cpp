@@ -3,12 +3,14 @@
 #include "formats/atomic_write.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <charconv>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
@@ -36,12 +38,27 @@ fs::path parent_of(const fs::path& path) {
   return path.has_parent_path() ? path.parent_path() : fs::path(".");
 }
 
+constexpr const char* kTemporary = ".tmp-";
+
 /// A hidden name beside `path`, new with every call.
 std::string temporary_name(const fs::path& path) {
   static std::atomic<unsigned> counter{0};
   const std::string name =
-      cat('.', path.filename().string(), ".tmp-", ::getpid(), '-', counter.fetch_add(1));
+      cat('.', path.filename().string(), kTemporary, ::getpid(), '-', counter.fetch_add(1));
   return (parent_of(path) / name).string();
+}
+
+/// Whether temporary_name made `name`, for a file of that prefix, in a process that is no more; in
+/// a container it may have had the number that this one has.
+bool is_leftover(const std::string& name, const std::string& prefix) {
+  if (!name.starts_with("." + prefix)) return false;
+  const size_t at = name.rfind(kTemporary);
+  if (at == std::string::npos) return false;
+  const char* const digits = name.data() + at + std::strlen(kTemporary);
+  pid_t process = 0;
+  const auto parsed = std::from_chars(digits, name.data() + name.size(), process);
+  if (parsed.ec != std::errc() || process <= 0 || *parsed.ptr != '-') return false;
+  return process == ::getpid() || (::kill(process, 0) != 0 && errno == ESRCH);
 }
 
 /// Writes all bytes; false with errno set on failure.
@@ -199,6 +216,24 @@ void require_writable_folder(const std::string& path) {
   QE_CHECK(!error, path, ": cannot create the folder: ", error.message());
   QE_CHECK(fs::is_directory(path, error), path, ": is not a folder");
   const TemporaryFile probe(fs::path(path) / "probe");
+}
+
+void remove_folder(const std::string& path) {
+  const std::string hidden = temporary_name(fs::path(path).lexically_normal());
+  if (::rename(path.c_str(), hidden.c_str()) != 0) fail_errno(path, "rename for its removal");
+  std::error_code error;
+  fs::remove_all(hidden, error);
+  QE_CHECK(!error, hidden, ": cannot remove: ", error.message());
+}
+
+void remove_leftovers(const std::string& folder, const std::string& prefix) {
+  std::error_code error, ignored;
+  for (fs::directory_iterator entry(folder, error); !error && entry != fs::directory_iterator();
+       entry.increment(error)) {
+    if (is_leftover(entry->path().filename().string(), prefix)) {
+      fs::remove_all(entry->path(), ignored);
+    }
+  }
 }
 
 void write_folder_atomically(const std::string& path,

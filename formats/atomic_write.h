@@ -35,4 +35,12 @@ void require_writable_folder(const std::string& path);
 void write_folder_atomically(const std::string& path,
                              const std::function<void(const std::string& temporary)>& fill);
 
+/// Removes a folder with all that is in it, under another name: whatever interrupts this, no folder
+/// of its name is left that lacks files. Throws Error.
+void remove_folder(const std::string& path);
+
+/// Removes what killed processes left beside the files and folders of `folder` whose names begin
+/// with `prefix`; this process writes none of them now. Never throws: they are only in the way.
+void remove_leftovers(const std::string& folder, const std::string& prefix);
+
 }  // namespace qe

@@ -4,6 +4,7 @@
 
 #include "tools/commands.h"
 #include "tools/run_report.h"
+#include "tools/stop_signal.h"
 #include "tools/table.h"
 
 namespace qe::tools {
@@ -11,9 +12,10 @@ namespace {
 
 int run_eval(const Arguments& arguments) {
   Progress progress;
+  const std::atomic<bool>& stop = stop_on_signals();
   const RunConfig config = read_config(arguments, progress);
-  Trainer trainer(config, Trainer::Task::kEvaluate, /*planning=*/false, progress.log());
-  const EvalMetrics metrics = trainer.evaluate();
+  Trainer trainer(config, Trainer::Task::kEvaluate, /*planning=*/false, progress.log(), &stop);
+  const EvalMetrics metrics = trainer.evaluate(&stop);
   if (arguments.has("json")) {
     std::cout << to_json(metrics).dump() << "\n";
     return 0;

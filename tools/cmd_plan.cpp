@@ -4,14 +4,16 @@
 
 #include "tools/commands.h"
 #include "tools/run_report.h"
+#include "tools/stop_signal.h"
 
 namespace qe::tools {
 namespace {
 
 int run_plan(const Arguments& arguments) {
   Progress progress;
+  const std::atomic<bool>& stop = stop_on_signals();
   const Trainer trainer(read_config(arguments, progress), Trainer::Task::kTrain,
-                        /*planning=*/true, progress.log());
+                        /*planning=*/true, progress.log(), &stop);
   const RunConfig& config = trainer.config();
   progress.clear();
   std::cout << summary_text(config, trainer.summary()) << "\nMemory, in bytes on the right\n"

@@ -91,7 +91,7 @@ int run_train(const Arguments& arguments) {
   Progress progress;
   const std::atomic<bool>& stop = stop_on_signals();
   Trainer trainer(read_config(arguments, progress), Trainer::Task::kTrain, /*planning=*/false,
-                  progress.log());
+                  progress.log(), &stop);
   const RunConfig& config = trainer.config();
   progress.line(summary_text(config, trainer.summary()) + "memory      " +
                 human_bytes(device_bytes(trainer.memory(), trainer.device())));
@@ -145,8 +145,9 @@ Command train_command() {
           "loads\n"
           "them as they are), the tokenizer, checkpoint-N folders, trainer_state.json, metrics "
           "and\n"
-          "the loss curve. Ctrl-C saves a checkpoint and stops; the same command continues, bit\n"
-          "for bit as if it had never stopped.",
+          "the loss curve. Ctrl-C, SIGTERM and SIGUSR1 save a checkpoint and stop (status 130,\n"
+          "143, 0; a second signal stops at once); the same command continues, bit for bit as if\n"
+          "it had never stopped.",
       .options = {{"dump_batches", "FILE",
                    "write every micro-batch (ids, masks, labels) to FILE as JSON lines"},
                   {"replay_batches", "FILE",

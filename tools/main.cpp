@@ -12,6 +12,7 @@
 #include "kernels/core/error.h"
 #include "tools/commands.h"
 #include "tools/run_report.h"
+#include "tools/stop_signal.h"
 
 namespace {
 
@@ -68,6 +69,9 @@ int main(int argc, char** argv) {
     const int status = run({argv + 1, argv + argc});
     if (!std::cout.flush()) return fail_with(kError, "standard output: cannot write");
     return status;
+  } catch (const qe::Stopped&) {
+    std::cerr << "stopped\n";
+    return stop_status();
   } catch (const UsageError& error) {
     return fail_with(kWrongUsage, error.what());
   } catch (const qe::OutOfMemory& error) {

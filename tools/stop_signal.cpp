@@ -3,6 +3,7 @@
 #include "tools/stop_signal.h"
 
 #include <signal.h>
+#include <unistd.h>
 
 namespace qe::tools {
 namespace {
@@ -13,7 +14,8 @@ static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<int>::is_alw
               "the handler may only touch lock-free atomics");
 
 void on_signal(int number) {
-  received = number;
+  int none = 0;
+  if (!received.compare_exchange_strong(none, number)) ::_exit(128 + number);
   stop_requested = true;
 }
 
@@ -22,12 +24,14 @@ void on_signal(int number) {
 const std::atomic<bool>& stop_on_signals() {
   struct sigaction action {};
   action.sa_handler = on_signal;
-  action.sa_flags = static_cast<int>(SA_RESETHAND | SA_RESTART);
-  sigaction(SIGINT, &action, nullptr);
-  sigaction(SIGTERM, &action, nullptr);
+  action.sa_flags = SA_RESTART;
+  for (const int number : {SIGINT, SIGTERM, SIGUSR1}) sigaction(number, &action, nullptr);
   return stop_requested;
 }
 
-int stop_status() { return received == 0 ? 0 : 128 + received; }
+int stop_status() {
+  const int number = received;
+  return number == 0 || number == SIGUSR1 ? 0 : 128 + number;
+}
 
 }  // namespace qe::tools

@@ -130,6 +130,10 @@ std::vector<AdapterPairView> LoraAdapter::views() const {
     synchronize(ctx_);
     host = host_parameters_.data();
   }
+  return views(host);
+}
+
+std::vector<AdapterPairView> LoraAdapter::views(const float* host) const {
   std::vector<AdapterPairView> views;
   for (const LoraPair& pair : pairs_) {
     views.push_back({pair.module, pair.r, pair.in, pair.out,

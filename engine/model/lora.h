@@ -73,6 +73,8 @@ class LoraAdapter {
   void assign(const Adapter& adapter, const std::string& folder);
   /// All pairs, for writing: on a GPU in a host copy that lives until the next call.
   std::vector<AdapterPairView> views() const;
+  /// The same over `host`, a copy of parameters().
+  std::vector<AdapterPairView> views(const float* host) const;
 
  private:
   void upload(const std::vector<float>& parameters);

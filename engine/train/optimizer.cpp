@@ -115,19 +115,19 @@ const std::vector<OptimizerState>& Optimizer::states(int64_t begin) const {
   return found->states;
 }
 
-void Optimizer::settle() const {
-  fp32_->settle(ctx_);
-  blocked_->settle(ctx_);
+void Optimizer::settle(Context& ctx) const {
+  fp32_->settle(ctx);
+  blocked_->settle(ctx);
 }
 
 void Optimizer::read_state(const OptimizerState& state, void* to) const {
-  settle();
+  settle(ctx_);
   copy_bytes(ctx_, to, state.data, static_cast<size_t>(state.size) * dtype_size(state.dtype));
   synchronize(ctx_);
 }
 
 void Optimizer::write_state(const OptimizerState& state, const void* from) const {
-  settle();
+  settle(ctx_);
   copy_bytes(ctx_, state.data, from, static_cast<size_t>(state.size) * dtype_size(state.dtype));
   synchronize(ctx_);
 }

@@ -54,6 +54,8 @@ class Optimizer {
   /// The states of one of the adapter's matrices (its first parameter is number `begin`), for
   /// checkpoints.
   const std::vector<OptimizerState>& states(int64_t begin) const;
+  /// Holds the context's stream until the states are where states() says.
+  void settle(Context& ctx) const;
   /// Copies a state's values to host memory (of its size), or from it. Waits.
   void read_state(const OptimizerState& state, void* to) const;
   void write_state(const OptimizerState& state, const void* from) const;
@@ -71,7 +73,6 @@ class Optimizer {
     int64_t state;      // its row of fp32_
     int64_t size;
   };
-  void settle() const;
   void add_fp32(Matrix& matrix, int64_t state);
   void add_blocked(Matrix& matrix, std::vector<Adamw8Block>& blocks);
 

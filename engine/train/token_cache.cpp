@@ -197,7 +197,10 @@ CachedTokens make_and_open(const std::string& folder, const TokenRequest& reques
 }  // namespace
 
 const std::vector<std::string>& DataFiles::hashes() {
-  while (hashes_.size() < paths_.size()) hashes_.push_back(hash_file(paths_[hashes_.size()]));
+  while (hashes_.size() < paths_.size()) {
+    throw_if_stopped(stop_);
+    hashes_.push_back(hash_file(paths_[hashes_.size()]));
+  }
   return hashes_;
 }
 
@@ -206,8 +209,9 @@ int64_t DataFiles::n_rows(const TextColumns& columns) {
   int64_t n = 0;
   read_files(paths_, columns, [&](Record&&, const std::string&) {
     ++n;
-    return true;
+    return !is_stopped(stop_);
   });
+  throw_if_stopped(stop_);
   return n_rows_ = n;
 }
 

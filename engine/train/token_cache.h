@@ -25,16 +25,19 @@ struct RowPart {
   double share = 0;
 };
 
-/// The files of a dataset. What has been found out about them is kept: it takes a pass over them.
+/// The files of a dataset. What has been found out about them is kept: it takes a pass over them,
+/// which throws Stopped when `stop` is set.
 class DataFiles {
  public:
-  explicit DataFiles(std::vector<std::string> paths) : paths_(std::move(paths)) {}
+  explicit DataFiles(std::vector<std::string> paths, StopToken stop = nullptr)
+      : paths_(std::move(paths)), stop_(stop) {}
   const std::vector<std::string>& paths() const { return paths_; }
   const std::vector<std::string>& hashes();  ///< of each one's content
   int64_t n_rows(const TextColumns& columns);
 
  private:
   std::vector<std::string> paths_, hashes_;
+  StopToken stop_;
   int64_t n_rows_ = -1;
 };
 

@@ -293,7 +293,10 @@ TokenizedRows tokenize_rows(const RowSource& rows, const std::string& name,
   RowTokenizer rows_tokenizer(name, tokenizer, vocab_size, options, threads, sink);
   {
     Background<RowBlock> blocks(kBlocksAhead, [&](const auto& give) { read_blocks(rows, give); });
-    for (RowBlock block; !sink.full() && blocks.next(block);) rows_tokenizer.add(block);
+    for (RowBlock block; !sink.full() && blocks.next(block);) {
+      throw_if_stopped(options.stop);
+      rows_tokenizer.add(block);
+    }
   }
   rows_tokenizer.finish();
   TokenizedRows counts = rows_tokenizer.counts;

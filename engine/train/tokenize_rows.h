@@ -9,6 +9,7 @@
 #include <functional>
 #include <string>
 
+#include "engine/train/stop_token.h"
 #include "formats/dataset/dataset_files.h"
 #include "formats/token_shard.h"
 #include "formats/tokenizer/tokenizer.h"
@@ -24,6 +25,7 @@ struct TokenizeOptions {
   int64_t max_samples = 0;   ///< 0 = all; no more rows are read then
   bool needs_words = false;  ///< rows of input_ids to be masked are an Error: they have no words
   int64_t tokens_per_shard = int64_t{8} << 20;  ///< a shard ends with the sample that reaches this
+  StopToken stop = nullptr;
 };
 
 struct TokenizedRows {
@@ -43,7 +45,8 @@ using RowSource = std::function<void(const RowTake&)>;
 /// are joined without special tokens, every piece gets its own, and the last, shorter one is kept.
 /// Rows that hold input_ids are taken as they are. `take_shard` gets the shards in order; what they
 /// hold does not depend on the number of threads. `rows` runs on a thread of its own. `name` stands
-/// for the dataset in messages. Throws Error when no sample results, or ids leave the vocabulary.
+/// for the dataset in messages. Throws Error when no sample results, or ids leave the vocabulary;
+/// Stopped.
 TokenizedRows tokenize_rows(const RowSource& rows, const std::string& name,
                             const Tokenizer& tokenizer, int64_t vocab_size,
                             const TokenizeOptions& options, ThreadPool& threads,

@@ -52,7 +52,7 @@ void warn_of_ignored_settings(const RunConfig& config, const LoraAdapter& adapte
 
 Trainer::~Trainer() = default;
 
-Trainer::Trainer(const RunConfig& config, Task task, bool planning, const Log& log)
+Trainer::Trainer(const RunConfig& config, Task task, bool planning, const Log& log, StopToken stop)
     : config_(config),
       task_(task),
       log_(log),
@@ -67,11 +67,13 @@ Trainer::Trainer(const RunConfig& config, Task task, bool planning, const Log& l
     QE_CHECK(!config.output_dir.empty(), "output_dir: not given");
     require_writable_folder(config.output_dir);
   }
-  load_data();
+  if (task == Task::kTrain) resumed_folder_ = resumed_folder(config, log_);
+  load_data(stop);
   FolderTensors weights(config.model_name_or_path, family_of(encoder_.model_type));
   fit_memory(weights);
   parts_ =
       std::make_unique<TrainingParts>(config_, shape(), encoder_, weights, ctx_, memory_, log_);
+  throw_if_stopped(stop);
   if (!planning) {
     StepState& values = parts_->step.values();
     values.seed = config.seed;
@@ -140,7 +142,7 @@ void Trainer::fit_memory(TensorSource& weights) {
 void Trainer::keep_choices_of_checkpoint() {
   constexpr const char* kBatch = "per_device_train_batch_size";
   constexpr const char* kAccumulation = "gradient_accumulation_steps";
-  const std::string folder = task_ == Task::kTrain ? resumed_folder(config_) : "";
+  const std::string& folder = resumed_folder_;
   if (folder.empty() || !is_open(config_, kBatch) || !is_open(config_, kAccumulation)) return;
   const Json arguments = Json::parse_file(folder + "/training_args.json");
   const Json *batch = arguments.find(kBatch), *accumulation = arguments.find(kAccumulation);
@@ -166,9 +168,9 @@ Context Trainer::make_context(bool planning) {
   return ctx;
 }
 
-void Trainer::load_data() {
+void Trainer::load_data(StopToken stop) {
   TrainingData data = load_training_data(config_, task_ == Task::kTrain, memory_.planning(),
-                                         encoder_, tokenizer_, threads_, log_);
+                                         encoder_, tokenizer_, threads_, log_, stop);
   train_data_ = std::move(data.train);
   eval_data_ = std::move(data.evaluation);
 }
@@ -222,7 +224,7 @@ RunSummary Trainer::summary() const {
   return summary;
 }
 
-EvalMetrics Trainer::evaluate() {
+EvalMetrics Trainer::evaluate(StopToken stop) {
   QE_CHECK(!memory_.planning(), "a planned run cannot evaluate");
   const Clock::time_point start = Clock::now();
   DataLoader loader(eval_data_, collator(RandomPurpose::kEvalMask),
@@ -244,6 +246,7 @@ EvalMetrics Trainer::evaluate() {
   MlmTotals totals;
   double hf_sum = 0.0;
   for (PackedBatch batch; batches.next(batch);) {
+    throw_if_stopped(stop);
     parts_->step.begin(ctx_);
     const ForwardPass pass{.tape = &tape,
                            .batch = parts_->batches->bind(ctx_, batch),

@@ -5,7 +5,6 @@
 // The training run: from a RunConfig to an adapter folder. The same object plans (counting memory,
 // reading only headers), evaluates and trains.
 
-#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -15,10 +14,12 @@
 #include "engine/memory/memory.h"
 #include "engine/model/batch_buffer.h"
 #include "engine/model/weight_loader.h"
+#include "engine/train/checkpoint_writer.h"
 #include "engine/train/data_loader.h"
 #include "engine/train/lr_schedule.h"
 #include "engine/train/memory_plan.h"
 #include "engine/train/metrics.h"
+#include "engine/train/stop_token.h"
 #include "engine/train/training_parts.h"
 #include "engine/train/training_state.h"
 #include "engine/train/triggers.h"
@@ -38,7 +39,7 @@ struct TrainEvents {
   /// Instead of the training data: fills the batches of a step and returns how many (a replayed
   /// dump).
   std::function<int64_t(int64_t step, std::vector<PackedBatch>&)> load_update;
-  const std::atomic<bool>* stop = nullptr;  ///< set: save a checkpoint at the next step and return
+  StopToken stop = nullptr;  ///< set: save a checkpoint at the next step and return
 };
 
 struct TrainResult {
@@ -74,17 +75,20 @@ class Trainer {
   /// Reads the model's config, tokenizer and data, loads (or, planning, only measures) the weights,
   /// and plans then owns all memory. What the settings leave open is chosen so that it fits
   /// (memory_plan.h); logged. Throws Error for anything wrong with the settings or the files, and
-  /// where the run does not fit.
-  Trainer(const RunConfig& config, Task task, bool planning, const Log& log);
+  /// where the run does not fit; Stopped when `stop` is set meanwhile.
+  Trainer(const RunConfig& config, Task task, bool planning, const Log& log,
+          StopToken stop = nullptr);
   ~Trainer();
 
   const std::vector<MemoryRow>& memory() const { return memory_.rows(); }
   Device device() const { return ctx_.device; }
   RunSummary summary() const;
 
-  /// Loss over the validation data.
-  EvalMetrics evaluate();
-  /// Trains to the end (or until stopped) and writes everything into output_dir. Task::kTrain only.
+  /// Loss over the validation data. Throws Stopped when `stop` is set meanwhile.
+  EvalMetrics evaluate(StopToken stop = nullptr);
+  /// Trains to the end (or until stopped) and writes everything into output_dir. Checkpoints are
+  /// written meanwhile; one that cannot be is a warning that names file and cause, and the training
+  /// goes on; but when it was to be the last, at a stop, that is an Error. Task::kTrain only.
   TrainResult train(const TrainEvents& events);
 
   /// The settings with what was chosen for memory.
@@ -97,7 +101,7 @@ class Trainer {
     int64_t total_steps = 0;
     int64_t warmup_steps = 0;
   };
-  void load_data();
+  void load_data(StopToken stop);
   RunShape shape() const;
   void fit_memory(TensorSource& weights);
   void keep_choices_of_checkpoint();
@@ -114,8 +118,10 @@ class Trainer {
   StepMetrics train_step(Run& run);
   void record_step(Run& run, StepMetrics step, bool log);
   bool evaluate_in(Run& run, bool decides);
+  void end_step(Run& run, bool save);
   RunProgress progress_of(const Run& run) const;
-  void checkpoint_in(Run& run);
+  void start_checkpoint(Run& run);
+  void finish_checkpoint(Run& run, bool required);
   void load_best(Run& run);
   void save_results(const Run& run);
 
@@ -128,6 +134,7 @@ class Trainer {
   Memory memory_;
   EncoderConfig encoder_;
   Tokenizer tokenizer_;
+  std::string resumed_folder_;  ///< "": a run that starts anew
   TokenDataset train_data_;
   TokenDataset eval_data_;
   std::unique_ptr<TrainingParts> parts_;

@@ -33,7 +33,7 @@ TokenCachePlace cache_place(const RunConfig& config, bool trains, bool planning)
 
 TrainingData load_training_data(const RunConfig& config, bool trains, bool planning,
                                 const EncoderConfig& encoder, const Tokenizer& tokenizer,
-                                ThreadPool& threads, const Log& log) {
+                                ThreadPool& threads, const Log& log, StopToken stop) {
   const bool own_validation = !config.validation_file.empty();
   QE_CHECK(
       !config.train_file.empty() || (own_validation && !trains),
@@ -42,12 +42,13 @@ TrainingData load_training_data(const RunConfig& config, bool trains, bool plann
                        .options = {.max_length = sequence_length(config, encoder, tokenizer),
                                    .line_by_line = config.line_by_line,
                                    .wrap_pieces = config.chunk_special_tokens == "chunks",
-                                   .needs_words = config.whole_word_mask},
+                                   .needs_words = config.whole_word_mask,
+                                   .stop = stop},
                        .vocab_size = encoder.vocab_size};
   const TokenCachePlace place = cache_place(config, trains, planning);
   const auto load = [&](const std::string& name, RowPart part, int64_t max_samples) {
     if (!request.data || request.name != name) {
-      request.data = std::make_shared<DataFiles>(dataset_files(name));
+      request.data = std::make_shared<DataFiles>(dataset_files(name), stop);
     }
     request.name = name;
     request.part = part;

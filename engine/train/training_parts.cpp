@@ -31,6 +31,7 @@ TrainingParts::TrainingParts(const RunConfig& config, const RunShape& shape,
                                                              .weight_decay = config.weight_decay,
                                                              .paged = pages_states(config)},
                                             *adapter, memory);
+    snapshot = std::make_unique<TrainingSnapshot>(*adapter, *optimizer, memory);
   }
   allocate_arena(config, shape, ctx, memory);
 }

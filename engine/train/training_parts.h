@@ -12,6 +12,7 @@
 #include "engine/model/weight_loader.h"
 #include "engine/train/optimizer.h"
 #include "engine/train/step_memory.h"
+#include "engine/train/training_snapshot.h"
 #include "formats/run_config.h"
 
 namespace qe {
@@ -36,8 +37,8 @@ bool pages_states(const RunConfig& config);
 struct TrainingParts {
   /// `config` has no resident_weights "auto" that should be more than none. Sets the context's
   /// arena and step state, which live here; the context outlives this. Memory rows: StepMemory's,
-  /// load_masked_lm's, LoraAdapter's, Optimizer's, BatchBuffer's, and "activations, gradients,
-  /// scratch".
+  /// load_masked_lm's, LoraAdapter's, Optimizer's, TrainingSnapshot's, BatchBuffer's, and
+  /// "activations, gradients, scratch".
   TrainingParts(const RunConfig& config, const RunShape& shape, const EncoderConfig& encoder,
                 TensorSource& weights, Context& ctx, Memory& memory, const Log& log);
   TrainingParts(const TrainingParts&) = delete;
@@ -47,7 +48,8 @@ struct TrainingParts {
   MaskedLm model;
   std::unique_ptr<LoraAdapter> adapter;  ///< null: the base alone
   std::unique_ptr<Optimizer> optimizer;  ///< of a run that trains
-  int64_t train_capacity = 0;            ///< tokens that a micro-batch was planned for
+  std::unique_ptr<TrainingSnapshot> snapshot;
+  int64_t train_capacity = 0;  ///< tokens that a micro-batch was planned for
   int64_t eval_capacity = 0;
   std::unique_ptr<BatchBuffer> batches;
   Arena arena;

@@ -28,6 +28,7 @@ struct Trainer::Run {
   std::unique_ptr<UpdateStream> updates;  // null: events.load_update gives them
   std::vector<PackedBatch> batches;       // micro-batches of the current update
   std::unique_ptr<MetricsFile> metrics;
+  std::unique_ptr<CheckpointWriter> checkpoints;
   std::vector<EvalMetrics> evaluations;
 };
 
@@ -89,7 +90,7 @@ Json Trainer::arguments() const {
 }
 
 void Trainer::resume(TrainingState& state) {
-  const std::string folder = resumed_folder(config_);
+  const std::string& folder = resumed_folder_;
   if (folder.empty()) return;
   state = read_checkpoint(folder, arguments(), *parts_->adapter, *parts_->optimizer);
   learning_rate_->restore(state.lr_schedule);
@@ -129,6 +130,7 @@ StepMetrics Trainer::train_step(Run& run) {
                   .tape = *parts_->tape,
                   .step = parts_->step,
                   .batches = *parts_->batches,
+                  .snapshot = parts_->snapshot.get(),
                   .checkpoint = config_.gradient_checkpointing,
                   .max_grad_norm = static_cast<float>(config_.max_grad_norm),
                   .label_smoothing = static_cast<float>(config_.label_smoothing_factor),
@@ -176,11 +178,11 @@ void Trainer::record_step(Run& run, StepMetrics step, bool log) {
 }
 
 // Whether it is the best evaluation so far. `decides`: the learning rate and the best checkpoint
-// follow it.
+// follow it. Throws Stopped.
 bool Trainer::evaluate_in(Run& run, bool decides) {
   TrainingState& state = run.state;
   parts_->step.values().step = static_cast<int32_t>(state.step);
-  const EvalMetrics metrics = evaluate();
+  const EvalMetrics metrics = evaluate(run.events.stop);
   run.evaluations.push_back(metrics);
   run.metrics->append(to_json(metrics));
   state.log_history.push_back(to_json(metrics));
@@ -206,19 +208,47 @@ RunProgress Trainer::progress_of(const Run& run) const {
       .best_checkpoint = run.state.best_step > 0 && folder_exists(best) ? best : std::string()};
 }
 
-void Trainer::checkpoint_in(Run& run) {
+// What follows an update, or was left of it when the run was stopped: its evaluation, its
+// checkpoint.
+void Trainer::end_step(Run& run, bool save) {
+  bool is_best = false;
+  if (run.state.evaluation_due) {
+    try {
+      is_best = evaluate_in(run, true);
+      run.state.evaluation_due = false;
+    } catch (const Stopped&) {
+      run.result.stopped = true;
+    }
+  }
+  const bool last = run.state.step == schedule_.total_steps;
+  run.result.stopped = run.result.stopped || (!last && is_stopped(run.events.stop));
+  if (run.checkpoints->done()) finish_checkpoint(run, false);
+  if (save || run.result.stopped || (is_best && config_.save_strategy == "best")) {
+    start_checkpoint(run);
+  }
+}
+
+void Trainer::start_checkpoint(Run& run) {
+  finish_checkpoint(run, false);
   run.state.choices = backend_.choices();
   RunProgress progress = progress_of(run);
   if (run.state.best_step == run.state.step) {  // it is being written
     progress.best_checkpoint = checkpoint_folder(config_.output_dir, run.state.step);
   }
-  const std::string folder =
-      write_checkpoint(config_.output_dir, run.state, arguments(), progress, *parts_->adapter,
-                       *parts_->optimizer, tokenizer_.files());
-  if (config_.save_total_limit > 0) {
-    prune_checkpoints(config_.output_dir, config_.save_total_limit, run.state.best_step);
+  run.checkpoints->start(ctx_, run.state, arguments(), progress);
+}
+
+// Waits for the checkpoint that is being written, if any, and tells of it.
+void Trainer::finish_checkpoint(Run& run, bool required) {
+  if (!run.checkpoints->pending()) return;
+  try {
+    const CheckpointWriter::Written written = run.checkpoints->finish();
+    if (!written.warning.empty()) log_.warn(written.warning);
+    if (run.events.on_checkpoint) run.events.on_checkpoint(written.folder);
+  } catch (const Error& error) {
+    if (required) throw;
+    log_.warn(cat(error.what(), "; the training goes on"));
   }
-  if (run.events.on_checkpoint) run.events.on_checkpoint(folder);
 }
 
 // load_best_model_at_end: the results are the best checkpoint's.
@@ -233,17 +263,24 @@ void Trainer::load_best(Run& run) {
   if (run.state.best_step == run.state.step) return;
   parts_->adapter->assign(read_adapter(folder), folder);
   log_.info(cat("loaded the best checkpoint, ", folder));
-  evaluate_in(run, false);
+  try {
+    evaluate_in(run, false);
+  } catch (const Stopped&) {
+    run.result.stopped = true;
+  }
 }
 
 TrainResult Trainer::train(const TrainEvents& events) {
   QE_CHECK(!memory_.planning() && task_ == Task::kTrain, "this run was not set up for training");
   Run run{.events = events};
+  remove_leftovers(config_.output_dir, kCheckpointPrefix);
   resume(run.state);
   run.result.first_step = run.state.step;
   run.result.total_steps = schedule_.total_steps;
   run.metrics =
       std::make_unique<MetricsFile>(config_.output_dir + "/metrics.jsonl", run.state.step);
+  run.checkpoints = std::make_unique<CheckpointWriter>(config_.output_dir, tokenizer_.files(),
+                                                       config_.save_total_limit, *parts_->snapshot);
   run.batches.resize(config_.gradient_accumulation_steps);
   for (PackedBatch& batch : run.batches) {
     batch.token_capacity = parts_->train_capacity;
@@ -254,18 +291,22 @@ TrainResult Trainer::train(const TrainEvents& events) {
                                                  parts_->train_capacity);
   }
   const Clock::time_point start = Clock::now();
-  if (run.state.step == 0 && config_.eval_on_start) evaluate_in(run, false);
+  try {
+    if (run.state.step == 0 && config_.eval_on_start) evaluate_in(run, false);
+  } catch (const Stopped&) {
+    run.result.stopped = true;
+  }
+  if (run.state.evaluation_due) {
+    end_step(run, triggers_.after(run.state.step, epoch_of(run.state.step)).save);
+  }
   while (run.state.step < schedule_.total_steps && !run.result.stopped) {
     const StepMetrics step = train_step(run);
     const DueActions due = triggers_.after(step.step, step.epoch);
     record_step(run, step, due.log);
-    const bool is_best = due.evaluate && evaluate_in(run, true);
-    const bool last = run.state.step == schedule_.total_steps;
-    run.result.stopped = !last && events.stop && events.stop->load();
-    if (due.save || run.result.stopped || (is_best && config_.save_strategy == "best")) {
-      checkpoint_in(run);
-    }
+    run.state.evaluation_due = due.evaluate;
+    end_step(run, due.save);
   }
+  finish_checkpoint(run, run.result.stopped);
   if (config_.load_best_model_at_end && !run.result.stopped) load_best(run);
   run.result.steps = run.state.step;
   run.result.seconds = seconds_since(start);

@@ -5,17 +5,17 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
-#include <deque>
 #include <filesystem>
+#include <span>
 
 #include "formats/atomic_write.h"
+#include "formats/hash.h"
+#include "formats/manifest.h"
 #include "formats/safetensors.h"
 
 namespace qe {
 namespace fs = std::filesystem;
 namespace {
-
-constexpr const char* kCheckpointPrefix = "checkpoint-";
 
 // All checkpoint folders of output_dir, by ascending step.
 std::vector<std::pair<int64_t, std::string>> checkpoints(const std::string& output_dir) {
@@ -45,51 +45,16 @@ void require_same_arguments(const Json& stored, const Json& now, const std::stri
   }
 }
 
-// Calls visit(name in optimizer.safetensors, state) for every state of every LoRA matrix.
-template <class Visit>
-void for_each_state(const LoraAdapter& adapter, const Optimizer& optimizer, const Visit& visit) {
-  const auto add = [&](const std::string& name, const Tensor& matrix) {
-    const int64_t begin = matrix.f32() - adapter.parameters().data();
-    for (const OptimizerState& state : optimizer.states(begin)) {
-      // As long as the matrix: of its shape; else a list.
-      const std::vector<int64_t> shape = state.size == matrix.size()
-                                             ? std::vector<int64_t>{matrix.rows, matrix.cols}
-                                             : std::vector<int64_t>{state.size};
-      visit(name + "." + state.name, state, shape);
-    }
-  };
-  for (const LoraPair& pair : adapter.pairs()) {
-    add(pair.module + ".lora_A.weight", pair.a);
-    add(pair.module + ".lora_B.weight", pair.b);
-  }
-}
-
-void write_optimizer(const std::string& path, const LoraAdapter& adapter,
-                     const Optimizer& optimizer) {
-  std::vector<TensorToWrite> tensors;
-  std::deque<std::vector<std::byte>> copies;
-  for_each_state(
-      adapter, optimizer,
-      [&](const std::string& name, const OptimizerState& state, const std::vector<int64_t>& shape) {
-        const size_t n_bytes = static_cast<size_t>(state.size) * dtype_size(state.dtype);
-        optimizer.read_state(state, copies.emplace_back(n_bytes).data());
-        tensors.push_back({name, state.dtype, shape, copies.back().data()});
-      });
-  write_safetensors(path, std::move(tensors));
-}
-
 void read_optimizer(const std::string& path, const LoraAdapter& adapter, Optimizer& optimizer) {
   const SafetensorsFile file(path);
-  for_each_state(
-      adapter, optimizer,
-      [&](const std::string& name, const OptimizerState& state, const std::vector<int64_t>& shape) {
-        const auto found = file.tensors().find(name);
-        QE_CHECK(found != file.tensors().end(), path, ": missing tensor \"", name, "\"");
-        const StoredTensor& tensor = found->second;
-        QE_CHECK(tensor.dtype == state.dtype && tensor.shape == shape, path, ": tensor \"", name,
-                 "\": expected ", dtype_name(state.dtype), " and ", state.size, " values");
-        optimizer.write_state(state, tensor.bytes.data());
-      });
+  for (const auto& [name, shape, state] : named_states(adapter, optimizer)) {
+    const auto found = file.tensors().find(name);
+    QE_CHECK(found != file.tensors().end(), path, ": missing tensor \"", name, "\"");
+    const StoredTensor& tensor = found->second;
+    QE_CHECK(tensor.dtype == state->dtype && tensor.shape == shape, path, ": tensor \"", name,
+             "\": expected ", dtype_name(state->dtype), " and ", state->size, " values");
+    optimizer.write_state(*state, tensor.bytes.data());
+  }
 }
 
 }  // namespace
@@ -120,6 +85,7 @@ Json trainer_state_json(const TrainingState& state, const Json& arguments,
                                                       {"logged_step", state.logged_step},
                                                       {"loss_scale", state.loss_scale},
                                                       {"finite_updates", state.finite_updates},
+                                                      {"evaluation_due", state.evaluation_due},
                                                       {"kernel_choices", state.choices},
                                                       {"lr_schedule", state.lr_schedule}})},
                        {"save_steps", progress.save_steps},
@@ -132,16 +98,20 @@ Json trainer_state_json(const TrainingState& state, const Json& arguments,
 
 std::string write_checkpoint(const std::string& output_dir, const TrainingState& state,
                              const Json& arguments, const RunProgress& progress,
-                             const LoraAdapter& adapter, const Optimizer& optimizer,
+                             const TrainingSnapshot& snapshot,
                              const std::vector<std::string>& tokenizer_files) {
   const std::string folder = checkpoint_folder(output_dir, state.step);
+  const std::string settings = arguments.dump(2, true) + "\n";
   write_folder_atomically(folder, [&](const std::string& temporary) {
-    write_adapter(temporary, adapter.config(), adapter.views());
+    write_adapter(temporary, snapshot.adapter_config(), snapshot.adapter());
     copy_files(tokenizer_files, temporary);
-    write_optimizer(temporary + "/optimizer.safetensors", adapter, optimizer);
-    write_file_atomically(temporary + "/training_args.json", arguments.dump(2, true) + "\n");
+    write_safetensors(temporary + "/optimizer.safetensors", snapshot.optimizer_states());
+    write_file_atomically(temporary + "/training_args.json", settings);
     write_file_atomically(temporary + "/trainer_state.json",
                           trainer_state_json(state, arguments, progress).dump(2, true) + "\n");
+    write_manifest(temporary,
+                   Json::object({{"step", state.step},
+                                 {"config_hash", hash_bytes(std::as_bytes(std::span(settings)))}}));
   });
   return folder;
 }
@@ -162,6 +132,7 @@ TrainingState read_checkpoint(const std::string& folder, const Json& arguments,
                       .choices = ours.at("kernel_choices").as_string(),
                       .log_history = stored.at("log_history"),
                       .lr_schedule = ours.at("lr_schedule")};
+  state.evaluation_due = ours.at("evaluation_due").as_bool();
   if (const Json& best = stored.at("best_metric"); !best.is_null()) {
     state.best_metric = best.as_double();
     state.best_step = stored.at("best_global_step").as_int();
@@ -171,29 +142,40 @@ TrainingState read_checkpoint(const std::string& folder, const Json& arguments,
   return state;
 }
 
-std::optional<std::string> newest_checkpoint(const std::string& output_dir) {
-  const auto all = checkpoints(output_dir);
-  if (all.empty()) return std::nullopt;
-  return all.back().second;
+std::optional<std::string> newest_checkpoint(const std::string& output_dir, const Log& log) {
+  auto all = checkpoints(output_dir);
+  for (; !all.empty(); all.pop_back()) {
+    const std::string& folder = all.back().second;
+    try {
+      check_manifest(folder);
+      return folder;
+    } catch (const Error& error) {
+      log.warn(cat("passed over ", folder, ", which is broken: ", error.what()));
+    }
+  }
+  return std::nullopt;
 }
 
-std::string resumed_folder(const RunConfig& config) {
+std::string resumed_folder(const RunConfig& config, const Log& log) {
   if (config.resume == "no") return "";
-  if (config.resume != "auto") return config.resume;
-  return newest_checkpoint(config.output_dir).value_or("");
+  if (config.resume == "auto") return newest_checkpoint(config.output_dir, log).value_or("");
+  check_manifest(config.resume);
+  return config.resume;
 }
 
 std::string checkpoint_folder(const std::string& output_dir, int64_t step) {
   return output_dir + "/" + kCheckpointPrefix + std::to_string(step);
 }
 
-void prune_checkpoints(const std::string& output_dir, int64_t keep, int64_t best_step) {
-  const auto all = checkpoints(output_dir);
+void prune_checkpoints(const std::string& output_dir, int64_t keep, int64_t step,
+                       int64_t best_step) {
+  auto all = checkpoints(output_dir);
+  std::stable_partition(all.begin(), all.end(), [&](const auto& c) { return c.first > step; });
   int64_t left = static_cast<int64_t>(all.size());
-  for (const auto& [step, folder] : all) {
+  for (const auto& [of_step, folder] : all) {
     if (left <= keep) return;
-    if (step == best_step || step == all.back().first) continue;
-    fs::remove_all(folder);
+    if (of_step == step || of_step == best_step) continue;
+    remove_folder(folder);
     --left;
   }
 }

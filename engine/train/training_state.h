@@ -9,8 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/model/lora.h"
-#include "engine/train/optimizer.h"
+#include "engine/train/training_snapshot.h"
 #include "formats/json.h"
 #include "formats/run_config.h"
 
@@ -29,7 +28,8 @@ struct TrainingState {
   Json log_history = Json::array();
   Json lr_schedule;  ///< LrSchedule::state()
   std::optional<double> best_metric;
-  int64_t best_step = 0;  ///< of the best evaluation; 0: none yet
+  int64_t best_step = 0;        ///< of the best evaluation; 0: none yet
+  bool evaluation_due = false;  ///< the step's evaluation was not finished
 };
 
 /// Where a run is and how it goes on, for trainer_state.json.
@@ -46,27 +46,33 @@ Json trainer_state_json(const TrainingState& state, const Json& arguments,
                         const RunProgress& progress);
 
 /// Writes `output_dir`/checkpoint-N atomically: adapter, tokenizer files, optimizer.safetensors
-/// (`<module>.lora_A.weight.exp_avg` ...), trainer_state.json, training_args.json. Returns its
-/// path.
+/// (named_states), trainer_state.json, training_args.json, and a manifest of them all. The snapshot
+/// is there (wait). Returns its path.
 std::string write_checkpoint(const std::string& output_dir, const TrainingState& state,
                              const Json& arguments, const RunProgress& progress,
-                             const LoraAdapter& adapter, const Optimizer& optimizer,
+                             const TrainingSnapshot& snapshot,
                              const std::vector<std::string>& tokenizer_files);
 
-/// Restores all of it. Throws Error naming the file and, when a setting differs from `arguments`,
-/// the setting with both values.
+/// Restores all of it; whether the folder is whole was checked. Throws Error naming the file and,
+/// when a setting differs from `arguments`, the setting with both values.
 TrainingState read_checkpoint(const std::string& folder, const Json& arguments,
                               LoraAdapter& adapter, Optimizer& optimizer);
 
-/// The checkpoint-N folder of `output_dir` with the largest N, if any.
-std::optional<std::string> newest_checkpoint(const std::string& output_dir);
-/// The checkpoint that a run of these settings goes on from; "": it starts anew.
-std::string resumed_folder(const RunConfig& config);
+/// The checkpoint-N folder of `output_dir` with the largest N that is whole, byte for byte, if any;
+/// a warning names those that were passed over, and why.
+std::optional<std::string> newest_checkpoint(const std::string& output_dir, const Log& log);
+/// The checkpoint that a run of these settings goes on from; "": it starts anew. Throws Error when
+/// the settings name one that is not whole.
+std::string resumed_folder(const RunConfig& config, const Log& log);
+/// What the names of checkpoint folders begin with.
+inline constexpr const char* kCheckpointPrefix = "checkpoint-";
 /// The folder of a step's checkpoint, whether or not it is there.
 std::string checkpoint_folder(const std::string& output_dir, int64_t step);
-/// Deletes the oldest checkpoints until `keep` are left, but never the newest nor that of
-/// `best_step`.
-void prune_checkpoints(const std::string& output_dir, int64_t keep, int64_t best_step);
+/// Deletes checkpoints until `keep` are left, but never that of `step`, which has just been
+/// written, nor that of `best_step`: first those of later steps, which this run has yet to reach,
+/// then the oldest. One that is being deleted has another name already.
+void prune_checkpoints(const std::string& output_dir, int64_t keep, int64_t step,
+                       int64_t best_step);
 
 /// Copies files into `folder` (atomically each), keeping their names.
 void copy_files(const std::vector<std::string>& files, const std::string& folder);

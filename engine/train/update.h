@@ -10,6 +10,7 @@
 #include "engine/model/masked_lm.h"
 #include "engine/train/optimizer.h"
 #include "engine/train/step_memory.h"
+#include "engine/train/training_snapshot.h"
 
 namespace qe {
 
@@ -21,8 +22,9 @@ struct UpdateParts {
   Tape& tape;        ///< recording
   StepMemory& step;  ///< of the tape's context; learning rate and step are set
   BatchBuffer& batches;
-  bool checkpoint = false;     ///< compute layers again in the backward pass
-  float max_grad_norm = 1.0f;  ///< 0: no clipping
+  const TrainingSnapshot* snapshot = nullptr;  ///< what may still be copied from is not changed
+  bool checkpoint = false;                     ///< compute layers again in the backward pass
+  float max_grad_norm = 1.0f;                  ///< 0: no clipping
   float label_smoothing = 0.0f;
   float noise_alpha = 0.0f;  ///< of the input embeddings
   /// The loss of an update: the mean over all its labels; or, as transformers 4 has it, the mean of

@@ -19,6 +19,8 @@ qe_device_test(qe_engine_tests qe_engine
   engine/tape_test.cpp
   engine/tensor_source_test.cpp
   engine/token_cache_test.cpp
+  engine/trainer_memory_test.cpp
+  engine/trainer_resume_test.cpp
   engine/trainer_test.cpp
   engine/triggers_test.cpp
   engine/weight_loader_test.cpp)

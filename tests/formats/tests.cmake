@@ -17,6 +17,7 @@ qe_test(qe_formats_tests qe_formats
   formats/hash_test.cpp
   formats/json_test.cpp
   formats/lora_config_test.cpp
+  formats/manifest_test.cpp
   formats/mapped_file_test.cpp
   formats/named_shapes_test.cpp
   formats/quant4_file_test.cpp
