@@ -96,9 +96,37 @@ make_seeds() {
   # Of two members each.
   { printf '\x06\0' && cat "$golden"/dataset/small.csv.gz{,}; } | seed dataset gzip
   { printf '\x08\0' && cat "$golden"/dataset/small.csv.zst{,}; } | seed dataset zstd
-  { printf '\0' && cat examples/kjv_demo.json; } | seed settings run
-  { printf '\x01' && cat "$golden/bert/model/config.json"; } | seed settings model
-  { printf '\x02' && cat "$golden/settings/adapter/adapter_config.json"; } | seed settings adapter
+  seed settings run <examples/kjv_demo.json
+  for file in "$golden"/bert/model/config.json "$golden"/families/*/model*/config.json; do
+    name=$(basename "$(dirname "$(dirname "$file")")")
+    { printf '\xff' && cat "$file" &&
+      printf '%bencoder.layer.0.attention.self.query.LayerNorm.gamma' "$separator"; } |
+      seed encoder_config "$name-$(basename "$(dirname "$file")")"
+  done
+  { printf '\x04' && cat "$golden/settings/adapter/adapter_config.json"; } |
+    seed adapter_config golden
+  { printf '\x02{"peft_type":"LORA","r":8,"lora_alpha":16,"target_modules":"all-linear",' &&
+    printf '"rank_pattern":{"query":2,"^cls\\\\..*":2,"layer.11.output.dense":2},' &&
+    printf '"layers_to_transform":[3,11],"layers_pattern":"layer"}'; } | seed adapter_config patterns
+  { printf '\0{"peft_type":"LORA","r":2,"target_modules":["query"]}%b' "$separator" &&
+    head -c 4000 "$golden/families/electra/adapter/adapter_model.safetensors"; } |
+    seed adapter_config weights
+  for name in state state_legacy; do
+    { printf '\0' && cat "$golden/torch_files/$name.bin"; } | seed torch_file "$name"
+  done
+  for k in 1 2; do # a pickle of two tensors, in an archive and in a legacy file
+    { printf "\x0$k\x80\x02}q\0(X\1\0\0\0xq\1ctorch._utils\n_rebuild_tensor_v2\nq\2(" &&
+      printf '(X\7\0\0\0storageq\3ctorch\nFloatStorage\nq\4X\1\0\0\0\x30q\5X\3\0\0\0cpuq\6K\2tq\7Q' &&
+      printf 'K\0K\1K\2\x86q\x08K\2K\1\x86q\x09\x89ccollections\nOrderedDict\nq\x0a)Rq\x0btq\x0cRq\x0d' &&
+      printf 'X\1\0\0\0yq\x0eh\2((h\3ctorch\nHalfStorage\nX\1\0\0\0\x31h\6K\4tQ' &&
+      printf 'K\0K\2K\2\x86K\1K\2\x86\x89h\x0a)RtRu.' &&
+      if [ $k -eq 1 ]; then
+        printf '%b12345678abcdefgh' "$separator"
+      else
+        printf '\x80\x02]q\0(X\1\0\0\0\x30q\1X\1\0\0\0\x31q\2e.%b' "$separator"
+        printf '\2\0\0\0\0\0\0\x0012345678\4\0\0\0\0\0\0\0abcdefgh'
+      fi; } | seed torch_file "pickle$k"
+  done
 }
 
 run() { # TARGET
