@@ -13,6 +13,8 @@ namespace {
 constexpr size_t kMaxConfigBytes = size_t{1} << 24;
 
 const Family& family_of_config(const Json& config) {
+  QE_CHECK(config.find("model_type"), config.where(),
+           ": missing key \"model_type\", the family's name, as \"bert\"");
   const Json& model_type = config.at("model_type");
   const std::string& name = model_type.as_string();
   try {
@@ -22,12 +24,27 @@ const Family& family_of_config(const Json& config) {
   }
 }
 
+/// Throws Error when another method than bitsandbytes' 4 bits has quantized the weights. Which ones
+/// are quantized is what the tensors say.
+void check_quantization(const Json& config) {
+  const Json* quantization = config.find("quantization_config");
+  if (!quantization || quantization->is_null()) return;
+  const Json* method = quantization->find("quant_method");
+  QE_CHECK(!method || method->as_string() == "bitsandbytes", method->where(), ": ", method->dump(),
+           " is not supported; supported: bitsandbytes");
+  const Json* eight = quantization->find("load_in_8bit");
+  QE_CHECK(!eight || eight->is_null() || !eight->as_bool(), eight->where(),
+           ": true is not supported: 8-bit weights; supported: 4 bits");
+}
+
 }  // namespace
 
 EncoderConfig read_encoder_config(const std::string& folder) {
   const std::string path = (std::filesystem::path(folder) / "config.json").string();
   const Json config = Json::parse_file(path, kMaxConfigBytes);
-  return family_of_config(config).read(config);
+  const Family& family = family_of_config(config);
+  check_quantization(config);
+  return family.read(config);
 }
 
 std::vector<std::string> EncoderNames::linears() const {

@@ -57,10 +57,7 @@ struct EncoderNames {
   std::vector<std::string> linears() const;
   /// Paths of the modules that are none.
   std::vector<std::string> other_modules() const;
-  /// The tensor that a model with a masked-LM head has.
-  std::string head_tensor() const {
-    return (head_dense.empty() ? decoder : head_dense) + ".weight";
-  }
+  bool operator==(const EncoderNames&) const = default;
 };
 
 /// Which parts have a bias vector.
@@ -71,6 +68,7 @@ struct EncoderBiases {
   bool head_dense = true;
   bool decoder = true;
   bool norms = true;
+  bool operator==(const EncoderBiases&) const = default;
 };
 
 struct EncoderConfig {
@@ -137,8 +135,14 @@ struct EncoderConfig {
     return !local_layers.empty() && local_layers[static_cast<size_t>(layer)];
   }
   int64_t layer_weights(int64_t layer) const { return layer * n_distinct_layers / n_layers; }
+  /// The tensor that only a model with a masked-LM head has; "" where the head has none of its own.
+  std::string head_tensor() const {
+    if (!names.head_dense.empty()) return names.head_dense + ".weight";
+    return tied_decoder ? "" : names.decoder + ".weight";
+  }
   /// Longest sequence, special tokens included.
   int64_t max_length() const { return max_positions - position_offset; }
+  bool operator==(const EncoderConfig&) const = default;
 };
 
 /// Reads `folder`/config.json through the family registry. Errors name the file, the key and the

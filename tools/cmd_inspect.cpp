@@ -100,7 +100,8 @@ ModelReport inspect_model(const std::string& folder, const Arguments& arguments)
     report.n_parameters += q ? q->n * q->k : is_floating(tensor->dtype) ? tensor->n_elements() : 0;
     report.n_quantized += q ? 1 : 0;
   }
-  report.has_head = tensors.has(report.config.names.head_tensor());
+  const std::string of_head = report.config.head_tensor();
+  report.has_head = of_head.empty() || tensors.has(of_head);
   report.tokenizer = tokenizer_text(folder);
 
   ThreadPool threads(1);

@@ -54,6 +54,9 @@ class ConvertedTensors : public TensorSource {
   bool has(const std::string& name) const override { return source_.has(name); }
   const StoredTensor* find(const std::string& name, const std::vector<int64_t>& shape) override;
   std::optional<StoredQuant4> find_quantized(const std::string& name) const override;
+  bool holds_different(const std::string& a, const std::string& b) const override {
+    return source_.holds_different(a, b);
+  }
 
   /// Writes config.json and model.safetensors into the existing folder. Beside the mapped files one
   /// decoded weight is in memory at a time, and with four_bit all quantized ones. Throws Error when

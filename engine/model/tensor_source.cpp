@@ -3,6 +3,7 @@
 #include "engine/model/tensor_source.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "engine/model/name_hash.h"
 #include "kernels/core/error.h"
@@ -76,6 +77,16 @@ std::optional<StoredQuant4> FolderTensors::find_quantized(const std::string& nam
         return found == tensors_.end() ? nullptr : found->second;
       },
       name);
+}
+
+bool FolderTensors::holds_different(const std::string& a, const std::string& b) const {
+  const auto first = tensors_.find(a), second = tensors_.find(b);
+  if (first == tensors_.end() || second == tensors_.end()) return false;
+  const StoredTensor& x = *first->second;
+  const StoredTensor& y = *second->second;
+  if (x.dtype != y.dtype || x.shape != y.shape) return true;
+  if (x.bytes.empty() || x.bytes.data() == y.bytes.data()) return false;
+  return std::memcmp(x.bytes.data(), y.bytes.data(), x.bytes.size()) != 0;
 }
 
 const StoredTensor* RandomTensors::find(const std::string& name,

@@ -27,6 +27,8 @@ class TensorSource {
   virtual const StoredTensor* find(const std::string& name, const std::vector<int64_t>& shape) = 0;
   /// The weight of this name when it is stored in 4 bits, valid until the next call.
   virtual std::optional<StoredQuant4> find_quantized(const std::string& name) const = 0;
+  /// Whether a file holds both tensors, with different values.
+  virtual bool holds_different(const std::string& a, const std::string& b) const = 0;
 };
 
 /// Rows [n * rows / n_parts, ...) of a matrix whose rows divide evenly. Throws Error otherwise.
@@ -46,6 +48,7 @@ class FolderTensors : public TensorSource {
   bool has(const std::string& name) const override { return tensors_.count(name) != 0; }
   const StoredTensor* find(const std::string& name, const std::vector<int64_t>& shape) override;
   std::optional<StoredQuant4> find_quantized(const std::string& name) const override;
+  bool holds_different(const std::string& a, const std::string& b) const override;
 
  private:
   void add_parts(const std::string& canonical, const StoredTensor& tensor);
@@ -66,6 +69,7 @@ class RandomTensors : public TensorSource {
   bool has(const std::string&) const override { return true; }
   const StoredTensor* find(const std::string& name, const std::vector<int64_t>& shape) override;
   std::optional<StoredQuant4> find_quantized(const std::string&) const override { return {}; }
+  bool holds_different(const std::string&, const std::string&) const override { return false; }
 
  private:
   std::string name_;

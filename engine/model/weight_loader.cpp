@@ -25,7 +25,13 @@ class Loader {
  public:
   Loader(TensorSource& source, const EncoderConfig& config, const BaseOptions& options,
          const Context& ctx, Memory& memory)
-      : source_(source), config_(config), options_(options), ctx_(ctx), memory_(memory) {}
+      : source_(source), config_(config), options_(options), ctx_(ctx), memory_(memory) {
+    // As in transformers 5: a file that holds two different tables has not tied them.
+    if (source_.holds_different(config_.names.word_embeddings + ".weight",
+                                config_.names.decoder + ".weight")) {
+      config_.tied_decoder = false;
+    }
+  }
 
   MaskedLm load() {
     MaskedLm model;
@@ -191,8 +197,9 @@ class Loader {
   void load_head(MaskedLm& model) {
     const EncoderNames& names = config_.names;
     const int64_t width = config_.head_size;
-    QE_CHECK(source_.has(names.head_tensor()), source_.name(),
-             ": the model has no masked-LM head (no tensor \"", names.head_tensor(),
+    const std::string of_head = config_.head_tensor();
+    QE_CHECK(of_head.empty() || source_.has(of_head), source_.name(),
+             ": the model has no masked-LM head (no tensor \"", of_head,
              "\"); it was saved from another class than ", config_.masked_lm_class);
     if (!names.head_dense.empty()) {
       model.head_dense =
@@ -203,12 +210,10 @@ class Loader {
                                          : matrix("decoder", names.decoder + ".weight",
                                                   config_.vocab_size, width, kDecoderRows);
     if (!config_.biases.decoder) return;
-    // transformers computes with the decoder's own; a tied one may stand under either name.
+    // transformers computes with the decoder's own, which may stand under another name.
     const std::string own = names.decoder + ".bias";
-    const bool takes_own =
-        source_.has(own) && !(config_.tied_decoder && source_.has(names.decoder_bias));
-    model.decoder_bias =
-        vector(takes_own ? own : names.decoder_bias, config_.vocab_size, DType::kF32, kDecoderRows);
+    model.decoder_bias = vector(source_.has(own) ? own : names.decoder_bias, config_.vocab_size,
+                                DType::kF32, kDecoderRows);
   }
 
   // The tensor, checked; its data is safe to read as an array of its type.

@@ -11,7 +11,6 @@
 #include "formats/mapped_file.h"
 #include "tests/support/golden_model.h"
 #include "tests/support/temporary_folder.h"
-#include "tests/support/torch_writer.h"
 
 namespace qe {
 namespace {
@@ -97,27 +96,6 @@ DEVICE_TEST_CASE("golden families: logits and loss, of the base and with an adap
         CHECK(std::abs(loss / expected_loss - 1.0) < test::tolerance(test::Result::kModel, 1e-5));
       }
     }
-  }
-}
-
-// The test's own files: tests/golden/torch_files holds torch's (weight_files_test.cpp).
-TEST_CASE("a family's pytorch_model.bin is the same model as its safetensors, to the bit") {
-  for (const std::string& folder : golden_families()) {
-    CAPTURE(folder);
-    const TemporaryFolder copy;
-    copy.write("model/config.json", content_of(folder + "/model/config.json"));
-    const WeightFiles files(folder + "/model");
-    std::map<std::string, StoredTensor> tensors;
-    for (const auto& [name, tensor] : files.tensors()) tensors[name] = *tensor;
-    copy.write("model/pytorch_model.bin", test::torch_file_of(tensors));
-    const std::vector<Record> rows = test::rows_of(folder + "/train.jsonl");
-    std::vector<float> logits[2];
-    for (const bool torch : {false, true}) {
-      test::GoldenModel model(torch ? copy.path() : folder, 4, false);
-      const PackedBatch batch = test::pack(model.lm.config, rows, 0, rows.size(), false);
-      logits[torch] = test::logits_of(model, batch);
-    }
-    CHECK(logits[0] == logits[1]);
   }
 }
 

@@ -13,6 +13,7 @@ qe_device_test(qe_engine_tests qe_engine
   engine/lr_schedule_test.cpp
   engine/memory_plan_test.cpp
   engine/memory_test.cpp
+  engine/model_folders_test.cpp
   engine/optimizer_test.cpp
   engine/paged_table_test.cpp
   engine/position_tables_test.cpp

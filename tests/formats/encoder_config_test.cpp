@@ -32,7 +32,7 @@ TEST_CASE("read_encoder_config names what is wrong with the file or its model_ty
   CHECK(error_of([&] { read_encoder_config(folder.path()); }) ==
         path + ": cannot open: No such file or directory");
   CHECK(error("{").starts_with(path + ": column 2: "));
-  CHECK(error("{}") == path + ": missing key \"model_type\"");
+  CHECK(error("{}") == path + ": missing key \"model_type\", the family's name, as \"bert\"");
   CHECK(error("[]") == path + ": expected an object, got []");
   CHECK(error(R"({"model_type": 5})") == path + ": /model_type: expected a string, got 5");
   const std::string unknown = error(R"({"model_type": "gpt2"})");

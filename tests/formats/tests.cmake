@@ -13,6 +13,7 @@ qe_test(qe_formats_tests qe_formats
   formats/dataset/text_stream_test.cpp
   formats/encoder_config_test.cpp
   formats/families/bert_test.cpp
+  formats/families/configs_test.cpp
   formats/families/names_test.cpp
   formats/hash_test.cpp
   formats/json_test.cpp
