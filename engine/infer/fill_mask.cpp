@@ -134,6 +134,12 @@ void FillMask::allocate_buffers() {
   tape_ = std::make_unique<Tape>(ctx_, false);
 }
 
+void FillMask::check_id(int32_t id) const {
+  QE_CHECK(id < model_.config.vocab_size, "the tokenizer gives id ", id, " (",
+           Json(tokenizer_.token(id)).dump(), "), outside the model's vocabulary of ",
+           model_.config.vocab_size);
+}
+
 std::vector<int32_t> FillMask::target_ids(const std::vector<std::string>& targets) const {
   std::vector<int32_t> ids;
   for (const std::string& target : targets) {
@@ -148,6 +154,7 @@ std::vector<int32_t> FillMask::target_ids(const std::vector<std::string>& target
       log_.warn(cat("target \"", target, "\" is not in the vocabulary; using \"",
                     tokenizer_.token(*id), "\""));
     }
+    check_id(*id);
     if (std::find(ids.begin(), ids.end(), *id) == ids.end()) ids.push_back(*id);
   }
   QE_CHECK(!ids.empty(), "targets: none of them is a token of this model");
@@ -212,6 +219,7 @@ MaskedText FillMask::prepare(const std::string& text, int64_t top_k,
   const int64_t n_tokens = static_cast<int64_t>(encoding.ids.size());
   QE_CHECK(n_tokens <= model_.config.max_length(), "the text has ", n_tokens,
            " tokens; the model has positions for ", model_.config.max_length());
+  for (const int32_t id : encoding.ids) check_id(id);
   const int64_t n_choices =
       candidates.empty() ? model_.config.vocab_size : static_cast<int64_t>(candidates.size());
   out.top_k = std::min(top_k, n_choices);

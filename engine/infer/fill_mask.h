@@ -90,6 +90,7 @@ class FillMask {
   Context make_context(const FillMaskOptions& options, bool planning);
   void take_memory(const FillMaskOptions& options);
   void allocate_buffers();
+  void check_id(int32_t id) const;
   bool append(const std::vector<int32_t>& ids, std::span<const int64_t> positions);
   Tensor run();
   void answer(std::span<const Part> parts);

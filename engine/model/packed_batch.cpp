@@ -55,6 +55,8 @@ void PackedBatch::append(const EncoderConfig& config, uint32_t sample_id,
       label_samples.push_back(sample_id);
       label_indices.push_back(static_cast<uint32_t>(i));
     }
+    QE_CHECK(ids[i] >= 0 && ids[i] < config.vocab_size, "sample ", sample_id, " has token id ",
+             ids[i], ", outside the model's vocabulary of ", config.vocab_size);
     const int32_t type = types.empty() ? 0 : types[i];
     QE_CHECK(config.n_token_types == 0 || (type >= 0 && type < config.n_token_types), "sample ",
              sample_id, " has token type ", type, "; the model has ", config.n_token_types);

@@ -486,6 +486,12 @@ TEST_CASE("packed_batch: positions that skip padding ids, and token types that t
   CHECK(error_of([&] {
           batch.append(config, 3, std::vector<int32_t>{0, 5}, types, {});
         }) == "sample 3 has token type 2; the model has 2");
+  config.vocab_size = 8;
+  for (const int32_t id : {-1, 8}) {
+    CHECK(error_of([&] {
+            batch.append(config, 4, std::vector<int32_t>{0, id}, {}, {});
+          }) == cat("sample 4 has token id ", id, ", outside the model's vocabulary of 8"));
+  }
 }
 
 TEST_CASE("data_loader: updates made ahead are those of the loader") {

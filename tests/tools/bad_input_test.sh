@@ -108,6 +108,12 @@ for name in tokenizer.json tokenizer_config.json special_tokens_map.json vocab.t
 done
 expect_error 1 'maskless: the tokenizer has no mask token' "$engine" fill-mask --model maskless "$mask"
 expect_error 1 'maskless: the tokenizer has no mask token' "$engine" train config.json --model_name_or_path maskless
+model_copy grown # a token that the model has no row for
+rewrite grown/tokenizer.json sed -e \
+  's/"added_tokens": \[/&{"id":8192,"content":"<new>","single_word":false,"lstrip":false,"rstrip":false,"normalized":false,"special":false},/'
+outside="id 8192 (\"<new>\"), outside the model's vocabulary of 8192"
+expect_error 1 "$outside" "$engine" fill-mask --model grown "<new> $mask"
+expect_error 1 "$outside" "$engine" fill-mask --model grown --targets '<new>' "$mask"
 
 # ---- Texts
 expect_error 1 'No mask_token ([MASK]) found on the input' "$engine" fill-mask --model "$model" "no mask here"
