@@ -203,12 +203,25 @@ std::optional<StoredQuant4> ConvertedTensors::find_quantized(const std::string& 
   return held_quantized_->stored();
 }
 
+// The type that transformers loads the new folder in, so that no weight loses anything.
+std::string ConvertedTensors::widest_type() const {
+  DType widest = *options_.dtype;
+  const Family& family = family_of(config_.model_type);
+  for (const auto& [name, stored] : source_.files().tensors()) {
+    const Site* site = this->site(canonical_tensor_name(family, name));
+    if (!is_floating(stored->dtype) || (site && site->changes())) continue;
+    if (stored->dtype != widest) widest = DType::kF32;
+  }
+  return std::string(dtype_torch_name(widest));
+}
+
 Json ConvertedTensors::written_config() const {
   const Json config = Json::parse_file(folder_ + "/config.json");
   Json written = Json::object();
   for (const auto& [key, value] : config.members()) {
     if (key != "quantization_config") written.set(key, value);
   }
+  if (options_.dtype) written.set(config.find("dtype") ? "dtype" : "torch_dtype", widest_type());
   if (!options_.four_bit) return written;
   // What must stay in floats, by names that every release of transformers understands.
   Json skip = Json::array();

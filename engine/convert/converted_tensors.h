@@ -88,6 +88,7 @@ class ConvertedTensors : public TensorSource {
   std::unique_ptr<HostQuant4> quantized(const Site& site) const;
   std::vector<std::byte> floats(const Site& site) const;
   Json written_config() const;
+  std::string widest_type() const;
   bool is_tied_copy(const std::string& canonical, const StoredTensor& stored) const;
 
   std::string folder_;

@@ -107,6 +107,11 @@ cp "$families/electra/adapter/adapter_config.json" "$root/tests/golden/torch_fil
 expect_ok stdout '"n_modules": 14' "$engine" inspect --json torch-adapter
 expect_ok stdout 'merged' "$engine" merge --no_drift --model electra --output merged-electra torch-adapter
 expect "the tied decoder is written once" [ "$(grep -c generator_lm_head.weight merged-electra/model.safetensors)" -eq 0 ]
+for type in float32 bfloat16; do # of a model in bf16
+  expect_ok stdout 'merged' "$engine" merge --no_drift --model "$families/eurobert/model" --output as-$type \
+    --dtype $type "$families/eurobert/adapter"
+  expect "config.json says $type" grep -q "\"dtype\": \"$type\"" as-$type/config.json
+done
 text='the king of <mask> in the land'
 expect "the same answers with and without it" [ "$(answers --model electra --adapter torch-adapter)" = \
   "$(answers --model "$families/electra/model" --adapter "$families/electra/adapter")" ]
