@@ -252,12 +252,17 @@ Json ConvertedTensors::written_config() const {
   return written;
 }
 
-// Whether this is the decoder of a file in which it shares the word table's memory.
+// Whether this is a part of the decoder that shares another tensor's memory in the file.
 bool ConvertedTensors::is_tied_copy(const std::string& canonical,
                                     const StoredTensor& stored) const {
-  if (!config_.tied_decoder || canonical != config_.names.decoder + kWeight) return false;
-  const StoredTensor* words = source_.find(config_.names.word_embeddings + kWeight, {});
-  return words && words->bytes.data() == stored.bytes.data();
+  const EncoderNames& names = config_.names;
+  const auto shares = [&](const std::string& other) {
+    const StoredTensor* tensor = other == canonical ? nullptr : source_.find(other, {});
+    return tensor && tensor->bytes.data() == stored.bytes.data();
+  };
+  if (canonical == names.decoder + ".bias") return shares(names.decoder_bias);
+  return config_.tied_decoder && canonical == names.decoder + kWeight &&
+         shares(names.word_embeddings + kWeight);
 }
 
 void ConvertedTensors::write(const std::string& folder) const {

@@ -109,7 +109,9 @@ LrSchedule::LrSchedule(const Options& options)
       texts_[row.key] = std::string(row.choices).substr(0, std::string(row.choices).find('|'));
     if (row.standard) numbers_[row.key] = *row.standard;
   }
-  for (const auto& [key, value] : options.kwargs.members()) {
+  for (const Json::Member& member : options.kwargs.members()) {
+    const std::string& key = member.first;
+    const Json& value = member.second;
     const auto row = std::find_if(kwargs().begin(), kwargs().end(), [&](const Kwarg& k) {
       return k.schedule == name_ && k.key == key;
     });
