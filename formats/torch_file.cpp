@@ -18,6 +18,8 @@ constexpr std::string_view kLegacy(
     "\x80\x02\x8a\x0al\xfc\x9c\x46\xf9\x20j\xa8\x50\x19."
     "\x80\x02M\xe9\x03.",
     21);
+/// How much larger than the file its tensors may be together: some layers share their weights.
+constexpr uint64_t kMaxSharing = 64;
 constexpr std::string_view kTar = "ustar";
 constexpr size_t kTarAt = 257;
 
@@ -171,6 +173,7 @@ void TorchFile::add_tensors(const TorchPickle& pickle, const StorageBytes& stora
   QE_CHECK(root.kind == Kind::kDict, path, ": expected a dict of tensors, got ",
            TorchPickle::kind_name(root.kind));
   const std::span<const TorchPickle::Value> items = pickle.items(root);
+  uint64_t n_bytes = 0;
   for (size_t i = 0; i < items.size(); i += 2) {
     QE_CHECK(items[i].kind == Kind::kText, path, ": expected the name of a tensor, got ",
              TorchPickle::kind_name(items[i].kind));
@@ -185,6 +188,10 @@ void TorchFile::add_tensors(const TorchPickle& pickle, const StorageBytes& stora
                         .bytes = {},
                         .file = &path};
     tensor.bytes = view(pickled, tensor.dtype, storages[pickled.storage], where);
+    n_bytes += tensor.bytes.size();
+    QE_CHECK(n_bytes / kMaxSharing <= file_.bytes().size(), path, ": tensors that share storages ",
+             "add up to more than ", kMaxSharing, " times the file's ", file_.bytes().size(),
+             " bytes");
     const bool added = tensors_.emplace(tensor.name, std::move(tensor)).second;
     QE_CHECK(added, where, " is there twice");
   }

@@ -14,8 +14,9 @@
 namespace qe {
 
 /// Reads and checks one file. Executes nothing (torch_pickle.h). Storages stay mapped; tensors may
-/// share them, and those that are views with other strides than C order's are copied, which is
-/// refused when it takes more memory than the file has bytes. Throws Error naming the file, and
+/// share them, though not make the file 64 times as large, and those that are views with other
+/// strides than C order's are copied, which is refused when it takes more memory than the file has
+/// bytes. Throws Error naming the file, and
 /// the tensor where there is one: whatever else the pickle holds or asks for, storages that are
 /// missing or have another size, views that leave their storage, big-endian files.
 class TorchFile : public TensorFile {

@@ -44,6 +44,12 @@ WeightFiles::WeightFiles(const std::string& folder) : folder_(folder) {
     return;
   }
   QE_CHECK(folder_exists(folder), folder, ": no such folder");
+  for (const char* other : {"tf_model.h5", "flax_model.msgpack", "model.ckpt.index"}) {
+    QE_CHECK(
+        !file_exists((fs::path(folder) / other).string()), folder, ": only ", other,
+        " is there, another framework's weights; save the model as safetensors (transformers' ",
+        "save_pretrained does)");
+  }
   std::string expected;
   for (const char* name : kFiles) expected += cat(expected.empty() ? "" : ", ", name);
   fail(folder, ": no weights, expected one of ", expected);

@@ -59,7 +59,8 @@ class Loader {
     const int64_t e = config_.embedding_size;
     std::string word = names.word_embeddings + ".weight";
     // A tied decoder may be the side that the file holds.
-    if (config_.tied_decoder && !source_.has(word)) word = names.decoder + ".weight";
+    const std::string decoder = names.decoder + ".weight";
+    if (config_.tied_decoder && !source_.has(word) && source_.has(decoder)) word = decoder;
     model.word_table = matrix("embeddings", word, config_.vocab_size, e, kDecoderRows);
     if (!names.position_embeddings.empty()) {
       model.position_table =

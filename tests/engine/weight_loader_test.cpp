@@ -194,6 +194,9 @@ TEST_CASE("weight_loader: what is missing or wrong is named") {
           w.tensors.erase(query);
         }).find("missing tensor \"" + query + "\" (48, 48)") != std::string::npos);
   CHECK(error_after([&](Weights& w) {
+          w.tensors.erase("bert.embeddings.word_embeddings.weight");
+        }).find("missing tensor \"bert.embeddings.word_embeddings.weight\"") != std::string::npos);
+  CHECK(error_after([&](Weights& w) {
           w.tensors[query].shape = {24, 96};
         }).find("expected shape (48, 48), got (24, 96)") != std::string::npos);
   CHECK(error_after([&](Weights& w) {

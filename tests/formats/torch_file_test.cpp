@@ -226,6 +226,22 @@ TEST_CASE("views must lie in their storage") {
             .ends_with("such views take more memory than the file has bytes"));
 }
 
+TEST_CASE("tensors may share storages, but not without end") {
+  const auto error = [](int n_tensors) {
+    std::string items;
+    for (int i = 0; i < n_tensors; ++i) {
+      items += test::pickled(std::to_string(i));
+      items += i == 0 ? test::pickled_tensor(test::pickled_storage("FloatStorage", "0", 4096), 0,
+                                             {4096}, {1}) +
+                            "q" + std::string(1, '\0')
+                      : "h" + std::string(1, '\0');
+    }
+    return archive_error(test::pickled_dict(items), {std::string(4096 * 4, '\0')});
+  };
+  CHECK(error(60) == "");
+  CHECK(error(100).starts_with("tensors that share storages add up to more than 64 times"));
+}
+
 TEST_CASE("names and storages of an archive must fit its pickle") {
   using test::pickled;
   const std::string pickle = six_floats(0, {6}, {1});

@@ -64,6 +64,8 @@ TEST_CASE("WeightFiles says what it looked for") {
         path +
             ": no weights, expected one of model.safetensors, model.safetensors.index.json, "
             "pytorch_model.bin, pytorch_model.bin.index.json");
+  folder.write("tf_model.h5", "x");
+  CHECK(open_error(path).starts_with(path + ": only tf_model.h5 is there, another framework's"));
   folder.write("pytorch_model.bin", "x");
   CHECK(open_error(path).starts_with(path + "/pytorch_model.bin: expected what torch.save writes"));
 }
