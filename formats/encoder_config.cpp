@@ -59,9 +59,10 @@ std::vector<std::string> EncoderNames::linears() const {
 
 std::vector<std::string> EncoderNames::other_modules() const {
   std::vector<std::string> names;
-  for (const std::string* name : {&word_embeddings, &position_embeddings, &token_type_embeddings,
-                                  &embedding_norm, &relative_bias, &distances, &distance_norm,
-                                  &attention_norm, &ffn_norm, &final_norm, &head_norm, &decoder}) {
+  for (const std::string* name :
+       {&word_embeddings, &position_embeddings, &token_type_embeddings, &embedding_norm,
+        &relative_bias, &distances, &distance_norm, &attention_norm, &ffn_norm, &final_norm,
+        &convolution, &convolution_norm, &head_norm, &decoder}) {
     if (!name->empty()) names.push_back(*name);
   }
   return names;
@@ -81,12 +82,26 @@ std::vector<std::string> split_name(const std::string& canonical) {
   return names;
 }
 
-std::string layer_name(const std::string& pattern, int64_t layer) {
-  static constexpr std::string_view kIndex = "{i}";
-  const size_t at = pattern.find(kIndex);
-  QE_CHECK(at != std::string::npos, "layer pattern \"", pattern, "\" has no {i}");
+std::string layer_name(const std::string& pattern, int64_t layer, int64_t n_inner) {
   std::string name = pattern;
-  return name.replace(at, kIndex.size(), std::to_string(layer));
+  const auto replace = [&](std::string_view index, int64_t number) {
+    const size_t at = name.find(index);
+    QE_CHECK(at != std::string::npos, "layer pattern \"", pattern, "\" has no ", index);
+    name.replace(at, index.size(), std::to_string(number));
+  };
+  replace("{i}", layer / n_inner);
+  if (n_inner > 1 || name.find("{j}") != std::string::npos) replace("{j}", layer % n_inner);
+  return name;
+}
+
+int64_t EncoderConfig::layer_weights(int64_t layer) const {
+  const int64_t n_groups = n_distinct_layers / n_inner_layers;
+  const int64_t n_turns = n_layers / n_inner_layers;
+  // In floating point, as transformers does where n_turns is no multiple of n_groups.
+  const double turns_per_group = static_cast<double>(n_turns) / static_cast<double>(n_groups);
+  const int64_t turn = layer / n_inner_layers;
+  const auto group = static_cast<int64_t>(static_cast<double>(turn) / turns_per_group);
+  return group * n_inner_layers + layer % n_inner_layers;
 }
 
 }  // namespace qe

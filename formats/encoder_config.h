@@ -11,12 +11,9 @@
 #include <vector>
 
 #include "formats/json.h"
+#include "kernels/core/activation.h"
 
 namespace qe {
-
-/// The activation names of `hidden_act` that are supported, mapped by formats; the engine turns it
-/// into its own enum.
-enum class HiddenAct { kGelu, kGeluTanh, kRelu, kSilu };
 
 /// Where a layer normalizes: what leaves a branch's residual sum, or what enters the branch.
 enum class NormPlacement { kPost, kPre };
@@ -28,9 +25,38 @@ enum class PositionIds {
                  ///< has position pad_token_id, wherever it stands
 };
 
-/// Paths of modules and tensors in the Hugging Face model, "{i}" standing for the layer index. A
-/// Linear's weight is path + ".weight", its bias path + ".bias"; likewise LayerNorm. "" where a
-/// family has no such part.
+/// Rotary positions: at position p, columns j and j + D/2 of a head are turned by p f_j, where f_j
+/// = theta^(-2j/D) unless it is scaled, as transformers' modeling_rope_utils does.
+struct Rotary {
+  enum class Scaling {
+    kNone,
+    kLinear,    ///< f_j / factor
+    kLlama3,    ///< linear for wavelengths above original_positions / low_factor, none below
+                ///< original_positions / high_factor, mixed between
+    kYarn,      ///< mixed from none where original_positions make fast_turns turns and more to
+                ///< linear where they make slow_turns (Peng et al. 2023, arXiv:2309.00071)
+    kLongRope,  ///< f_j / divisors[j]
+  };
+  double theta = 0.0;  ///< 0: there are no rotary positions
+  Scaling scaling = Scaling::kNone;
+  double factor = 1.0;
+  double low_factor = 1.0, high_factor = 1.0;
+  double fast_turns = 32.0, slow_turns = 1.0;
+  bool whole_columns = true;  ///< the columns where mixing begins and ends are rounded outwards
+  int64_t original_positions = 0;
+  std::vector<double> divisors;
+  /// What cosines and sines are multiplied with. 0: what YaRN or LongRoPE derive from factor, and
+  /// YaRN from mscale and mscale_all_dim, where both are above 0.
+  double attention_factor = 1.0;
+  double mscale = 0.0, mscale_all_dim = 0.0;
+
+  explicit operator bool() const { return theta > 0.0; }
+  bool operator==(const Rotary&) const = default;
+};
+
+/// Paths of modules and tensors in the Hugging Face model, "{i}" standing for the layer index (and
+/// "{j}" for the index in its group, where layers come in groups). A Linear's weight is path +
+/// ".weight", its bias path + ".bias"; likewise LayerNorm. "" where a family has no such part.
 struct EncoderNames {
   std::string base_prefix;            ///< "bert."; bare encoders lack it
   std::string word_embeddings;        ///< module path
@@ -48,6 +74,7 @@ struct EncoderNames {
   std::string ffn_up;    ///< in a gated block without ffn_gate: one Linear of both
   std::string ffn_down, ffn_norm;
   std::string final_norm;  ///< after the last layer
+  std::string convolution, convolution_norm;
   std::string head_dense, head_norm;
   std::string decoder;       ///< module path of the output embedding (tied)
   std::string decoder_bias;  ///< tensor name; where there is none, or an untied decoder has both,
@@ -80,19 +107,18 @@ struct EncoderConfig {
   int64_t n_layers = 0;        ///< L
   /// Layers with weights of their own: layer i has those of layer_weights(i).
   int64_t n_distinct_layers = 0;
-  int64_t n_heads = 0;        ///< H, of queries
-  int64_t n_kv_heads = 0;     ///< of keys and values: a divisor of H
-  int64_t head_dim = 0;       ///< D
-  int64_t ffn_size = 0;       ///< F
-  bool gated_ffn = false;     ///< down(f(gate x) * up x), not down(f(up x))
-  int64_t max_positions = 0;  ///< rows of the position table, or longest sequence
+  int64_t n_inner_layers = 1;  ///< ALBERT: layers that make a group, which is repeated as a whole
+  int64_t n_heads = 0;         ///< H, of queries
+  int64_t n_kv_heads = 0;      ///< of keys and values: a divisor of H
+  int64_t head_dim = 0;        ///< D
+  int64_t ffn_size = 0;        ///< F
+  bool gated_ffn = false;      ///< down(f(gate x) * up x), not down(f(up x))
+  int64_t max_positions = 0;   ///< rows of the position table, or longest sequence
   PositionIds position_ids = PositionIds::kFromStart;
   int64_t position_offset = 0;  ///< position id of a sequence's first token
   int64_t n_token_types = 0;    ///< 0: no token type embeddings
-  /// Rotary positions turn queries and keys; 0: there are none. Layers with local attention may
-  /// have their own.
-  double rope_theta = 0.0;
-  double local_rope_theta = 0.0;
+  Rotary rotary;                ///< turns queries and keys
+  Rotary local_rotary;          ///< of layers with local attention; none: the same
   /// Layers whose queries see keys up to local_window away only; empty: none.
   std::vector<bool> local_layers;
   int64_t local_window = 0;
@@ -107,13 +133,19 @@ struct EncoderConfig {
   NormPlacement norm_placement = NormPlacement::kPost;
   bool rms_norm = false;             ///< of all norms: RMSNorm
   bool first_attention_norm = true;  ///< false: layer 0 reads the embeddings as they are
+  /// norm(output + f(convolution of the embeddings)) follows the first layer: the tokens that it
+  /// reads, odd; 0: none.
+  int64_t convolution_width = 0;
+  int64_t convolution_groups = 1;  ///< of columns that see each other
+  Activation convolution_activation = Activation::kTanh;
   EncoderBiases biases;
-  HiddenAct activation = HiddenAct::kGelu;
-  HiddenAct head_activation = HiddenAct::kGelu;
+  Activation activation = Activation::kGelu;
+  Activation head_activation = Activation::kGelu;
   float norm_epsilon = 1e-12f;
   float embedding_dropout = 0.0f;
   float attention_dropout = 0.0f;  ///< of the probabilities
   float attention_output_dropout = 0.0f;
+  float ffn_dropout = 0.0f;  ///< of what ffn_down reads
   float ffn_output_dropout = 0.0f;
   bool norm_after_projection = false;  ///< the embedding norm follows the projection
   int64_t pad_token_id = 0;
@@ -134,7 +166,7 @@ struct EncoderConfig {
   bool is_local(int64_t layer) const {
     return !local_layers.empty() && local_layers[static_cast<size_t>(layer)];
   }
-  int64_t layer_weights(int64_t layer) const { return layer * n_distinct_layers / n_layers; }
+  int64_t layer_weights(int64_t layer) const;
   /// The tensor that only a model with a masked-LM head has; "" where the head has none of its own.
   std::string head_tensor() const {
     if (!names.head_dense.empty()) return names.head_dense + ".weight";
@@ -150,8 +182,9 @@ struct EncoderConfig {
 /// range (also hidden_size not divisible by heads, products that overflow), unsupported settings.
 EncoderConfig read_encoder_config(const std::string& folder);
 
-/// `pattern` with "{i}" replaced by the layer index.
-std::string layer_name(const std::string& pattern, int64_t layer);
+/// `pattern` with "{i}" replaced by the layer index; in groups of n_inner, "{i}" by the group's and
+/// "{j}" by the index in it.
+std::string layer_name(const std::string& pattern, int64_t layer, int64_t n_inner = 1);
 
 /// The names that a family's canonical_name stands for: of a.{b,c}.d, a.b.d and a.c.d.
 std::vector<std::string> split_name(const std::string& canonical);

@@ -142,8 +142,8 @@ Json number_json(double value) {
 
 // What follows the layer's index: a path ending that all layers share.
 std::string ending_of(const std::string& pattern) {
-  const size_t at = pattern.find("{i}.");
-  return at == std::string::npos ? pattern : pattern.substr(at + 4);
+  const size_t at = pattern.rfind("}.");
+  return at == std::string::npos ? pattern : pattern.substr(at + 2);
 }
 
 }  // namespace
@@ -292,7 +292,9 @@ void check_targets(const LoraTargets& targets, const EncoderConfig& encoder) {
       set.insert(pattern);
       return;
     }
-    for (int64_t i = 0; i < encoder.n_distinct_layers; ++i) set.insert(layer_name(pattern, i));
+    for (int64_t i = 0; i < encoder.n_distinct_layers; ++i) {
+      set.insert(layer_name(pattern, i, encoder.n_inner_layers));
+    }
   };
   for (const std::string& pattern : names.linears()) add(linears, pattern);
   for (const std::string& pattern : names.other_modules()) add(others, pattern);

@@ -56,6 +56,8 @@ FAMILIES = {
                                   "attention_dropout": 0.0}, "float32"),
     "albert": ("Albert", {**BERT, "embedding_size": 16, "num_hidden_layers": 3,
                           "num_hidden_groups": 2, "hidden_act": "gelu_new"}, "float16"),
+    "albert-groups": ("Albert", {**BERT, "embedding_size": 16, "num_hidden_groups": 2,
+                                 "inner_group_num": 2, "hidden_act": "quick_gelu"}, "float16"),
     "electra": ("Electra", {**BERT, "embedding_size": 16}, "float16"),
     "mpnet": ("MPNet", {**BERT, "max_position_embeddings": 154, "layer_norm_eps": 1e-5}, "float16"),
     "esm": ("Esm", {**BERT, "vocab_size": VOCAB, "num_attention_heads": 4,
@@ -73,11 +75,33 @@ FAMILIES = {
                                     "pos_att_type": "c2p|p2c", "share_att_key": False,
                                     "max_relative_positions": 40, "position_biased_input": True,
                                     "type_vocab_size": 2}, "float16"),
+    # Of v2-xlarge, and what makes its convolution pass a gradient on: a projection that is adapted.
+    "deberta-conv": ("DebertaV2", {**BERT, "relative_attention": True, "position_buckets": 32,
+                                   "pos_att_type": ["p2c", "c2p"], "share_att_key": True,
+                                   "norm_rel_ebd": "layer_norm", "position_biased_input": False,
+                                   "layer_norm_eps": 1e-7, "type_vocab_size": 0,
+                                   "embedding_size": 16, "conv_kernel_size": 3,
+                                   "conv_act": "gelu", "conv_groups": 2}, "float16"),
+    "deberta-absolute": ("DebertaV2", {**BERT, "relative_attention": False,
+                                       "type_vocab_size": 0, "conv_kernel_size": 5,
+                                       "num_hidden_layers": 1}, "float16"),
     "modernbert": ("ModernBert", {"hidden_size": 32, "num_hidden_layers": 3,
                                   "num_attention_heads": 2, "intermediate_size": 24,
                                   "max_position_embeddings": 256, "local_attention": 16,
                                   "global_attn_every_n_layers": 2, "cls_token_id": 0,
                                   "sep_token_id": 2}, "bfloat16"),
+    # With all that published models leave out.
+    "modernbert-other": ("ModernBert", {
+        "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2,
+        "intermediate_size": 24, "max_position_embeddings": 256, "local_attention": 16,
+        "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
+        "rope_parameters": {
+            "full_attention": {"rope_type": "yarn", "factor": 4.0, "rope_theta": 160000.0,
+                               "original_max_position_embeddings": 64},
+            "sliding_attention": {"rope_type": "linear", "factor": 2.0, "rope_theta": 10000.0}},
+        "hidden_activation": "mish", "classifier_activation": "relu2", "attention_bias": True,
+        "mlp_bias": True, "norm_bias": True, "classifier_bias": True, "cls_token_id": 0,
+        "sep_token_id": 2}, "bfloat16"),
     "eurobert": ("EuroBert", {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
                               "num_key_value_heads": 2, "intermediate_size": 40,
                               "max_position_embeddings": 256,
@@ -88,7 +112,7 @@ FAMILIES = {
 }
 SHARDED = {"camembert"}
 # Where the first seed gives a gradient that is 0 but for rounding: Adam's first step takes its sign.
-SEEDS = {"deberta-v2": 20261200}
+SEEDS = {"deberta-v2": 20261200, "modernbert-other": 20261201}
 
 
 def masked_lm_class(prefix):

@@ -37,6 +37,7 @@ EncoderConfig first_layers(EncoderConfig encoder) {
   constexpr int64_t kLayers = 2;
   constexpr int64_t kVocabulary = 4096;
   encoder.n_layers = std::min(encoder.n_layers, kLayers);
+  encoder.n_inner_layers = 1;
   encoder.n_distinct_layers = std::min(encoder.n_distinct_layers, encoder.n_layers);
   encoder.vocab_size = std::min(encoder.vocab_size, kVocabulary);
   return encoder;

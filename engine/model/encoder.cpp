@@ -14,6 +14,7 @@ namespace {
 constexpr uint32_t kAfterAttention = 0;
 constexpr uint32_t kAfterFfn = 1;
 constexpr uint32_t kDistanceRows = 2;
+constexpr uint32_t kInsideFfn = 3;
 constexpr uint32_t kAfterEmbedding = 0;
 
 // What a layer's first Linears want behind their input; 0 for the layer behind the last: the head
@@ -178,8 +179,11 @@ Var encoder_layer(const MaskedLm& model, const ForwardPass& pass, uint32_t index
   const Var ffn_input = branch_input(model, tape, layer.ffn_norm, attended, ffn_room);
   const Var up = linear(rest, layer.ffn_up, ffn_input, index, LinearSite::kFfnUp);
   drop_branch_input(tape, ffn_input, attended);
-  const Var down = activation_linear(rest, {activation_of(config.activation), config.gated_ffn},
-                                     layer.ffn_down, up, index, LinearSite::kFfnDown);
+  const FfnActivation between{
+      config.activation, config.gated_ffn,
+      rest.dropout(config.ffn_dropout, RandomPurpose::kHiddenDropout, index, kInsideFfn)};
+  const Var down =
+      activation_linear(rest, between, layer.ffn_down, up, index, LinearSite::kFfnDown);
   tape.drop(up);
   const Var y = join_branch(
       model, tape, layer.ffn_norm, down, attended,
@@ -214,20 +218,6 @@ Var checkpointed_layer(const MaskedLm& model, const ForwardPass& pass, uint32_t 
 }
 
 }  // namespace
-
-Activation activation_of(HiddenAct act) {
-  switch (act) {
-    case HiddenAct::kGelu:
-      return Activation::kGelu;
-    case HiddenAct::kGeluTanh:
-      return Activation::kGeluTanh;
-    case HiddenAct::kRelu:
-      return Activation::kRelu;
-    case HiddenAct::kSilu:
-      return Activation::kSilu;
-  }
-  fail("unknown activation ", static_cast<int>(act));
-}
 
 Var encode_labelled(const MaskedLm& model, const ForwardPass& pass, bool checkpoint) {
   Tape& tape = *pass.tape;

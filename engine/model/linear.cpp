@@ -118,13 +118,15 @@ void backward_parts(Tape& tape, const Branches& branches, const Tensor& x,
   if (branches.own_t.index >= 0) tape.finish(branches.own_t);
 }
 
-void activate(Context& ctx, FfnActivation f, const Tensor& x, const Tensor& y) {
+void activate(Context& ctx, const FfnActivation& f, const Tensor& x, const Tensor& y) {
   f.gated ? gated_activation_forward(ctx, f.function, x, y)
           : activation_forward(ctx, f.function, x, y);
+  if (f.dropout.p > 0.0f) dropout(ctx, f.dropout, y, y);
 }
 
-// The Linear reads half as many columns as x has.
-void gated_backward(Tape& tape, const Branches& branches, Activation f, bool trains, Var x, Var y) {
+// With what the Linear reads made again: it is no elementwise function of x's own columns alone.
+void remade_backward(Tape& tape, const Branches& branches, const FfnActivation& f, bool trains,
+                     Var x, Var y) {
   Context& ctx = tape.context();
   const Tensor in = tape.value(x);
   const GradientTarget dx = tape.target(x);
@@ -137,9 +139,13 @@ void gated_backward(Tape& tape, const Branches& branches, Activation f, bool tra
   if (dx.tensor) {
     d_activated.tensor = make_tensor(gradient_memory.data(), in.rows, cols, in.dtype, in.device);
   }
-  if (trains) gated_activation_forward(ctx, f, in, activated);
+  if (trains) activate(ctx, f, in, activated);
   backward_parts(tape, branches, activated, {}, y, d_activated);
-  if (dx.tensor) gated_activation_backward(ctx, f, in, d_activated.tensor, dx.tensor);
+  if (!dx.tensor) return;
+  const Tensor& d = d_activated.tensor;
+  if (f.dropout.p > 0.0f) dropout(ctx, f.dropout, d, d);
+  f.gated ? gated_activation_backward(ctx, f.function, in, d, dx.tensor)
+          : activation_backward(ctx, f.function, in, d, dx.tensor);
 }
 
 }  // namespace
@@ -178,7 +184,7 @@ Var linear(const ForwardPass& pass, std::span<const Linear> parts, Var x, uint32
   return y;
 }
 
-Var activation_linear(const ForwardPass& pass, FfnActivation f, const Linear& part, Var x,
+Var activation_linear(const ForwardPass& pass, const FfnActivation& f, const Linear& part, Var x,
                       uint32_t layer, LinearSite site) {
   Tape& tape = *pass.tape;
   Branches branches = make_branches(pass, {&part, 1}, layer, site);
@@ -198,7 +204,7 @@ Var activation_linear(const ForwardPass& pass, FfnActivation f, const Linear& pa
   tape.drop(activated);
   if (tape.needs_gradient(y)) tape.save(x);
   tape.record(y, [branches, f, trains, x, y](Tape& t) {
-    if (f.gated) return gated_backward(t, branches, f.function, trains, x, y);
+    if (f.gated || f.dropout.p > 0.0f) return remade_backward(t, branches, f, trains, x, y);
     const GradientTarget dx = t.target(x);
     backward_parts(t, branches, t.value(x), f.function, y, dx);
     if (!dx.tensor) return;

@@ -75,9 +75,10 @@ Var linear(const ForwardPass& pass, std::span<const Linear> parts, Var x, uint32
 struct FfnActivation {
   Activation function;
   bool gated = false;  ///< x = [a | g] becomes f(a) * g
+  Dropout dropout;     ///< of the result
 };
 /// part(f(x)): f(x) is never saved, backward computes it again. x: (T, F), gated (T, 2F) -> (T, C).
-Var activation_linear(const ForwardPass& pass, FfnActivation f, const Linear& part, Var x,
+Var activation_linear(const ForwardPass& pass, const FfnActivation& f, const Linear& part, Var x,
                       uint32_t layer, LinearSite site);
 
 }  // namespace qe

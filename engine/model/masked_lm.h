@@ -53,8 +53,6 @@ struct MaskedLm {
   std::vector<LoraSite> lora_sites() const;
 };
 
-Activation activation_of(HiddenAct act);
-
 /// Hidden states of the last layer at the batch's label_rows, (M, C). checkpoint: keep only the
 /// layers' inputs and compute each layer again in the backward pass; same bits.
 Var encode_labelled(const MaskedLm& model, const ForwardPass& pass, bool checkpoint);

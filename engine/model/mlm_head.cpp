@@ -14,7 +14,7 @@ Var transform(const MaskedLm& model, const ForwardPass& pass, Var rows) {
   if (!model.head_dense) return rows;
   const Var dense = linear(pass, {&model.head_dense, 1}, rows, kHeadLayer, LinearSite::kHead);
   tape.drop(rows);
-  const Var activated = activation(tape, activation_of(model.config.head_activation), dense);
+  const Var activated = activation(tape, model.config.head_activation, dense);
   tape.drop(dense);
   return norm(tape, model.head_norm, activated);
 }

@@ -8,11 +8,13 @@
 #include <span>
 #include <vector>
 
+#include "formats/encoder_config.h"
+
 namespace qe {
 
-/// Angles position * theta^(-2 j / head_dim) for j < head_dim / 2, rounded where transformers
-/// rounds: (n_positions, head_dim), their cosines and then their sines.
-std::vector<float> rotary_table(int64_t n_positions, int64_t head_dim, double theta);
+/// Angles position * frequency j for j < head_dim / 2, rounded where transformers rounds:
+/// (n_positions, head_dim), their cosines and then their sines, times the attention factor.
+std::vector<float> rotary_table(int64_t n_positions, int64_t head_dim, const Rotary& rotary);
 
 /// T5's bidirectional bucket (Raffel et al. 2019, arXiv:1910.10683; farthest distance 128) of key -
 /// query.

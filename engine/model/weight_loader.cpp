@@ -85,11 +85,14 @@ class Loader {
     const int64_t f = config_.ffn_size;
     const int64_t queries = config_.n_heads * config_.head_dim;
     const int64_t keys = config_.n_kv_heads * config_.head_dim;
+    const auto named = [&](const std::string& pattern) {
+      return layer_name(pattern, i, config_.n_inner_layers);
+    };
     const auto attention = [&](const std::string& pattern, int64_t out, int64_t in) {
-      return linear(layer_name(pattern, i), out, in, biases.attention);
+      return linear(named(pattern), out, in, biases.attention);
     };
     const auto ffn = [&](const std::string& pattern, int64_t out, int64_t in) {
-      return linear(layer_name(pattern, i), out, in, biases.ffn);
+      return linear(named(pattern), out, in, biases.ffn);
     };
     EncoderLayer layer;
     if (names.key.empty()) {
@@ -105,31 +108,30 @@ class Loader {
     }
     layer.attention_output = attention(names.attention_output, c, queries);
     if (i > 0 || config_.first_attention_norm) {
-      layer.attention_norm = norm(layer_name(names.attention_norm, i));
+      layer.attention_norm = norm(named(names.attention_norm));
     }
     if (!names.ffn_gate.empty()) layer.ffn_up.push_back(ffn(names.ffn_gate, f, c));
     const bool one_of_both = config_.gated_ffn && names.ffn_gate.empty();
     layer.ffn_up.push_back(ffn(names.ffn_up, one_of_both ? 2 * f : f, c));
     layer.ffn_down = ffn(names.ffn_down, c, f);
-    layer.ffn_norm = norm(layer_name(names.ffn_norm, i));
+    layer.ffn_norm = norm(named(names.ffn_norm));
     return layer;
   }
 
   void load_positions(MaskedLm& model) {
     if (config_.n_distance_rows > 0) load_distances(model);
-    const auto rotary = [&](double theta) {
+    const auto table_of = [&](const Rotary& rotary) {
       std::vector<float> table;
       if (!memory_.planning()) {
-        table = rotary_table(config_.max_positions, config_.head_dim, theta);
+        table = rotary_table(config_.max_positions, config_.head_dim, rotary);
       }
       return computed_table(table, config_.max_positions, config_.head_dim);
     };
-    if (config_.rope_theta > 0.0) {
-      model.rotary_table = rotary(config_.rope_theta);
-      const bool differs =
-          config_.local_rope_theta > 0.0 && config_.local_rope_theta != config_.rope_theta;
+    if (config_.rotary) {
+      model.rotary_table = table_of(config_.rotary);
+      const bool differs = config_.local_rotary && config_.local_rotary != config_.rotary;
       if (!config_.local_layers.empty() && differs) {
-        model.local_rotary_table = rotary(config_.local_rope_theta);
+        model.local_rotary_table = table_of(config_.local_rotary);
       }
     }
     if (config_.n_relative_buckets > 0) {

@@ -13,7 +13,7 @@ namespace {
 using namespace config_keys;
 
 EncoderNames albert_names() {
-  const std::string layer = "albert.encoder.albert_layer_groups.{i}.albert_layers.0.";
+  const std::string layer = "albert.encoder.albert_layer_groups.{i}.albert_layers.{j}.";
   return {
       .base_prefix = "albert.",
       .word_embeddings = "albert.embeddings.word_embeddings",
@@ -37,7 +37,6 @@ EncoderNames albert_names() {
 }
 
 EncoderConfig read_albert(const Json& config) {
-  check_choice(config, "position_embedding_type", "absolute");
   EncoderConfig encoder = read_bert_keys(config, {.vocab_size = 30000,
                                                   .hidden_size = 4096,
                                                   .n_heads = 64,
@@ -46,14 +45,13 @@ EncoderConfig read_albert(const Json& config) {
                                                   .dropout = 0.0f});
   encoder.embedding_size = read_int(config, "embedding_size", 128, 1, kMaxWidth);
   encoder.head_size = encoder.embedding_size;
-  encoder.n_distinct_layers = read_int(config, "num_hidden_groups", 1, 1, encoder.n_layers);
-  // More than one weight set in a group: no published model has it.
-  read_int(config, "inner_group_num", 1, 1, 1);
+  const int64_t n_groups = read_int(config, "num_hidden_groups", 1, 1, encoder.n_layers);
+  encoder.n_inner_layers = read_int(config, "inner_group_num", 1, 1, kMaxLayers / encoder.n_layers);
+  encoder.n_distinct_layers = n_groups * encoder.n_inner_layers;
+  encoder.n_layers *= encoder.n_inner_layers;
   encoder.ffn_output_dropout = 0.0f;
-  encoder.model_type = "albert";
   encoder.names = albert_names();
-  encoder.masked_lm_class = "AlbertForMaskedLM";
-  encoder.parent_library = "transformers.models.albert.modeling_albert";
+  name_family(encoder, "albert", "Albert");
   encoder.quantize_skip = {"predictions"};
   complete(encoder, config);
   return encoder;

@@ -20,12 +20,9 @@ EncoderNames names_of_bert() {
 }
 
 EncoderConfig read_bert(const Json& config) {
-  check_choice(config, "position_embedding_type", "absolute");
   EncoderConfig encoder = read_bert_keys(config, {});
-  encoder.model_type = "bert";
   encoder.names = names_of_bert();
-  encoder.masked_lm_class = "BertForMaskedLM";
-  encoder.parent_library = "transformers.models.bert.modeling_bert";
+  name_family(encoder, "bert", "Bert");
   encoder.default_lora_targets = {"query", "value"};
   encoder.quantize_skip = {"cls"};
   complete(encoder, config);

@@ -2,6 +2,8 @@
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #include "formats/families/config_keys.h"
 
+#include <algorithm>
+
 #include "kernels/core/error.h"
 
 namespace qe::config_keys {
@@ -12,17 +14,37 @@ const Json* find_value(const Json& config, const char* key) {
   return value && !value->is_null() ? value : nullptr;
 }
 
+// Beyond these rotary positions turn nothing, or angles are no numbers.
+constexpr double kMinTheta = 1.0001;
+constexpr double kMaxTheta = 1e12;
+constexpr double kMinFactor = 1e-3;
+constexpr double kMaxFactor = 1e6;
+
 struct ActivationRow {
   const char* name;
-  HiddenAct activation;
+  Activation activation;
 };
 // transformers' names. The tanh forms differ in how the constant sqrt(2/pi) is written only.
 constexpr ActivationRow kActivations[] = {
-    {"gelu", HiddenAct::kGelu},          {"gelu_python", HiddenAct::kGelu},
-    {"gelu_new", HiddenAct::kGeluTanh},  {"gelu_pytorch_tanh", HiddenAct::kGeluTanh},
-    {"gelu_fast", HiddenAct::kGeluTanh}, {"gelu_accurate", HiddenAct::kGeluTanh},
-    {"relu", HiddenAct::kRelu},          {"silu", HiddenAct::kSilu},
-    {"swish", HiddenAct::kSilu},
+    {"gelu", Activation::kGelu},
+    {"gelu_python", Activation::kGelu},
+    {"gelu_new", Activation::kGeluTanh},
+    {"gelu_pytorch_tanh", Activation::kGeluTanh},
+    {"gelu_python_tanh", Activation::kGeluTanh},
+    {"gelu_fast", Activation::kGeluTanh},
+    {"gelu_accurate", Activation::kGeluTanh},
+    {"quick_gelu", Activation::kQuickGelu},
+    {"silu", Activation::kSilu},
+    {"swish", Activation::kSilu},
+    {"mish", Activation::kMish},
+    {"hardswish", Activation::kHardSwish},
+    {"relu", Activation::kRelu},
+    {"relu2", Activation::kRelu2},
+    {"relu6", Activation::kRelu6},
+    {"leaky_relu", Activation::kLeakyRelu},
+    {"tanh", Activation::kTanh},
+    {"sigmoid", Activation::kSigmoid},
+    {"linear", Activation::kLinear},
 };
 
 }  // namespace
@@ -43,6 +65,15 @@ float read_dropout(const Json& config, const char* key, float standard) {
   QE_CHECK(number >= 0.0 && number < 1.0, value->where(),
            ": expected a probability in [0, 1), got ", value->dump());
   return static_cast<float>(number);
+}
+
+double read_number(const Json& config, const char* key, double standard, double low, double high) {
+  const Json* value = find_value(config, key);
+  if (!value) return standard;
+  const double number = value->as_double();
+  QE_CHECK(number >= low && number <= high, value->where(), ": expected ", low, " to ", high,
+           ", got ", value->dump());
+  return number;
 }
 
 float read_epsilon(const Json& config, const char* key, float standard) {
@@ -71,7 +102,7 @@ void refuse_pruned_heads(const Json& config) {
            pruned->dump());
 }
 
-HiddenAct read_activation(const Json& config, const char* key, const char* standard) {
+Activation read_activation(const Json& config, const char* key, const char* standard) {
   const Json* value = find_value(config, key);
   const std::string name = value ? value->as_string() : standard;
   std::string known;
@@ -82,23 +113,88 @@ HiddenAct read_activation(const Json& config, const char* key, const char* stand
   fail(value->where(), ": activation ", value->dump(), " is not supported; supported: ", known);
 }
 
-double rope_theta_of(const Json& parameters, double standard) {
-  check_choice(parameters, "rope_type", "default");
-  const Json* theta = find_value(parameters, "rope_theta");
-  if (!theta) return standard;
-  const double value = theta->as_double();
-  QE_CHECK(value > 1.0 && value < 1e12, theta->where(), ": expected a number above 1, got ",
-           theta->dump());
-  return value;
+double read_theta(const Json& config, const char* key, double standard) {
+  return read_number(config, key, standard, kMinTheta, kMaxTheta);
 }
 
-double read_rope_theta(const Json& config, double standard) {
-  const Json* scaling = find_value(config, "rope_scaling");
-  QE_CHECK(!scaling, scaling->where(), ": scaled rotary positions are not supported, got ",
-           scaling->dump());
-  const double flat = rope_theta_of(config, standard);
-  const Json* parameters = find_value(config, "rope_parameters");
-  return parameters ? rope_theta_of(*parameters, flat) : flat;
+Rotary rotary_of(const Json& parameters, double standard_theta, int64_t max_positions) {
+  Rotary rotary;
+  rotary.theta = read_theta(parameters, "rope_theta", standard_theta);
+  // transformers' encoders turn all columns whatever it says, or fail.
+  QE_CHECK(read_number(parameters, "partial_rotary_factor", 1.0, 0.0, 1.0) == 1.0,
+           parameters.at("partial_rotary_factor").where(),
+           ": rotary positions of a part of the columns are not supported, got ",
+           parameters.at("partial_rotary_factor").dump());
+  const Json* type = find_value(parameters, "rope_type");
+  if (!type) type = find_value(parameters, "type");
+  const std::string name = type ? type->as_string() : "default";
+  // "dynamic" changes the base for texts longer than max_positions; there are none.
+  if (name == "default" || name == "dynamic") return rotary;
+  const auto factor = [&](const char* key) {
+    parameters.at(key);
+    return read_number(parameters, key, 1.0, kMinFactor, kMaxFactor);
+  };
+  const auto optional = [&](const char* key, double standard) {
+    return read_number(parameters, key, standard, kMinFactor, kMaxFactor);
+  };
+  rotary.original_positions =
+      read_int(parameters, "original_max_position_embeddings", max_positions, 1, kMaxPositions);
+  const double growth =
+      static_cast<double>(max_positions) / static_cast<double>(rotary.original_positions);
+  if (name == "linear") {
+    rotary.scaling = Rotary::Scaling::kLinear;
+    rotary.factor = factor("factor");
+  } else if (name == "llama3") {
+    rotary.scaling = Rotary::Scaling::kLlama3;
+    rotary.factor = factor("factor");
+    rotary.low_factor = factor("low_freq_factor");
+    rotary.high_factor = factor("high_freq_factor");
+    QE_CHECK(rotary.high_factor > rotary.low_factor, parameters.where(),
+             ": expected a high_freq_factor above low_freq_factor ", rotary.low_factor, ", got ",
+             rotary.high_factor);
+  } else if (name == "yarn") {
+    rotary.scaling = Rotary::Scaling::kYarn;
+    rotary.factor = optional("factor", growth);
+    rotary.attention_factor = optional("attention_factor", 0.0);
+    rotary.mscale = optional("mscale", 0.0);
+    rotary.mscale_all_dim = optional("mscale_all_dim", 0.0);
+    rotary.fast_turns = optional("beta_fast", rotary.fast_turns);
+    rotary.slow_turns = optional("beta_slow", rotary.slow_turns);
+    rotary.whole_columns = read_bool(parameters, "truncate", true);
+  } else if (name == "longrope") {
+    // transformers takes long_factor when any text of a batch is longer than that.
+    QE_CHECK(rotary.original_positions >= max_positions, parameters.where(),
+             ": longrope is supported up to original_max_position_embeddings ",
+             rotary.original_positions, ", where the model's position count is ", max_positions);
+    rotary.scaling = Rotary::Scaling::kLongRope;
+    rotary.factor = optional("factor", growth);
+    rotary.attention_factor = optional("attention_factor", 0.0);
+    for (const Json& item : parameters.at("short_factor").items()) {
+      const double divisor = item.as_double();
+      QE_CHECK(divisor >= kMinFactor && divisor <= kMaxFactor, item.where(), ": expected ",
+               kMinFactor, " to ", kMaxFactor, ", got ", item.dump());
+      rotary.divisors.push_back(divisor);
+    }
+  } else {
+    fail(type->where(), ": ", type->dump(), " is not supported; supported: default, linear, ",
+         "dynamic, yarn, llama3, longrope");
+  }
+  return rotary;
+}
+
+Rotary read_rotary(const Json& config, double standard_theta, int64_t max_positions) {
+  const double theta = read_theta(config, "rope_theta", standard_theta);
+  const Json* original = find_value(config, "original_max_position_embeddings");
+  QE_CHECK(!original, original->where(), ": is supported inside of rope_parameters only, got ",
+           original->dump());
+  for (const char* key : {"rope_scaling", "rope_parameters"}) {
+    if (const Json* parameters = find_value(config, key)) {
+      return rotary_of(*parameters, theta, max_positions);
+    }
+  }
+  Rotary rotary;
+  rotary.theta = theta;
+  return rotary;
 }
 
 void check_choice(const Json& config, const char* key, const char* supported) {
@@ -113,6 +209,7 @@ EncoderConfig read_bert_keys(const Json& config, const BertDefaults& defaults) {
   refuse_flag(config, "is_decoder", "masked language models attend in both directions");
   refuse_flag(config, "add_cross_attention", "there is no second input to attend to");
   refuse_pruned_heads(config);
+  check_choice(config, "position_embedding_type", defaults.position_types);
   EncoderConfig encoder;
   encoder.vocab_size = read_int(config, "vocab_size", defaults.vocab_size, 1, kMaxVocabulary);
   encoder.hidden_size = read_int(config, "hidden_size", defaults.hidden_size, 1, kMaxWidth);
@@ -137,6 +234,15 @@ EncoderConfig read_bert_keys(const Json& config, const BertDefaults& defaults) {
   return encoder;
 }
 
+void name_family(EncoderConfig& encoder, const std::string& model_type,
+                 const std::string& classes) {
+  std::string module = model_type;
+  std::replace(module.begin(), module.end(), '-', '_');
+  encoder.model_type = model_type;
+  encoder.masked_lm_class = classes + "ForMaskedLM";
+  encoder.parent_library = cat("transformers.models.", module, ".modeling_", module);
+}
+
 void skip_padding(EncoderConfig& encoder) {
   encoder.position_ids = PositionIds::kSkipPadding;
   encoder.position_offset = encoder.pad_token_id + 1;
@@ -153,8 +259,15 @@ void complete(EncoderConfig& encoder, const Json& config) {
            ": hidden size ", encoder.hidden_size, " is not a multiple of the ", encoder.n_heads,
            " attention heads");
   if (encoder.head_dim == 0) encoder.head_dim = encoder.hidden_size / encoder.n_heads;
-  QE_CHECK(encoder.rope_theta == 0.0 || encoder.head_dim % 2 == 0, config.where(),
-           ": rotary positions need an even number of columns a head, got ", encoder.head_dim);
+  for (const Rotary* rotary : {&encoder.rotary, &encoder.local_rotary}) {
+    if (!*rotary) continue;
+    QE_CHECK(encoder.head_dim % 2 == 0, config.where(),
+             ": rotary positions need an even number of columns a head, got ", encoder.head_dim);
+    const auto n_divisors = static_cast<int64_t>(rotary->divisors.size());
+    QE_CHECK(rotary->scaling != Rotary::Scaling::kLongRope || n_divisors == encoder.head_dim / 2,
+             config.where(), ": expected ", encoder.head_dim / 2, " factors of longrope, got ",
+             n_divisors);
+  }
   QE_CHECK(encoder.head_dim <= kMaxHeadDim, config.where(), ": hidden size ", encoder.hidden_size,
            " over ", encoder.n_heads, " attention heads gives ", encoder.head_dim,
            " columns a head, at most ", kMaxHeadDim, " are supported");

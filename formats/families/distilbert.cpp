@@ -37,7 +37,6 @@ EncoderNames distilbert_names() {
 EncoderConfig read_distilbert(const Json& config) {
   refuse_pruned_heads(config);
   EncoderConfig encoder;
-  encoder.model_type = "distilbert";
   encoder.vocab_size = read_int(config, "vocab_size", 30522, 1, kMaxVocabulary);
   encoder.hidden_size = read_int(config, "dim", 768, 1, kMaxWidth);
   encoder.n_layers = read_int(config, "n_layers", 6, 1, kMaxLayers);
@@ -52,8 +51,7 @@ EncoderConfig read_distilbert(const Json& config) {
   encoder.pad_token_id = read_int(config, "pad_token_id", 0, 0, kMaxVocabulary);
   encoder.tied_decoder = read_bool(config, "tie_word_embeddings", true);
   encoder.names = distilbert_names();
-  encoder.masked_lm_class = "DistilBertForMaskedLM";
-  encoder.parent_library = "transformers.models.distilbert.modeling_distilbert";
+  name_family(encoder, "distilbert", "DistilBert");
   encoder.quantize_skip = {"vocab_transform", "vocab_projector"};
   complete(encoder, config);
   return encoder;

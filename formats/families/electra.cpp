@@ -25,16 +25,13 @@ EncoderNames electra_names(bool projected) {
 }
 
 EncoderConfig read_electra(const Json& config) {
-  check_choice(config, "position_embedding_type", "absolute");
   EncoderConfig encoder =
       read_bert_keys(config, {.hidden_size = 256, .n_heads = 4, .ffn_size = 1024});
   encoder.embedding_size = read_int(config, "embedding_size", 128, 1, kMaxWidth);
   encoder.head_size = encoder.embedding_size;
-  encoder.head_activation = HiddenAct::kGelu;
-  encoder.model_type = "electra";
+  encoder.head_activation = Activation::kGelu;
   encoder.names = electra_names(encoder.embedding_size != encoder.hidden_size);
-  encoder.masked_lm_class = "ElectraForMaskedLM";
-  encoder.parent_library = "transformers.models.electra.modeling_electra";
+  name_family(encoder, "electra", "Electra");
   encoder.default_lora_targets = {"query", "value"};
   encoder.quantize_skip = {"generator_predictions", "generator_lm_head"};
   complete(encoder, config);

@@ -29,13 +29,17 @@ EncoderNames esm_names(bool rotary, bool norm_before) {
 
 EncoderConfig read_esm(const Json& config) {
   refuse_flag(config, "is_folding_model", "this is the language model only");
-  check_choice(config, "position_embedding_type", "rotary|absolute");
-  EncoderConfig encoder = read_bert_keys(
-      config, {.vocab_size = 33, .max_positions = 1026, .n_token_types = 0, .pad_token_id = 1});
+  EncoderConfig encoder = read_bert_keys(config, {.vocab_size = 33,
+                                                  .max_positions = 1026,
+                                                  .n_token_types = 0,
+                                                  .pad_token_id = 1,
+                                                  .position_types = "rotary|absolute"});
   const Json* positions = config.find("position_embedding_type");
   const bool rotary = positions && positions->is_string() && positions->as_string() == "rotary";
   if (rotary) {
-    encoder.rope_theta = read_rope_theta(config, 10000.0);
+    encoder.rotary = read_rotary(config, 10000.0, encoder.max_positions);
+    QE_CHECK(encoder.rotary.scaling == Rotary::Scaling::kNone, config.where(),
+             ": scaled rotary positions are not supported, as EsmForMaskedLM has none");
   } else {
     skip_padding(encoder);
   }
@@ -43,17 +47,15 @@ EncoderConfig read_esm(const Json& config) {
   encoder.norm_placement = NormPlacement::kPre;
   encoder.embedding_dropout = 0.0f;
   // Whatever hidden_act says.
-  encoder.activation = HiddenAct::kGelu;
-  encoder.head_activation = HiddenAct::kGelu;
+  encoder.activation = Activation::kGelu;
+  encoder.head_activation = Activation::kGelu;
   if (read_bool(config, "token_dropout", false)) {
     const Json* mask = config.find("mask_token_id");
     QE_CHECK(mask && !mask->is_null(), config.where(), ": token_dropout needs a mask_token_id");
     encoder.dropped_token_id = read_int(config, "mask_token_id", 0, 0, kMaxVocabulary);
   }
-  encoder.model_type = "esm";
   encoder.names = esm_names(rotary, read_bool(config, "emb_layer_norm_before", false));
-  encoder.masked_lm_class = "EsmForMaskedLM";
-  encoder.parent_library = "transformers.models.esm.modeling_esm";
+  name_family(encoder, "esm", "Esm");
   encoder.quantize_skip = {"lm_head"};
   complete(encoder, config);
   return encoder;

@@ -35,7 +35,6 @@ EncoderNames eurobert_names() {
 
 EncoderConfig read_eurobert(const Json& config) {
   EncoderConfig encoder;
-  encoder.model_type = "eurobert";
   encoder.vocab_size = read_int(config, "vocab_size", 128256, 1, kMaxVocabulary);
   encoder.hidden_size = read_int(config, "hidden_size", 768, 1, kMaxWidth);
   encoder.n_layers = read_int(config, "num_hidden_layers", 12, 1, kMaxLayers);
@@ -45,7 +44,7 @@ EncoderConfig read_eurobert(const Json& config) {
   encoder.ffn_size = read_int(config, "intermediate_size", 3072, 1, kMaxWidth);
   encoder.gated_ffn = true;
   encoder.max_positions = read_int(config, "max_position_embeddings", 8192, 1, kMaxPositions);
-  encoder.rope_theta = read_rope_theta(config, 10000.0);
+  encoder.rotary = read_rotary(config, 10000.0, encoder.max_positions);
   encoder.activation = read_activation(config, "hidden_act", "silu");
   encoder.norm_epsilon = read_epsilon(config, "rms_norm_eps", 1e-5f);
   encoder.norm_placement = NormPlacement::kPre;
@@ -59,8 +58,7 @@ EncoderConfig read_eurobert(const Json& config) {
   encoder.pad_token_id = read_int(config, "pad_token_id", 128001, 0, kMaxVocabulary);
   encoder.tied_decoder = read_bool(config, "tie_word_embeddings", false);
   encoder.names = eurobert_names();
-  encoder.masked_lm_class = "EuroBertForMaskedLM";
-  encoder.parent_library = "transformers.models.eurobert.modeling_eurobert";
+  name_family(encoder, "eurobert", "EuroBert");
   encoder.quantize_skip = {"lm_head"};
   complete(encoder, config);
   return encoder;

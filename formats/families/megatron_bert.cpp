@@ -24,15 +24,12 @@ EncoderNames megatron_names() {
 }
 
 EncoderConfig read_megatron(const Json& config) {
-  check_choice(config, "position_embedding_type", "absolute");
   EncoderConfig encoder = read_bert_keys(
       config,
       {.vocab_size = 29056, .hidden_size = 1024, .n_layers = 24, .n_heads = 16, .ffn_size = 4096});
   encoder.norm_placement = NormPlacement::kPre;
-  encoder.model_type = "megatron-bert";
   encoder.names = megatron_names();
-  encoder.masked_lm_class = "MegatronBertForMaskedLM";
-  encoder.parent_library = "transformers.models.megatron_bert.modeling_megatron_bert";
+  name_family(encoder, "megatron-bert", "MegatronBert");
   encoder.quantize_skip = {"cls"};
   complete(encoder, config);
   return encoder;

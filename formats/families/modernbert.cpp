@@ -54,32 +54,28 @@ void read_layer_types(const Json& config, EncoderConfig& encoder) {
 }
 
 /// rope_parameters (transformers 5) by the kind of layer, or one key for each; a local one that is
-/// null is the global one.
-void read_thetas(const Json& config, EncoderConfig& encoder) {
-  const auto flat = [&](const char* key, double standard) {
-    const Json* value = config.find(key);
-    return value && !value->is_null() ? value->as_double() : standard;
-  };
-  encoder.rope_theta = flat("global_rope_theta", 160000.0);
-  encoder.local_rope_theta =
-      flat("local_rope_theta", config.find("local_rope_theta") ? encoder.rope_theta : 10000.0);
-  for (const double theta : {encoder.rope_theta, encoder.local_rope_theta}) {
-    QE_CHECK(theta > 1.0 && theta < 1e12, config.where(), ": expected rope thetas above 1, got ",
-             theta);
-  }
+/// null is the global one. rope_scaling is of both.
+void read_rotaries(const Json& config, EncoderConfig& encoder) {
+  const Json* scaling = config.find("rope_scaling");
   const Json* parameters = config.find("rope_parameters");
-  if (!parameters || parameters->is_null()) return;
-  const auto of = [&](const char* kind, double standard) {
-    const Json* entry = parameters->find(kind);
-    return entry && !entry->is_null() ? rope_theta_of(*entry, standard) : standard;
+  const bool scaled = scaling && !scaling->is_null();
+  const bool parted = parameters && !parameters->is_null();
+  QE_CHECK(!(scaled && parted), scaling->where(), ": is not supported beside rope_parameters");
+  const auto of = [&](const char* kind, const char* key, double standard) {
+    Rotary rotary;
+    rotary.theta = read_theta(config, key, standard);
+    if (scaled) return rotary_of(*scaling, rotary.theta, encoder.max_positions);
+    const Json* entry = parted ? parameters->find(kind) : nullptr;
+    if (!entry || entry->is_null()) return rotary;
+    return rotary_of(*entry, rotary.theta, encoder.max_positions);
   };
-  encoder.rope_theta = of(kGlobal, encoder.rope_theta);
-  encoder.local_rope_theta = of(kLocal, encoder.local_rope_theta);
+  encoder.rotary = of(kGlobal, "global_rope_theta", 160000.0);
+  const bool same = config.find("local_rope_theta") && config.at("local_rope_theta").is_null();
+  encoder.local_rotary = of(kLocal, "local_rope_theta", same ? encoder.rotary.theta : 10000.0);
 }
 
 EncoderConfig read_modernbert(const Json& config) {
   EncoderConfig encoder;
-  encoder.model_type = "modernbert";
   encoder.vocab_size = read_int(config, "vocab_size", 50368, 1, kMaxVocabulary);
   encoder.hidden_size = read_int(config, "hidden_size", 768, 1, kMaxWidth);
   encoder.n_layers = read_int(config, "num_hidden_layers", 22, 1, kMaxLayers);
@@ -94,7 +90,7 @@ EncoderConfig read_modernbert(const Json& config) {
   encoder.first_attention_norm = false;
   encoder.local_window = read_int(config, "local_attention", 128, 2, 2 * kMaxPositions) / 2;
   read_layer_types(config, encoder);
-  read_thetas(config, encoder);
+  read_rotaries(config, encoder);
   const bool attention_bias = read_bool(config, "attention_bias", false);
   encoder.biases = {.attention = attention_bias,
                     .ffn = read_bool(config, "mlp_bias", false),
@@ -104,13 +100,11 @@ EncoderConfig read_modernbert(const Json& config) {
   encoder.embedding_dropout = read_dropout(config, "embedding_dropout", 0.0f);
   encoder.attention_dropout = read_dropout(config, "attention_dropout", 0.0f);
   encoder.attention_output_dropout = encoder.attention_dropout;
-  QE_CHECK(read_dropout(config, "mlp_dropout", 0.0f) == 0.0f, config.at("mlp_dropout").where(),
-           ": dropout inside of the feed-forward block is not supported");
+  encoder.ffn_dropout = read_dropout(config, "mlp_dropout", 0.0f);
   encoder.pad_token_id = read_int(config, "pad_token_id", 50283, 0, kMaxVocabulary);
   encoder.tied_decoder = read_bool(config, "tie_word_embeddings", true);
   encoder.names = modernbert_names();
-  encoder.masked_lm_class = "ModernBertForMaskedLM";
-  encoder.parent_library = "transformers.models.modernbert.modeling_modernbert";
+  name_family(encoder, "modernbert", "ModernBert");
   encoder.quantize_skip = {"head", "decoder"};
   complete(encoder, config);
   return encoder;

@@ -34,11 +34,9 @@ EncoderConfig read_mpnet(const Json& config) {
   skip_padding(encoder);
   encoder.n_token_types = 0;
   encoder.n_relative_buckets = read_int(config, "relative_attention_num_buckets", 32, 4, 4096);
-  encoder.head_activation = HiddenAct::kGelu;
-  encoder.model_type = "mpnet";
+  encoder.head_activation = Activation::kGelu;
   encoder.names = mpnet_names();
-  encoder.masked_lm_class = "MPNetForMaskedLM";
-  encoder.parent_library = "transformers.models.mpnet.modeling_mpnet";
+  name_family(encoder, "mpnet", "MPNet");
   encoder.quantize_skip = {"lm_head"};
   complete(encoder, config);
   return encoder;

@@ -6,6 +6,8 @@
 // checkpoints, whose config.json has GPT-2's keys and whose query, key and value are one matrix.
 // The Linears keep the names of the file, which an adapter for it has, too.
 
+#include <algorithm>
+
 #include "formats/families/config_keys.h"
 #include "formats/families/name_rules.h"
 #include "kernels/core/error.h"
@@ -40,10 +42,15 @@ EncoderNames nomic_bert_names() {
 
 /// GPT-2's keys, as the published checkpoints have them.
 EncoderConfig read_checkpoint_keys(const Json& config) {
-  for (const char* key : {"prenorm", "qkv_proj_bias", "mlp_fc1_bias", "mlp_fc2_bias",
-                          "use_rms_norm", "parallel_block", "rotary_emb_interleaved"}) {
-    refuse_flag(config, key, "no published NomicBERT has it");
+  for (const char* key :
+       {"prenorm", "qkv_proj_bias", "mlp_fc1_bias", "mlp_fc2_bias", "use_rms_norm",
+        "parallel_block", "rotary_emb_interleaved", "causal", "scale_attn_by_inverse_layer_idx"}) {
+    refuse_flag(config, key, "no published NomicBERT for masked words has it");
   }
+  read_int(config, "moe_every_n_layers", 0, 0, 0);
+  const Json* decay = config.find("rotary_emb_scale_base");
+  QE_CHECK(!decay || decay->is_null(), decay->where(),
+           ": rotary positions that decay are not supported, got ", decay->dump());
   check_choice(config, "activation_function", "swiglu");
   EncoderConfig encoder;
   encoder.vocab_size = read_int(config, "vocab_size", 30528, 1, kMaxVocabulary);
@@ -55,7 +62,7 @@ EncoderConfig read_checkpoint_keys(const Json& config) {
   encoder.ffn_size = read_int(config, "n_inner", 3072, 1, kMaxWidth);
   encoder.max_positions = read_int(config, "n_positions", 2048, 1, kMaxPositions);
   encoder.n_token_types = read_int(config, "type_vocab_size", 2, 1, kMaxPositions);
-  encoder.activation = HiddenAct::kSilu;
+  encoder.activation = Activation::kSilu;
   encoder.norm_epsilon = read_epsilon(config, "layer_norm_epsilon", 1e-12f);
   encoder.embedding_dropout = read_dropout(config, "embd_pdrop", 0.0f);
   encoder.attention_dropout = read_dropout(config, "attn_pdrop", 0.0f);
@@ -66,10 +73,13 @@ EncoderConfig read_checkpoint_keys(const Json& config) {
   const Json* fraction = config.find("rotary_emb_fraction");
   QE_CHECK(!fraction || fraction->as_double() == 1.0, fraction->where(),
            ": rotary positions of a part of the columns are not supported, got ", fraction->dump());
-  const Json* base = config.find("rotary_emb_base");
-  encoder.rope_theta = base && !base->is_null() ? base->as_double() : 1000.0;
-  QE_CHECK(encoder.rope_theta > 1.0 && encoder.rope_theta < 1e12, base->where(),
-           ": expected a number above 1, got ", base->dump());
+  encoder.rotary.theta = read_theta(config, "rotary_emb_base", 1000.0);
+  // Scaled for texts longer than the trained ones only (dynamic NTK): there are none.
+  const Json* scaling = config.find("rotary_scaling_factor");
+  if (scaling && !scaling->is_null()) {
+    encoder.max_positions = std::min(
+        encoder.max_positions, read_int(config, "max_trained_positions", 2048, 1, kMaxPositions));
+  }
   return encoder;
 }
 
@@ -77,7 +87,7 @@ EncoderConfig read_transformers_keys(const Json& config) {
   EncoderConfig encoder = read_bert_keys(
       config, {.vocab_size = 30528, .max_positions = 2048, .activation = "silu", .dropout = 0.0f});
   encoder.head_dim = read_int(config, "head_dim", 0, 1, kMaxHeadDim);
-  encoder.rope_theta = read_rope_theta(config, 1000.0);
+  encoder.rotary = read_rotary(config, 1000.0, encoder.max_positions);
   return encoder;
 }
 
@@ -88,10 +98,8 @@ EncoderConfig read_nomic_bert(const Json& config) {
   encoder.gated_ffn = true;
   encoder.biases.attention = false;
   encoder.biases.ffn = false;
-  encoder.model_type = "nomic_bert";
   encoder.names = nomic_bert_names();
-  encoder.masked_lm_class = "NomicBertForMaskedLM";
-  encoder.parent_library = "transformers.models.nomic_bert.modeling_nomic_bert";
+  name_family(encoder, "nomic_bert", "NomicBert");
   encoder.quantize_skip = {"cls"};
   complete(encoder, config);
   return encoder;

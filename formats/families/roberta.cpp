@@ -19,40 +19,27 @@ EncoderNames roberta_names() {
   return names;
 }
 
-EncoderConfig read(const Json& config, int64_t vocab_size) {
-  check_choice(config, "position_embedding_type", "absolute");
-  EncoderConfig encoder = read_bert_keys(config, {.vocab_size = vocab_size, .pad_token_id = 1});
+struct Variant {
+  const char* model_type;
+  const char* classes;
+  int64_t vocab_size;
+  bool peft_has_targets;
+};
+constexpr Variant kRoberta{"roberta", "Roberta", 50265, true};
+constexpr Variant kXlmRoberta{"xlm-roberta", "XLMRoberta", 30522, true};
+constexpr Variant kCamembert{"camembert", "Camembert", 30522, false};
+
+template <const Variant& variant>
+EncoderConfig read(const Json& config) {
+  EncoderConfig encoder =
+      read_bert_keys(config, {.vocab_size = variant.vocab_size, .pad_token_id = 1});
   skip_padding(encoder);
-  encoder.head_activation = HiddenAct::kGelu;
+  encoder.head_activation = Activation::kGelu;
   encoder.names = roberta_names();
+  name_family(encoder, variant.model_type, variant.classes);
+  if (variant.peft_has_targets) encoder.default_lora_targets = {"query", "value"};
   encoder.quantize_skip = {"lm_head"};
   complete(encoder, config);
-  return encoder;
-}
-
-EncoderConfig read_roberta(const Json& config) {
-  EncoderConfig encoder = read(config, 50265);
-  encoder.model_type = "roberta";
-  encoder.masked_lm_class = "RobertaForMaskedLM";
-  encoder.parent_library = "transformers.models.roberta.modeling_roberta";
-  encoder.default_lora_targets = {"query", "value"};
-  return encoder;
-}
-
-EncoderConfig read_xlm_roberta(const Json& config) {
-  EncoderConfig encoder = read(config, 30522);
-  encoder.model_type = "xlm-roberta";
-  encoder.masked_lm_class = "XLMRobertaForMaskedLM";
-  encoder.parent_library = "transformers.models.xlm_roberta.modeling_xlm_roberta";
-  encoder.default_lora_targets = {"query", "value"};
-  return encoder;
-}
-
-EncoderConfig read_camembert(const Json& config) {
-  EncoderConfig encoder = read(config, 30522);
-  encoder.model_type = "camembert";
-  encoder.masked_lm_class = "CamembertForMaskedLM";
-  encoder.parent_library = "transformers.models.camembert.modeling_camembert";
   return encoder;
 }
 
@@ -67,8 +54,8 @@ std::string roberta_canonical_name(const std::string& stored) {
 
 }  // namespace
 
-Family roberta() { return {"roberta", read_roberta, roberta_canonical_name}; }
-Family xlm_roberta() { return {"xlm-roberta", read_xlm_roberta, roberta_canonical_name}; }
-Family camembert() { return {"camembert", read_camembert, roberta_canonical_name}; }
+Family roberta() { return {"roberta", read<kRoberta>, roberta_canonical_name}; }
+Family xlm_roberta() { return {"xlm-roberta", read<kXlmRoberta>, roberta_canonical_name}; }
+Family camembert() { return {"camembert", read<kCamembert>, roberta_canonical_name}; }
 
 }  // namespace qe::model_families

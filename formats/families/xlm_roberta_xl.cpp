@@ -24,7 +24,6 @@ EncoderNames xl_names() {
 }
 
 EncoderConfig read_xl(const Json& config) {
-  check_choice(config, "position_embedding_type", "absolute");
   EncoderConfig encoder = read_bert_keys(config, {.vocab_size = 250880,
                                                   .hidden_size = 2560,
                                                   .n_layers = 36,
@@ -37,11 +36,9 @@ EncoderConfig read_xl(const Json& config) {
   skip_padding(encoder);
   encoder.norm_placement = NormPlacement::kPre;
   encoder.ffn_output_dropout = 0.0f;
-  encoder.head_activation = HiddenAct::kGelu;
-  encoder.model_type = "xlm-roberta-xl";
+  encoder.head_activation = Activation::kGelu;
   encoder.names = xl_names();
-  encoder.masked_lm_class = "XLMRobertaXLForMaskedLM";
-  encoder.parent_library = "transformers.models.xlm_roberta_xl.modeling_xlm_roberta_xl";
+  name_family(encoder, "xlm-roberta-xl", "XLMRobertaXL");
   encoder.quantize_skip = {"lm_head"};
   complete(encoder, config);
   return encoder;

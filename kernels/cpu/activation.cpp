@@ -8,26 +8,12 @@
 namespace qe::cpu {
 namespace {
 
-ActivationFunction function_of(Activation f) {
-  switch (f) {
-    case Activation::kGelu:
-      break;
-    case Activation::kGeluTanh:
-      return ActivationFunction::kGeluTanh;
-    case Activation::kRelu:
-      return ActivationFunction::kRelu;
-    case Activation::kSilu:
-      return ActivationFunction::kSilu;
-  }
-  return ActivationFunction::kGelu;
-}
-
 using Rows = void (*)(const ActivationRows&, int64_t, int64_t);
 
 // y = f(x), or what f does with dy where that is given; over `cols` of them.
 void run(Context& ctx, Rows kernel, Activation f, const Tensor& x, const Tensor* dy,
          const Tensor& y, int64_t cols) {
-  const ActivationRows args{.function = function_of(f),
+  const ActivationRows args{.function = f,
                             .x = x.f32(),
                             .x_stride = x.stride,
                             .dy = dy ? dy->f32() : nullptr,

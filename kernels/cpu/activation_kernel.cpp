@@ -42,21 +42,102 @@ struct GeluTanh {
   }
 };
 
-struct Relu {
-  // NaN stays NaN.
-  QE_INLINE static Vec value(Vec x) { return select(less_equal(x, zero()), zero(), x); }
+// x logistic(kScale x): SiLU and quick GELU.
+template <int kThousandths>
+struct Swish {
+  static constexpr float kScale = static_cast<float>(kThousandths) / 1000.0f;
+  QE_INLINE static Vec value(Vec x) { return x * logistic(x * set(kScale)); }
   QE_INLINE static Vec slope(Vec x) {
-    return select(less_equal(x, zero()), zero(), select(equal(x, x), set(1.0f), x));
+    const Vec s = logistic(x * set(kScale));
+    const Vec curve = fnma(s, s, s) * set(kScale);
+    return select(equal(curve, zero()), s, fma(x, curve, s));
   }
 };
 
-struct Silu {
-  QE_INLINE static Vec value(Vec x) { return x * logistic(x); }
-  QE_INLINE static Vec slope(Vec x) {
-    const Vec s = logistic(x);
-    const Vec curve = fnma(s, s, s);
-    return select(equal(curve, zero()), s, fma(x, curve, s));
+// With e = e^-|x|, tanh(log(1 + e^x)) is top / bottom of polynomials in e.
+struct Mish {
+  struct Parts {
+    Vec e, decay, top, bottom;  // decay: how the slope's curve falls off, e or e^2
+  };
+  QE_INLINE static Parts parts(Vec x) {
+    const Vec e = exp(-abs(x));
+    const Mask negative = less(x, zero());
+    const Vec top = select(negative, fma(e, e, e + e), fma(e, set(2.0f), set(1.0f)));
+    const Vec rest = select(negative, set(2.0f), e * e * set(2.0f));
+    return {e, select(negative, e, e * e), top, top + rest};
   }
+  QE_INLINE static Vec value(Vec x) {
+    const Parts p = parts(x);
+    return x * (p.top / p.bottom);
+  }
+  QE_INLINE static Vec slope(Vec x) {
+    const Parts p = parts(x);
+    const Vec t = p.top / p.bottom;
+    const Vec curve = set(4.0f) * (set(1.0f) + p.e) * p.decay / (p.bottom * p.bottom);
+    return select(equal(curve, zero()), t, fma(x, curve, t));
+  }
+};
+
+struct HardSwish {
+  QE_INLINE static Vec value(Vec x) {
+    const Vec middle = x * (x + set(3.0f)) * set(1.0f / 6.0f);
+    return select(less_equal(x, set(-3.0f)), zero(), select(less(x, set(3.0f)), middle, x));
+  }
+  QE_INLINE static Vec slope(Vec x) {
+    const Vec middle = fma(x, set(1.0f / 3.0f), set(0.5f));
+    return select(less_equal(x, set(-3.0f)), zero(),
+                  select(less_equal(set(3.0f), x), set(1.0f), middle));
+  }
+};
+
+// 1, and NaN of NaN.
+QE_INLINE Vec one_of(Vec x) { return select(equal(x, x), set(1.0f), x); }
+
+// NaN stays NaN.
+struct Relu {
+  QE_INLINE static Vec value(Vec x) { return select(less_equal(x, zero()), zero(), x); }
+  QE_INLINE static Vec slope(Vec x) { return select(less_equal(x, zero()), zero(), one_of(x)); }
+};
+
+struct Relu2 {
+  QE_INLINE static Vec value(Vec x) { return Relu::value(x) * Relu::value(x); }
+  QE_INLINE static Vec slope(Vec x) { return Relu::value(x) + Relu::value(x); }
+};
+
+struct Relu6 {
+  QE_INLINE static Vec value(Vec x) {
+    return select(less_equal(set(6.0f), x), set(6.0f), Relu::value(x));
+  }
+  QE_INLINE static Vec slope(Vec x) {
+    return select(less_equal(set(6.0f), x), zero(), Relu::slope(x));
+  }
+};
+
+struct LeakyRelu {
+  static constexpr float kLeak = 0.01f;
+  QE_INLINE static Vec value(Vec x) { return select(less_equal(x, zero()), x * set(kLeak), x); }
+  QE_INLINE static Vec slope(Vec x) { return select(less_equal(x, zero()), set(kLeak), one_of(x)); }
+};
+
+QE_INLINE Vec logistic_slope(Vec x) {
+  const Vec e = exp(-abs(x));
+  const Vec sum = set(1.0f) + e;
+  return e / (sum * sum);
+}
+
+struct Tanh {
+  QE_INLINE static Vec value(Vec x) { return tanh(x); }
+  QE_INLINE static Vec slope(Vec x) { return set(4.0f) * logistic_slope(x + x); }
+};
+
+struct Sigmoid {
+  QE_INLINE static Vec value(Vec x) { return logistic(x); }
+  QE_INLINE static Vec slope(Vec x) { return logistic_slope(x); }
+};
+
+struct Linear {
+  QE_INLINE static Vec value(Vec x) { return x; }
+  QE_INLINE static Vec slope(Vec x) { return one_of(x); }
 };
 
 template <class Function>
@@ -114,16 +195,34 @@ void gated_backward(const ActivationRows& args, int64_t begin, int64_t end) {
 
 // Calls body with the function as a type of its own.
 template <class Body>
-QE_INLINE void with_function(ActivationFunction f, Body body) {
+QE_INLINE void with_function(Activation f, Body body) {
   switch (f) {
-    case ActivationFunction::kGelu:
+    case Activation::kGelu:
       return body(Gelu{});
-    case ActivationFunction::kGeluTanh:
+    case Activation::kGeluTanh:
       return body(GeluTanh{});
-    case ActivationFunction::kRelu:
+    case Activation::kQuickGelu:
+      return body(Swish<1702>{});
+    case Activation::kSilu:
+      return body(Swish<1000>{});
+    case Activation::kMish:
+      return body(Mish{});
+    case Activation::kHardSwish:
+      return body(HardSwish{});
+    case Activation::kRelu:
       return body(Relu{});
-    case ActivationFunction::kSilu:
-      return body(Silu{});
+    case Activation::kRelu2:
+      return body(Relu2{});
+    case Activation::kRelu6:
+      return body(Relu6{});
+    case Activation::kLeakyRelu:
+      return body(LeakyRelu{});
+    case Activation::kTanh:
+      return body(Tanh{});
+    case Activation::kSigmoid:
+      return body(Sigmoid{});
+    case Activation::kLinear:
+      return body(Linear{});
   }
 }
 

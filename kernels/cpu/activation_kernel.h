@@ -4,17 +4,15 @@
 
 #include <cstdint>
 
+#include "kernels/core/activation.h"
 #include "kernels/cpu/isa.h"
 
 namespace qe::cpu {
 
-/// qe::Activation, entry by entry.
-enum class ActivationFunction { kGelu, kGeluTanh, kRelu, kSilu };
-
 /// y = f(x), or with dy: y = f'(x) * dy. All (T, cols); in the gated form x, and backward y, are
 /// (T, 2 cols).
 struct ActivationRows {
-  ActivationFunction function;
+  Activation function;
   const float* x;
   int64_t x_stride;
   const float* dy;

@@ -9,172 +9,135 @@
 namespace qe::cuda {
 namespace {
 
+// What a kernel gets. In the gated form x and, backward, out are (T, 2 cols).
+template <class T, int N>
+struct Operands {
+  Activation f;
+  const T *x, *dy;
+  T* out;
+  int64_t x_stride, dy_stride, out_stride, cols;
+
+  __device__ void load_x(int64_t row, int64_t column, float (&to)[N]) const {
+    load_pack(x + row * x_stride + column, to);
+  }
+  __device__ void load_dy(int64_t row, int64_t column, float (&to)[N]) const {
+    load_pack(dy + row * dy_stride + column, to);
+  }
+  __device__ void store(int64_t row, int64_t column, const float (&from)[N]) const {
+    store_pack(out + row * out_stride + column, from);
+  }
+};
+
 template <class T, int N>
 struct ForwardBody {
-  Activation f;
-  const T* x;
-  int64_t x_stride;
-  T* y;
-  int64_t y_stride;
+  Operands<T, N> o;
 
   __device__ void operator()(int64_t row, int64_t column) const {
     float v[N];
-    load_pack(x + row * x_stride + column, v);
+    o.load_x(row, column, v);
 #pragma unroll
-    for (int i = 0; i < N; ++i) v[i] = activation_value(f, v[i]);
-    store_pack(y + row * y_stride + column, v);
+    for (int i = 0; i < N; ++i) v[i] = activation_value(o.f, v[i]);
+    o.store(row, column, v);
   }
 };
 
 template <class T, int N>
 struct BackwardBody {
-  Activation f;
-  const T* x;
-  int64_t x_stride;
-  const T* dy;
-  int64_t dy_stride;
-  T* dx;
-  int64_t dx_stride;
+  Operands<T, N> o;
 
   __device__ void operator()(int64_t row, int64_t column) const {
     float v[N], g[N];
-    load_pack(x + row * x_stride + column, v);
-    load_pack(dy + row * dy_stride + column, g);
+    o.load_x(row, column, v);
+    o.load_dy(row, column, g);
 #pragma unroll
-    for (int i = 0; i < N; ++i) g[i] *= activation_slope(f, v[i]);
-    store_pack(dx + row * dx_stride + column, g);
+    for (int i = 0; i < N; ++i) g[i] *= activation_slope(o.f, v[i]);
+    o.store(row, column, g);
   }
 };
 
 template <class T, int N>
-void forward(Context& ctx, Activation f, const Tensor& x, const Tensor& y) {
-  launch_elementwise(ctx, "activation_forward", x.rows, x.cols, N,
-                     ForwardBody<T, N>{f, static_cast<const T*>(x.data), x.stride,
-                                       static_cast<T*>(y.data), y.stride});
-}
-
-template <class T, int N>
-void backward(Context& ctx, Activation f, const Tensor& x, const Tensor& dy, const Tensor& dx) {
-  launch_elementwise(
-      ctx, "activation_backward", x.rows, x.cols, N,
-      BackwardBody<T, N>{f, static_cast<const T*>(x.data), x.stride, static_cast<const T*>(dy.data),
-                         dy.stride, static_cast<T*>(dx.data), dx.stride});
-}
-
-template <class T, int N>
 struct GatedForwardBody {
-  Activation f;
-  const T* x;
-  int64_t x_stride, cols;
-  T* y;
-  int64_t y_stride;
+  Operands<T, N> o;
 
   __device__ void operator()(int64_t row, int64_t column) const {
     float a[N], g[N];
-    load_pack(x + row * x_stride + column, a);
-    load_pack(x + row * x_stride + cols + column, g);
+    o.load_x(row, column, a);
+    o.load_x(row, o.cols + column, g);
 #pragma unroll
-    for (int i = 0; i < N; ++i) a[i] = activation_value(f, a[i]) * g[i];
-    store_pack(y + row * y_stride + column, a);
+    for (int i = 0; i < N; ++i) a[i] = activation_value(o.f, a[i]) * g[i];
+    o.store(row, column, a);
   }
 };
 
 template <class T, int N>
 struct GatedBackwardBody {
-  Activation f;
-  const T* x;
-  int64_t x_stride, cols;
-  const T* dy;
-  int64_t dy_stride;
-  T* dx;
-  int64_t dx_stride;
+  Operands<T, N> o;
 
   __device__ void operator()(int64_t row, int64_t column) const {
     float a[N], g[N], d[N];
-    load_pack(x + row * x_stride + column, a);
-    load_pack(x + row * x_stride + cols + column, g);
-    load_pack(dy + row * dy_stride + column, d);
+    o.load_x(row, column, a);
+    o.load_x(row, o.cols + column, g);
+    o.load_dy(row, column, d);
 #pragma unroll
     for (int i = 0; i < N; ++i) {
-      g[i] *= activation_slope(f, a[i]) * d[i];
-      d[i] *= activation_value(f, a[i]);
+      g[i] *= activation_slope(o.f, a[i]) * d[i];
+      d[i] *= activation_value(o.f, a[i]);
     }
-    store_pack(dx + row * dx_stride + column, g);
-    store_pack(dx + row * dx_stride + cols + column, d);
+    o.store(row, column, g);
+    o.store(row, o.cols + column, d);
   }
 };
 
-// Whether packs of n fit in both halves.
-bool halves_packable(const Tensor& x, int n) {
-  return packable(x, n) && packable(x.col_range(x.cols / 2, x.cols / 2), n);
+// Whether packs of n fit, also in the second half of a matrix that has two.
+bool packs_fit(const Tensor& t, int64_t cols, int n) {
+  return packable(t, n) && (t.cols == cols || packable(t.col_range(cols, cols), n));
 }
 
-template <class T, int N>
-void gated_forward(Context& ctx, Activation f, const Tensor& x, const Tensor& y) {
-  launch_elementwise(ctx, "gated_activation_forward", y.rows, y.cols, N,
-                     GatedForwardBody<T, N>{f, static_cast<const T*>(x.data), x.stride, y.cols,
-                                            static_cast<T*>(y.data), y.stride});
-}
-
-template <class T, int N>
-void gated_backward(Context& ctx, Activation f, const Tensor& x, const Tensor& dy,
-                    const Tensor& dx) {
-  launch_elementwise(ctx, "gated_activation_backward", dy.rows, dy.cols, N,
-                     GatedBackwardBody<T, N>{f, static_cast<const T*>(x.data), x.stride, dy.cols,
-                                             static_cast<const T*>(dy.data), dy.stride,
-                                             static_cast<T*>(dx.data), dx.stride});
+// Runs Body over `cols` columns. dy: forward none.
+template <template <class, int> class Body>
+void run(Context& ctx, const char* name, Activation f, const Tensor& x, const Tensor& dy,
+         const Tensor& out, int64_t cols) {
+  with_type(ctx.compute, [&](auto type) {
+    using T = typename decltype(type)::type;
+    const auto launch_with = [&](auto pack) {
+      constexpr int kN = decltype(pack)::value;
+      const Operands<T, kN> operands{f,
+                                     static_cast<const T*>(x.data),
+                                     static_cast<const T*>(dy.data),
+                                     static_cast<T*>(out.data),
+                                     x.stride,
+                                     dy.stride,
+                                     out.stride,
+                                     cols};
+      launch_elementwise(ctx, name, x.rows, cols, kN, Body<T, kN>{operands});
+    };
+    constexpr int kN = kPack<T>;
+    if (packs_fit(x, cols, kN) && packs_fit(out, cols, kN) && (!dy || packs_fit(dy, cols, kN))) {
+      launch_with(std::integral_constant<int, kN>());
+    } else {
+      launch_with(std::integral_constant<int, 1>());
+    }
+  });
 }
 
 }  // namespace
 
 void activation_forward(Context& ctx, Activation f, const Tensor& x, const Tensor& y) {
-  with_type(ctx.compute, [&](auto type) {
-    using T = typename decltype(type)::type;
-    constexpr int kN = kPack<T>;
-    if (packable(x, kN) && packable(y, kN)) {
-      forward<T, kN>(ctx, f, x, y);
-    } else {
-      forward<T, 1>(ctx, f, x, y);
-    }
-  });
+  run<ForwardBody>(ctx, "activation_forward", f, x, {}, y, y.cols);
 }
 
 void activation_backward(Context& ctx, Activation f, const Tensor& x, const Tensor& dy,
                          const Tensor& dx) {
-  with_type(ctx.compute, [&](auto type) {
-    using T = typename decltype(type)::type;
-    constexpr int kN = kPack<T>;
-    if (packable(x, kN) && packable(dy, kN) && packable(dx, kN)) {
-      backward<T, kN>(ctx, f, x, dy, dx);
-    } else {
-      backward<T, 1>(ctx, f, x, dy, dx);
-    }
-  });
+  run<BackwardBody>(ctx, "activation_backward", f, x, dy, dx, dx.cols);
 }
 
 void gated_activation_forward(Context& ctx, Activation f, const Tensor& x, const Tensor& y) {
-  with_type(ctx.compute, [&](auto type) {
-    using T = typename decltype(type)::type;
-    constexpr int kN = kPack<T>;
-    if (halves_packable(x, kN) && packable(y, kN)) {
-      gated_forward<T, kN>(ctx, f, x, y);
-    } else {
-      gated_forward<T, 1>(ctx, f, x, y);
-    }
-  });
+  run<GatedForwardBody>(ctx, "gated_activation_forward", f, x, {}, y, y.cols);
 }
 
 void gated_activation_backward(Context& ctx, Activation f, const Tensor& x, const Tensor& dy,
                                const Tensor& dx) {
-  with_type(ctx.compute, [&](auto type) {
-    using T = typename decltype(type)::type;
-    constexpr int kN = kPack<T>;
-    if (halves_packable(x, kN) && packable(dy, kN) && halves_packable(dx, kN)) {
-      gated_backward<T, kN>(ctx, f, x, dy, dx);
-    } else {
-      gated_backward<T, 1>(ctx, f, x, dy, dx);
-    }
-  });
+  run<GatedBackwardBody>(ctx, "gated_activation_backward", f, x, dy, dx, dy.cols);
 }
 
 }  // namespace qe::cuda

@@ -4,17 +4,11 @@
 
 // Activations of feed-forward blocks and heads, elementwise or with a gate, forward and derivative.
 
+#include "kernels/core/activation.h"
 #include "kernels/core/context.h"
 #include "kernels/core/tensor.h"
 
 namespace qe {
-
-enum class Activation {
-  kGelu,      ///< x * Phi(x), exact erf form: "gelu"
-  kGeluTanh,  ///< "gelu_new", "gelu_pytorch_tanh", "gelu_fast"
-  kRelu,      ///< "relu"
-  kSilu,      ///< "silu", "swish"
-};
 
 /// y = f(x). (T, F) of the compute type; may be the same memory.
 void activation_forward(Context& ctx, Activation f, const Tensor& x, const Tensor& y);

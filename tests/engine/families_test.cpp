@@ -138,6 +138,45 @@ DEVICE_TEST_CASE("golden families: every LoRA gradient, with and without checkpo
   }
 }
 
+// The slope of the loss along a direction in the adapter's parameters, by the gradient and by the
+// loss itself.
+TEST_CASE("gradients are the loss's slope where every dropout is active") {
+  for (const char* family : {"modernbert", "roberta", "deberta-v2"}) {
+    CAPTURE(family);
+    const std::string folder = test::golden_path(std::string("families/") + family);
+    const std::vector<Record> rows = test::rows_of(folder + "/train.jsonl");
+    const auto loss_at = [&](double distance, std::vector<float>* gradients, bool checkpoint) {
+      test::GoldenModel model(folder, 32, true);
+      EncoderConfig& config = model.lm.config;
+      for (float* p : {&config.embedding_dropout, &config.attention_dropout, &config.ffn_dropout,
+                       &config.attention_output_dropout, &config.ffn_output_dropout}) {
+        *p = 0.2f;
+      }
+      const std::span<float> parameters = model.adapter->parameters();
+      for (size_t i = 0; i < parameters.size(); ++i) {
+        parameters[i] += static_cast<float>(distance) * (i % 3 == 0 ? 1.0f : -0.5f);
+      }
+      const PackedBatch batch = test::pack(config, rows, 0, rows.size(), false);
+      const MlmTotals totals =
+          model.train(batch, 1.0f / static_cast<float>(batch.n_labels()), checkpoint);
+      if (gradients) *gradients = model.host(model.adapter->gradients());
+      return totals.loss / static_cast<double>(totals.n_labels);
+    };
+    std::vector<float> gradients, checkpointed;
+    loss_at(0.0, &gradients, false);
+    loss_at(0.0, &checkpointed, true);
+    CHECK(gradients == checkpointed);
+    double slope = 0.0;
+    for (size_t i = 0; i < gradients.size(); ++i) {
+      slope += static_cast<double>(gradients[i]) * (i % 3 == 0 ? 1.0 : -0.5);
+    }
+    constexpr double kStep = 2e-3;
+    const double by_loss =
+        (loss_at(kStep, nullptr, false) - loss_at(-kStep, nullptr, false)) / (2.0 * kStep);
+    CHECK(by_loss == doctest::Approx(slope).epsilon(2e-3));
+  }
+}
+
 DEVICE_TEST_CASE("golden families: one optimizer step") {
   for (const std::string& folder : golden_families()) {
     CAPTURE(folder);

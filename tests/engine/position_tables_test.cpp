@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "engine/model/portable_math.h"
+#include "tests/support/golden.h"
 
 namespace qe {
 namespace {
@@ -28,7 +29,7 @@ TEST_CASE("portable functions agree with libm to a few units in the last place")
 }
 
 TEST_CASE("rotary tables hold cosines, then sines") {
-  const std::vector<float> table = rotary_table(300, 8, 10000.0);
+  const std::vector<float> table = rotary_table(300, 8, {.theta = 10000.0});
   REQUIRE(table.size() == 300 * 8);
   for (int64_t p = 0; p < 300; p += 23) {
     for (int64_t j = 0; j < 4; ++j) {
@@ -36,6 +37,38 @@ TEST_CASE("rotary tables hold cosines, then sines") {
       const size_t at = static_cast<size_t>(p * 8 + j);
       CHECK(std::fabs(static_cast<double>(table[at]) - std::cos(angle)) < 3e-5);
       CHECK(std::fabs(static_cast<double>(table[at + 4]) - std::sin(angle)) < 3e-5);
+    }
+  }
+}
+
+// Found (rows of a table) against the golden's rows.
+void check_rotary(const EncoderConfig& config, const Rotary& rotary, const Json& positions,
+                  const Json& expected) {
+  const std::vector<float> table = rotary_table(config.max_positions, config.head_dim, rotary);
+  for (size_t i = 0; i < positions.items().size(); ++i) {
+    const int64_t position = positions.items()[i].as_int();
+    const std::vector<Json>& row = expected.items()[i].items();
+    REQUIRE(static_cast<int64_t>(row.size()) == config.head_dim);
+    // An angle's own rounding, in fp32.
+    const double allowed = 3e-7 * static_cast<double>(1 + position);
+    for (size_t j = 0; j < row.size(); ++j) {
+      const float found = table[static_cast<size_t>(position * config.head_dim) + j];
+      CAPTURE(position);
+      CAPTURE(j);
+      CHECK(std::fabs(static_cast<double>(found) - row[j].as_double()) < allowed);
+    }
+  }
+}
+
+TEST_CASE("rotary positions of every kind are transformers'") {
+  const Json golden = Json::parse_file(test::golden_path("rope.json"));
+  for (const Json& c : golden.at("cases").items()) {
+    const std::string text = c.at("config").dump();
+    CAPTURE(text);
+    const EncoderConfig config = family_of(c.at("model_type").as_string()).read(c.at("config"));
+    check_rotary(config, config.rotary, golden.at("positions"), c.at("rotary"));
+    if (const Json* local = c.find("local_rotary")) {
+      check_rotary(config, config.local_rotary, golden.at("positions"), *local);
     }
   }
 }

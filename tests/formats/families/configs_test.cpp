@@ -49,8 +49,8 @@ TEST_CASE("a config.json as published and as transformers 5 saves it are the sam
     if (const Json* thetas = facts.find("thetas")) {
       std::set<double> expected;
       for (const Json& theta : thetas->items()) expected.insert(theta.as_double());
-      std::set<double> ours = {found.rope_theta};
-      if (!found.local_layers.empty()) ours.insert(found.local_rope_theta);
+      std::set<double> ours = {found.rotary.theta};
+      if (!found.local_layers.empty()) ours.insert(found.local_rotary.theta);
       CHECK(ours == expected);
     }
   }

@@ -69,11 +69,11 @@ TEST_CASE("ModernBERT's settings in transformers 4's keys and in 5's are the sam
                           "sliding_attention": {"rope_type": "default", "rope_theta": 9000.0}})");
   for (const EncoderConfig* config : {&old_keys, &new_keys}) {
     CHECK(config->local_layers == std::vector<bool>{false, true, true, false});
-    CHECK(config->rope_theta == 50000.0);
-    CHECK(config->local_rope_theta == 9000.0);
+    CHECK(config->rotary.theta == 50000.0);
+    CHECK(config->local_rotary.theta == 9000.0);
     CHECK(config->local_window == 64);
   }
-  CHECK(defaults_of(family, R"("local_rope_theta": null)").local_rope_theta == 160000.0);
+  CHECK(defaults_of(family, R"("local_rope_theta": null)").local_rotary.theta == 160000.0);
 }
 
 TEST_CASE("a name that is several tensors") {
@@ -97,6 +97,23 @@ TEST_CASE("layers that share weights") {
   CHECK(config.layer_weights(11) == 2);
 }
 
+TEST_CASE("layers that come in groups") {
+  const EncoderConfig config =
+      defaults_of(family_of("albert"), R"("num_hidden_layers": 5, "num_hidden_groups": 2,
+                                          "inner_group_num": 3, "hidden_size": 64)");
+  CHECK(config.n_layers == 15);
+  CHECK(config.n_distinct_layers == 6);
+  // Turns of 3 layers; groups 0 0 0 1 1.
+  CHECK(config.layer_weights(0) == 0);
+  CHECK(config.layer_weights(2) == 2);
+  CHECK(config.layer_weights(6) == 0);
+  CHECK(config.layer_weights(8) == 2);
+  CHECK(config.layer_weights(9) == 3);
+  CHECK(config.layer_weights(14) == 5);
+  CHECK(layer_name(config.names.query, 5, config.n_inner_layers) ==
+        "albert.encoder.albert_layer_groups.1.albert_layers.2.attention.query");
+}
+
 TEST_CASE("positions from the padding id on leave fewer for tokens") {
   for (const char* model_type : {"roberta", "xlm-roberta", "camembert", "xlm-roberta-xl"}) {
     const EncoderConfig config =
@@ -106,21 +123,64 @@ TEST_CASE("positions from the padding id on leave fewer for tokens") {
   }
 }
 
+TEST_CASE("NomicBERT with dynamic NTK scaling is itself up to the trained positions") {
+  const EncoderConfig config =
+      defaults_of(family_of("nomic_bert"), R"("n_embd": 768, "n_positions": 8192,
+                  "rotary_scaling_factor": 2, "max_trained_positions": 2048)");
+  CHECK(config.max_length() == 2048);
+  CHECK(config.rotary.scaling == Rotary::Scaling::kNone);
+}
+
 TEST_CASE("settings that would compute something else are refused by name") {
   const std::vector<std::tuple<const char*, const char*, const char*>> cases = {
       {"roberta", R"("position_embedding_type": "relative_key")", "/position_embedding_type"},
       {"electra", R"("is_decoder": true)", "/is_decoder"},
-      {"albert", R"("inner_group_num": 2)", "/inner_group_num"},
+      {"roberta", R"("add_cross_attention": true)", "/add_cross_attention"},
+      {"xlm-roberta-xl", R"("position_embedding_type": "relative_key_query")",
+       "/position_embedding_type"},
+      {"megatron-bert", R"("position_embedding_type": "relative_key")", "/position_embedding_type"},
+      {"esm", R"("position_embedding_type": "relative_key")", "/position_embedding_type"},
+      {"esm", R"("position_embedding_type": "rotary", "rope_scaling": {"type": "linear",
+       "factor": 2.0}, "token_dropout": false)",
+       "scaled rotary positions"},
+      {"albert", R"("inner_group_num": 1024)", "/inner_group_num"},
       {"albert", R"("num_hidden_groups": 13)", "/num_hidden_groups"},
       {"distilbert", R"("pruned_heads": {"0": [1]})", "/pruned_heads"},
-      {"deberta-v2", R"("conv_kernel_size": 3)", "/conv_kernel_size"},
-      {"deberta-v2", R"("pos_att_type": "c2p")", "/pos_att_type"},
-      {"deberta-v2", R"("relative_attention": false)", "/relative_attention"},
-      {"modernbert", R"("mlp_dropout": 0.1)", "/mlp_dropout"},
+      {"deberta-v2", R"("conv_kernel_size": 2)", "/conv_kernel_size"},
+      {"deberta-v2", R"("relative_attention": true, "pos_att_type": "c2p")", "/pos_att_type"},
+      {"deberta-v2", R"("relative_attention": true)", "expected both c2p and p2c"},
+      {"deberta-v2", R"("pos_att_type": ["c2p", "p2c"])", "/pos_att_type"},
+      {"deberta-v2", R"("attention_head_size": 32)", "/attention_head_size"},
+      {"modernbert", R"("mlp_dropout": 1.0)", "/mlp_dropout"},
+      {"modernbert", R"("classifier_activation": "laplace")", "/classifier_activation"},
+      {"modernbert", R"("rope_scaling": {"type": "linear", "factor": 2.0}, "rope_parameters":
+       {"full_attention": {}})",
+       "/rope_scaling"},
+      {"modernbert", R"("rope_parameters": {"sliding_attention": {"rope_type": "axial"}})",
+       "/rope_parameters/sliding_attention/rope_type"},
       {"modernbert", R"("num_hidden_layers": 2, "layer_types": ["full_attention"])",
        "/layer_types"},
       {"eurobert", R"("rope_scaling": {"type": "linear"})", "/rope_scaling"},
-      {"eurobert", R"("rope_parameters": {"rope_type": "yarn"})", "/rope_parameters/rope_type"},
+      {"eurobert", R"("rope_scaling": {"type": "linear", "factor": 0})", "/rope_scaling/factor"},
+      {"eurobert", R"("rope_parameters": {"rope_type": "proportional"})",
+       "/rope_parameters/rope_type"},
+      {"eurobert", R"("rope_parameters": {"partial_rotary_factor": 0.5})",
+       "/rope_parameters/partial_rotary_factor"},
+      {"eurobert", R"("rope_parameters": {"rope_type": "llama3", "factor": 8,
+       "low_freq_factor": 4, "high_freq_factor": 1})",
+       "/rope_parameters"},
+      {"eurobert", R"("rope_parameters": {"rope_type": "longrope", "short_factor": [1],
+       "original_max_position_embeddings": 4096})",
+       "/rope_parameters"},
+      {"eurobert", R"("rope_parameters": {"rope_type": "longrope", "short_factor": [1]})",
+       "expected 32 factors"},
+      {"eurobert", R"("original_max_position_embeddings": 512)",
+       "/original_max_position_embeddings"},
+      {"eurobert", R"("rope_theta": 1)", "/rope_theta"},
+      {"nomic_bert", R"("n_embd": 768, "rotary_emb_scale_base": 512)", "/rotary_emb_scale_base"},
+      {"nomic_bert", R"("n_embd": 768, "causal": true)", "/causal"},
+      {"nomic_bert", R"("n_embd": 768, "moe_every_n_layers": 2)", "/moe_every_n_layers"},
+      {"nomic_bert", R"("n_embd": 768, "qkv_proj_bias": true)", "/qkv_proj_bias"},
       {"nomic_bert", R"("n_embd": 768, "rotary_emb_fraction": 0.5)", "/rotary_emb_fraction"},
       {"esm", R"("is_folding_model": true)", "/is_folding_model"},
   };
