@@ -169,23 +169,23 @@ bool TorchPickle::step() {
       break;
     }
     case Op::kEmptyTuple:
-      push(push_container(Kind::kTuple, {}));
+      push(make_container(Kind::kTuple, {}));
       break;
     case Op::kEmptyList:
-      push(push_container(Kind::kList, {}));
+      push(make_container(Kind::kList, {}));
       break;
     case Op::kEmptyDict:
-      push(push_container(Kind::kDict, {}));
+      push(make_container(Kind::kDict, {}));
       break;
     case Op::kTuple:
-      push(push_container(Kind::kTuple, pop_mark()));
+      push(make_container(Kind::kTuple, pop_mark()));
       break;
     case Op::kTuple1:
     case Op::kTuple2:
     case Op::kTuple3: {
       std::vector<Value> items(1 + static_cast<size_t>(op) - static_cast<size_t>(Op::kTuple1));
       for (size_t i = items.size(); i-- > 0;) items[i] = pop();
-      push(push_container(Kind::kTuple, std::move(items)));
+      push(make_container(Kind::kTuple, std::move(items)));
       break;
     }
     case Op::kAppend: {
@@ -308,7 +308,7 @@ std::vector<TorchPickle::Value> TorchPickle::pop_mark() {
   return items;
 }
 
-TorchPickle::Value TorchPickle::push_container(Kind kind, std::vector<Value> items) {
+TorchPickle::Value TorchPickle::make_container(Kind kind, std::vector<Value> items) {
   containers_.push_back(std::move(items));
   return {.kind = kind, .number = static_cast<int64_t>(containers_.size()) - 1};
 }
@@ -384,7 +384,7 @@ void TorchPickle::reduce() {
     case kOrderedDict:
       QE_CHECK(arguments.empty(), where_, ": expected an empty OrderedDict before byte ", at_,
                " of the pickle");
-      push(push_container(Kind::kDict, {}));
+      push(make_container(Kind::kDict, {}));
       break;
     case kRebuildTensor:
       push(make_tensor(arguments));

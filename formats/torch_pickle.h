@@ -81,7 +81,7 @@ class TorchPickle {
   void push(Value value);
   Value pop();
   Value pop(Kind kind);
-  Value push_container(Kind kind, std::vector<Value> items);
+  Value make_container(Kind kind, std::vector<Value> items);
   std::vector<Value> pop_mark();
   Value& top();
   std::vector<Value>& container_below(Kind kind);
