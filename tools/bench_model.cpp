@@ -3,6 +3,7 @@
 #include "tools/bench_model.h"
 
 #include "engine/memory/planning.h"
+#include "engine/model/expanded_weights.h"
 #include "engine/train/warm_up.h"
 #include "kernels/ops/topk.h"
 #include "kernels/ops/transfer.h"
@@ -37,9 +38,7 @@ BenchModel::BenchModel(const EncoderConfig& config, BenchWork& work, const Optio
     step_->values() = StepState{.seed = kSeed, .learning_rate = 1e-4f};
     step_->upload_all(ctx_);
   }
-  const BaseOptions base{.bits = work.bits,
-                         .expanded_layers = options.resident_weights ? BaseOptions::kAllLayers : 0};
-  model_ = random_masked_lm(config, kSeed, base, ctx_, memory_);
+  model_ = random_masked_lm(config, kSeed, BaseOptions{.bits = work.bits}, ctx_, memory_);
   if (work.lora_r > 0) {
     AdapterConfig adapter;
     adapter.r = work.lora_r;
@@ -48,6 +47,7 @@ BenchModel::BenchModel(const EncoderConfig& config, BenchWork& work, const Optio
                                              training_, ctx_, memory_);
     if (!planning) adapter_->initialize(kSeed);
   }
+  if (options.resident_weights) expand_weights(model_, adapter_.get(), kAllLayers, ctx_, memory_);
   QE_CHECK(adapter_ || !training_, "training needs an adapter: lora_r above 0");
   make_batch(work);
   if (training_) {

@@ -3,6 +3,7 @@
 #include <iostream>
 #include <utility>
 
+#include "engine/model/expanded_weights.h"
 #include "formats/run_config.h"
 #include "kernels/core/error.h"
 #include "tools/commands.h"
@@ -57,6 +58,7 @@ FillMaskOptions model_options(const Arguments& arguments) {
       given_settings(arguments, {"bits", "quant_type", "double_quant", "quant_block_size", "device",
                                  "compute_dtype", "max_memory_MB", "resident_weights"});
   options.base = base_options(config);
+  options.expanded_layers = n_expanded_layers(config);
   options.device = config.device;
   options.compute_dtype = config.compute_dtype;
   options.max_memory_MB = config.max_memory_MB;

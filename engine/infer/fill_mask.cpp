@@ -7,6 +7,7 @@
 #include "engine/memory/planning.h"
 #include "engine/model/adapter_loading.h"
 #include "engine/model/device_memory.h"
+#include "engine/model/expanded_weights.h"
 #include "kernels/ops/topk.h"
 #include "kernels/ops/transfer.h"
 
@@ -70,6 +71,7 @@ FillMask::FillMask(const FillMaskOptions& options, const Log& log, bool planning
   if (!options.adapter.empty()) {
     adapter_ = load_adapter(options.adapter, model_, options.model, false, ctx_, memory_, log_);
   }
+  expand_weights(model_, adapter_.get(), options.expanded_layers, ctx_, memory_);
   batch_.token_capacity = model_.config.max_length() + (options.batches ? kTokensPerBatch : 0);
   batch_.label_capacity = options.batches ? kMasksPerBatch : kMasksAtOnce;
   allocate_buffers();

@@ -18,10 +18,11 @@
 namespace qe {
 
 struct FillMaskOptions {
-  std::string model;                   ///< model folder
-  std::string adapter;                 ///< PEFT adapter folder; "" = the base alone
-  BaseOptions base;                    ///< how the base's weights are held
-  std::string device = "auto";         ///< as run_config's
+  std::string model;            ///< model folder
+  std::string adapter;          ///< PEFT adapter folder; "" = the base alone
+  BaseOptions base;             ///< how the base's weights are held
+  int64_t expanded_layers = 0;  ///< of these decoded as well (engine/model/expanded_weights.h)
+  std::string device = "auto";  ///< as run_config's
   std::string compute_dtype = "auto";  ///< as run_config's
   int threads = 0;                     ///< CPU threads; 0 = all
   double max_memory_MB = 0;            ///< as run_config's

@@ -36,14 +36,8 @@ class Loader {
   MaskedLm load() {
     MaskedLm model;
     model.config = config_;
-    const int64_t n_expanded = ctx_.device.kind == DeviceKind::kCuda ? options_.expanded_layers : 0;
-    expands_ = n_expanded == BaseOptions::kAllLayers;
     load_embeddings(model);
-    for (int64_t i = 0; i < config_.n_distinct_layers; ++i) {
-      expands_ = i < n_expanded;
-      model.layers.push_back(load_layer(i));
-    }
-    expands_ = n_expanded == BaseOptions::kAllLayers;
+    for (int64_t i = 0; i < config_.n_distinct_layers; ++i) model.layers.push_back(load_layer(i));
     model.final_norm = norm(config_.names.final_norm);
     load_positions(model);
     load_head(model);
@@ -331,7 +325,6 @@ class Loader {
     allocate(q, options_.quant.double_quant);
     if (q.nested()) q.nested_map = nested_map(dynamic_map_values());
     if (!memory_.planning()) put(quantize_stored(stored, {n, k}, options_.quant, q.dtype), q);
-    if (expands_) expand(q);
     return q;
   }
 
@@ -349,7 +342,6 @@ class Loader {
       q.nested_map = nested_map(std::move(map));
     }
     if (!memory_.planning()) put(HostQuant4(stored), q);
-    if (expands_) expand(q);
     return q;
   }
 
@@ -383,16 +375,6 @@ class Loader {
       copy_bytes(ctx_, q.absmax, from.absmax, static_cast<size_t>(q.n_blocks()) * sizeof(float));
     }
     q.nested_offset = from.nested_offset;
-  }
-
-  // Beside the codes, what products would decode each time.
-  void expand(Quant4Matrix& q) {
-    const DType dtype = ctx_.compute;
-    void* data = memory_.allocate(cat("base: 4-bit weights, expanded (", dtype_name(dtype), ")"),
-                                  static_cast<size_t>(q.n * q.k) * dtype_size(dtype));
-    const Tensor expanded = make_tensor(data, q.n, q.k, dtype, ctx_.device);
-    if (!memory_.planning()) dequantize4(ctx_, q, expanded);
-    q.expanded = expanded;
   }
 
   // What the 8-bit codes of block scales say. Weights that agree on it share it, as those of a
@@ -441,23 +423,17 @@ class Loader {
   std::vector<float> nested_map_values_;
   int next_id_ = 0;
   int64_t n_parameters_ = 0;
-  bool expands_ = false;
   std::string stored_quantization_;
 };
 
 }  // namespace
 
 BaseOptions base_options(const RunConfig& config) {
-  const Json& resident = config.resident_weights;
-  const bool all = resident.is_bool() && resident.as_bool();
   return BaseOptions{
       .bits = config.bits,
       .quant = {.type = config.quant_type == "fp4" ? Quant4Type::kFp4 : Quant4Type::kNf4,
                 .double_quant = config.double_quant,
-                .block_size = config.quant_block_size},
-      .expanded_layers = all                                   ? BaseOptions::kAllLayers
-                         : resident.kind() == Json::Kind::kInt ? resident.as_int()
-                                                               : 0};
+                .block_size = config.quant_block_size}};
 }
 
 bool quantizes(const EncoderConfig& config, const std::string& module) {

@@ -19,14 +19,8 @@ namespace qe {
 struct BaseOptions {
   int64_t bits = 4;     ///< 4, or 16 / 32: dense in the stored type
   Quant4Options quant;  ///< of weights that the folder does not hold in 4 bits already
-  /// GPU: so many layers' 4-bit weights are also held decoded, in the compute type; kAllLayers: the
-  /// head's as well.
-  int64_t expanded_layers = 0;
-
-  static constexpr int64_t kAllLayers = int64_t{1} << 32;
 };
 
-/// resident_weights "auto" is none.
 BaseOptions base_options(const RunConfig& config);
 
 /// Whether the loader quantizes this Linear of the family when bits is 4.

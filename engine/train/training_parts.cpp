@@ -6,6 +6,7 @@
 
 #include "engine/memory/planning.h"
 #include "engine/model/adapter_loading.h"
+#include "engine/model/expanded_weights.h"
 
 namespace qe {
 
@@ -23,6 +24,7 @@ TrainingParts::TrainingParts(const RunConfig& config, const RunShape& shape,
   ctx.step = step.device_state();
   model = load_masked_lm(weights, encoder, base_options(config), ctx, memory);
   make_adapter_of(config, shape, ctx, memory, log);
+  expand_weights(model, adapter.get(), n_expanded_layers(config), ctx, memory);
   if (shape.trains) {
     optimizer = std::make_unique<Optimizer>(OptimizerOptions{.name = config.optim,
                                                              .beta1 = config.adam_beta1,

@@ -74,6 +74,10 @@ Group group_of(const Context& ctx, const char* op, std::span<const LoraLinear> p
   Group group;
   for (const LoraLinear& part : parts) {
     QE_CHECK(part.k() == k, op, ": a weight of ", part.k(), " columns over x of ", k);
+    if (part.quantized && part.quantized->expanded) {
+      contract::check_computed(ctx, op, "the expanded weight", part.quantized->expanded, part.n(),
+                               k);
+    }
     for (const LoraSegment& segment : part.segments) {
       check_segment(ctx, op, segment, n_rows, k, part.n());
     }
@@ -125,17 +129,51 @@ bool joins(const Context& ctx, const char* op, LoraProducts products, const Grou
                       QE_ON_DEVICE(ctx.device.kind, lora_joins, matrix.rows, decodes));
 }
 
-// W of all parts, one below the other, as the first columns of `to`'s first rows.
-void decode_weights(Context& ctx, const Group& group, int64_t k, const Tensor& to) {
+int64_t whole_packs(int64_t columns) {
+  constexpr int64_t kPack = 8;  // rows of 16-bit elements begin at multiples of 16 bytes
+  return (columns + kPack - 1) / kPack * kPack;
+}
+
+// The parts' expanded weights with the room behind and below them, if they stand one below the
+// other and there is enough of it; else absent.
+Tensor expanded_weights(const Group& group, int64_t k) {
+  Tensor all;
   for (const Group::Part& part : group.parts()) {
-    const Tensor w = to.row_range(part.column, part.n).col_range(0, k);
-    if (part.linear->quantized) {
-      dequantize4(ctx, *part.linear->quantized, w);
-    } else {
-      cast(ctx, part.linear->dense, w);
+    const Quant4Matrix* const w = part.linear->quantized;
+    if (w == nullptr || !w->expanded) return {};
+    if (!all) all = w->expanded;
+    const Tensor here = all.row_range(part.column, part.n);
+    if (w->expanded.data != here.data || w->expanded.stride != here.stride) return {};
+  }
+  if (group.parts().back().linear->quantized->expanded_room < group.ranks) return {};
+  all.rows = group.n + group.ranks;
+  all.cols = k + group.ranks;
+  return all;
+}
+
+// W of all parts, one below the other, as the first rows and columns of a matrix with `ranks` more
+// of both: where it is kept, or decoded into the arena.
+class JoinedWeights {
+ public:
+  JoinedWeights(Context& ctx, const Group& group, int64_t k) : matrix_(expanded_weights(group, k)) {
+    if (matrix_) return;
+    matrix_ = decoded_.emplace(ctx, group.n + group.ranks, k + whole_packs(group.ranks)).matrix();
+    matrix_.cols = k + group.ranks;
+    for (const Group::Part& part : group.parts()) {
+      const Tensor w = matrix_.row_range(part.column, part.n).col_range(0, k);
+      if (part.linear->quantized) {
+        dequantize4(ctx, *part.linear->quantized, w);
+      } else {
+        cast(ctx, part.linear->dense, w);
+      }
     }
   }
-}
+  const Tensor& matrix() const { return matrix_; }
+
+ private:
+  std::optional<Temporary> decoded_;
+  Tensor matrix_;
+};
 
 class Blocks {
  public:
@@ -204,10 +242,9 @@ void forward_joined(Context& ctx, const LoraForward& args, const Group& group,
   const bool stacks = several && dropped;
   const bool biased = std::any_of(group.parts().begin(), group.parts().end(),
                                   [](const Group::Part& p) { return bool{p.linear->bias}; });
-  const Temporary w(ctx, group.n, k + group.ranks);
+  const JoinedWeights w(ctx, group, k);
   const Temporary a(ctx, stacks ? group.ranks : 0, k);
   const Temporary bias(ctx, 1, several && biased ? group.n : 0);
-  decode_weights(ctx, group, k, w.matrix());
   Blocks blocks;
   for (const Group::Part& part : group.parts()) {
     const Tensor rows = w.matrix().row_range(part.column, part.n);
@@ -227,7 +264,7 @@ void forward_joined(Context& ctx, const LoraForward& args, const Group& group,
   const Group::Part& only = group.parts().front();
   if (dropped) project_down(ctx, args, group, dropped, stacks ? a.matrix() : only.segment().a);
   gemm(ctx, {.a = widened(args.x, group.ranks),
-             .b = w.matrix(),
+             .b = w.matrix().row_range(0, group.n),
              .bias = several && biased ? bias.matrix() : only.linear->bias,
              .c = args.y});
 }
@@ -338,9 +375,9 @@ void input_gradient_apart(Context& ctx, const LoraBackward& args, const Group& g
 void input_gradient_joined(Context& ctx, const LoraBackward& args, const Group& group,
                            const Tensor& u) {
   const int64_t k = args.d_x.cols;
-  const Temporary w(ctx, group.n + group.ranks, k);
-  const Tensor a = w.matrix().row_range(group.n, group.ranks);
-  decode_weights(ctx, group, k, w.matrix());
+  const JoinedWeights joined(ctx, group, k);
+  const Tensor w = joined.matrix().col_range(0, k);
+  const Tensor a = w.row_range(group.n, group.ranks);
   Blocks blocks;
   for (const Group::Part& part : group.parts()) {
     if (part.rank > 0) blocks.add(part.segment().a, a.row_range(part.t_column, part.rank));
@@ -348,7 +385,7 @@ void input_gradient_joined(Context& ctx, const LoraBackward& args, const Group& 
   blocks.copy(ctx);
   const bool drops = args.dropout.p > 0.0f;  // what u A adds, by itself
   gemm(ctx, {.a = drops ? args.dy : widened(args.dy, group.ranks),
-             .b = drops ? w.matrix().row_range(0, group.n) : w.matrix(),
+             .b = drops ? w.row_range(0, group.n) : w,
              .b_transposed = false,
              .c = args.d_x,
              .mode = args.d_x_mode});
@@ -394,8 +431,7 @@ int64_t LoraLinear::rank() const {
 }
 
 int64_t lora_room(const Context& ctx, int64_t ranks) {
-  constexpr int64_t kUnit = 8;  // rows begin at multiples of 16 bytes
-  return ctx.device.kind == DeviceKind::kCpu ? 0 : (ranks + kUnit - 1) / kUnit * kUnit;
+  return ctx.device.kind == DeviceKind::kCpu ? 0 : whole_packs(ranks);
 }
 
 void lora_forward(Context& ctx, const LoraForward& args) {

@@ -35,6 +35,9 @@ struct Quant4Matrix {
   /// GPU: the decoded matrix, (N, K) of the compute type, where there is memory to keep it beside
   /// the codes; else absent. Nothing depends on it but speed.
   Tensor expanded;
+  /// Columns behind and rows below those of `expanded` where joined products (lora.h) may put B and
+  /// A.
+  int64_t expanded_room = 0;
 
   int64_t n_blocks() const { return (n * k + block_size - 1) / block_size; }
   int64_t n_code_bytes() const { return (n * k + 1) / 2; }

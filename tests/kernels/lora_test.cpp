@@ -480,6 +480,41 @@ TEST_CASE("lora: which Linears share a call changes no bit") {
   CHECK(alone.d_x.bits() == together.d_x.bits());
 }
 
+DEVICE_TEST_CASE("lora: expanded weights with room for the pairs change no bit") {
+  constexpr int64_t kTokens = 40, kColumns = 64;
+  const std::vector<Part> group = {{32, 8, true}, {48, 0, true}, {16, 8, true}};
+  constexpr int64_t kRows = 32 + 48 + 16, kRanks = 16;
+  for (const float p : {0.0f, 0.25f}) {
+    for (const int64_t room : {kRanks, kRanks - 8}) {
+      CAPTURE(p);
+      CAPTURE(room);
+      Problem want(kTokens, kColumns, group, p, 8), got(kTokens, kColumns, group, p, 8);
+      want.run(1, LoraProducts::kJoined);
+      Matrix expanded(kRows + room, kColumns + room);
+      for (int64_t i = 0; i < expanded.rows(); ++i) {
+        for (int64_t j = 0; j < expanded.cols(); ++j) expanded.at(i, j) = 0.0f;
+      }
+      int64_t row = 0;
+      for (Problem::Linear& linear : got.linears) {
+        const Tensor here = expanded.view().row_range(row, linear.spec.n).col_range(0, kColumns);
+        run_planned(1, [&](Context& ctx) { dequantize4(ctx, linear.quantized->view(), here); });
+        row += linear.spec.n;
+        linear.quantized->q.expanded = here;
+        linear.quantized->q.expanded_room = row == kRows ? room : 0;
+      }
+      got.run(1, LoraProducts::kJoined);
+      CHECK(test::count_different(got.y, want.y) == 0);
+      CHECK(test::count_different(got.d_x, want.d_x) == 0);
+      // The last rows and columns hold A and B, if there was room.
+      CHECK((expanded.at(kRows + room - 1, 0) != 0.0f) == (room == kRanks));
+      expanded.at(0, 0) = 1000.0f;
+      expanded.view();
+      got.run(1, LoraProducts::kJoined);
+      CHECK((test::count_different(got.y, want.y) > 0) == (room == kRanks));
+    }
+  }
+}
+
 DEVICE_TEST_CASE("lora: an empty batch") {
   Problem problem(0, 16, {{16, 4}, {8, 4}}, 0.5f);
   const std::vector<uint32_t> before = problem.linears[0].d_a.bits();

@@ -42,13 +42,6 @@ struct Weight {
   Tensor view() { return test::matrix_of(plain, quantized.q.n, quantized.q.k); }
 };
 
-int64_t count_different(const Matrix& a, const Matrix& b) {
-  const std::vector<uint32_t> x = a.bits(), y = b.bits();
-  int64_t different = 0;
-  for (size_t i = 0; i < x.size(); ++i) different += x[i] != y[i];
-  return different;
-}
-
 }  // namespace
 
 TEST_CASE("matmul4: the bits of gemm on the dequantized weight, forward and backward") {
@@ -79,7 +72,7 @@ TEST_CASE("matmul4: the bits of gemm on the dequantized weight, forward and back
           matmul4_forward(ctx, x.view(), w.q(), bias.view(), y.view());
           gemm(ctx, {.a = x.view(), .b = w.view(), .bias = bias.view(), .c = want_y.view()});
         });
-        CHECK(count_different(y, want_y) == 0);
+        CHECK(test::count_different(y, want_y) == 0);
         CHECK(y.guards_intact());
         for (const GradientMode mode : {GradientMode::kOverwrite, GradientMode::kAccumulate}) {
           const bool add = mode == GradientMode::kAccumulate;
@@ -93,7 +86,7 @@ TEST_CASE("matmul4: the bits of gemm on the dequantized weight, forward and back
                        .c = want_dx.view(),
                        .mode = mode});
           });
-          CHECK(count_different(dx, want_dx) == 0);
+          CHECK(test::count_different(dx, want_dx) == 0);
           CHECK(dx.guards_intact());
         }
       }
@@ -221,8 +214,8 @@ DEVICE_TEST_CASE("matmul4: an expanded weight beside the codes changes no bit") 
       matmul4_backward(ctx, dy.view(), q, dx.view(), GradientMode::kOverwrite);
       if (test::on_gpu()) CHECK(matmul4_workspace_bytes(ctx, rows, q, false) < scratch);
     });
-    CHECK(count_different(y, want_y) == 0);
-    CHECK(count_different(dx, want_dx) == 0);
+    CHECK(test::count_different(y, want_y) == 0);
+    CHECK(test::count_different(dx, want_dx) == 0);
   }
 }
 

@@ -48,6 +48,14 @@ inline double relative_error(const Matrix& found, const Doubles& expected) {
   return relative_error(doubles(found), expected);
 }
 
+/// Elements whose bits differ; of matrices of one shape.
+inline int64_t count_different(const Matrix& a, const Matrix& b) {
+  const std::vector<uint32_t> x = a.bits(), y = b.bits();
+  int64_t different = 0;
+  for (size_t i = 0; i < x.size(); ++i) different += x[i] != y[i];
+  return different;
+}
+
 /// Appends the bits of `more` to `all`.
 inline void append_bits(std::vector<uint32_t>& all, const Matrix& more) {
   CHECK(more.guards_intact());
