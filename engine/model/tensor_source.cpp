@@ -7,22 +7,13 @@
 
 #include "engine/model/name_hash.h"
 #include "kernels/core/error.h"
+#include "kernels/ops/random.h"
+#include "kernels/ops/transfer.h"
 
 namespace qe {
 namespace {
 
-// Two uniform values in [-limit, limit) for every 64-bit counter (splitmix64's finalizer).
-void fill_uniform(uint64_t stream, float limit, int64_t begin, int64_t end, float* out) {
-  const float unit = limit * 0x1p-31f;
-  for (int64_t i = begin; i < end; i += 2) {
-    uint64_t z = stream + static_cast<uint64_t>(i / 2) * 0x9E3779B97F4A7C15ull;
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
-    z ^= z >> 31;
-    out[i] = static_cast<float>(static_cast<int32_t>(z)) * unit;
-    if (i + 1 < end) out[i + 1] = static_cast<float>(static_cast<int32_t>(z >> 32)) * unit;
-  }
-}
+constexpr float kLimit = 0.034641016f;  // 0.02 * sqrt(3)
 
 }  // namespace
 
@@ -92,24 +83,51 @@ bool FolderTensors::holds_different(const std::string& a, const std::string& b) 
 const StoredTensor* RandomTensors::find(const std::string& name,
                                         const std::vector<int64_t>& shape) {
   tensor_ = StoredTensor{.name = name, .dtype = DType::kF32, .shape = shape, .file = &name_};
-  if (planning_) return &tensor_;
+  return &tensor_;
+}
+
+uint64_t RandomTensors::stream_of(const StoredTensor& tensor) const {
+  return name_hash(tensor.name) ^ seed_;
+}
+
+const StoredTensor& RandomTensors::read(const StoredTensor& found) {
+  if (planning_) return found;
   int64_t n = 1;
-  for (const int64_t size : shape) n *= size;
+  for (const int64_t size : found.shape) n *= size;
   values_.resize(static_cast<size_t>(n));
-  float* const out = values_.data();
-  if (shape.size() == 1 && name.ends_with(".weight")) {
-    std::fill_n(out, n, 1.0f);
+  if (found.shape.size() == 1 && found.name.ends_with(".weight")) {
+    std::fill(values_.begin(), values_.end(), 1.0f);
   } else {
-    constexpr float kLimit = 0.034641016f;  // 0.02 * sqrt(3)
-    constexpr int64_t kPerTask = 1 << 18;
-    const uint64_t stream = name_hash(name) ^ seed_;
-    ctx_.threads->run((n + kPerTask - 1) / kPerTask, [&](int64_t task, int) {
-      const int64_t begin = task * kPerTask;
-      fill_uniform(stream, kLimit, begin, std::min(begin + kPerTask, n), out);
-    });
+    Context host{.threads = ctx_.threads};
+    random_uniform(host, stream_of(found), kLimit, make_tensor(values_.data(), 1, n));
   }
   tensor_.bytes = std::as_bytes(std::span(values_));
-  return &tensor_;
+  return tensor_;
+}
+
+bool RandomTensors::make(const StoredTensor& found, Context& ctx, const Tensor& out) {
+  if (ctx.device.kind == DeviceKind::kCpu) return false;
+  random_uniform(ctx, stream_of(found), kLimit, out);
+  return true;
+}
+
+// Scales of about kLimit, as quantized values would have them, each with a code of its own.
+bool RandomTensors::make(const StoredTensor& found, Context& ctx, Quant4Matrix& out) {
+  if (ctx.device.kind == DeviceKind::kCpu) return false;
+  const auto bytes = [&](uint64_t i, uint8_t* data, int64_t n) {
+    random_bytes(ctx, stream_of(found) + i, {data, static_cast<size_t>(n)});
+  };
+  bytes(0, out.codes, out.n_code_bytes());
+  if (!out.nested()) {
+    random_uniform(ctx, stream_of(found) + 1, kLimit,
+                   make_tensor(out.absmax, 1, out.n_blocks(), DType::kF32, ctx.device));
+    return true;
+  }
+  bytes(1, out.absmax_codes, out.n_blocks());
+  const std::vector<float> spread(static_cast<size_t>(out.n_nested_blocks()), kLimit / 16);
+  copy_bytes(ctx, out.nested_absmax, spread.data(), spread.size() * sizeof(float));
+  out.nested_offset = kLimit;
+  return true;
 }
 
 }  // namespace qe

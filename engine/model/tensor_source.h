@@ -13,6 +13,7 @@
 #include "formats/quant4_file.h"
 #include "formats/weight_files.h"
 #include "kernels/core/context.h"
+#include "kernels/ops/quant4.h"
 
 namespace qe {
 
@@ -23,8 +24,20 @@ class TensorSource {
   virtual const std::string& name() const = 0;
   /// Whether there is a tensor of this (Hugging Face) name.
   virtual bool has(const std::string& name) const = 0;
-  /// The tensor, or null. Its bytes are valid until the next call.
+  /// The tensor, or null, valid until the next call. Its bytes are there after read.
   virtual const StoredTensor* find(const std::string& name, const std::vector<int64_t>& shape) = 0;
+  /// What find returned, with its bytes.
+  virtual const StoredTensor& read(const StoredTensor& found) { return found; }
+  /// Makes the values of `found` where a GPU keeps them, instead of read; false: this source
+  /// cannot.
+  virtual bool make(const StoredTensor& found, Context& ctx, const Tensor& out) {
+    (void)found, (void)ctx, (void)out;
+    return false;
+  }
+  virtual bool make(const StoredTensor& found, Context& ctx, Quant4Matrix& out) {
+    (void)found, (void)ctx, (void)out;
+    return false;
+  }
   /// The weight of this name when it is stored in 4 bits, valid until the next call.
   virtual std::optional<StoredQuant4> find_quantized(const std::string& name) const = 0;
   /// Whether a file holds both tensors, with different values.
@@ -60,7 +73,8 @@ class FolderTensors : public TensorSource {
 
 /// Every tensor that is asked for, in F32: LayerNorm weights are 1, all else is uniform with
 /// standard deviation 0.02 (BERT's initializer_range), a function of seed, name and index only.
-/// One tensor is held at a time. While planning its bytes are empty.
+/// One tensor is held at a time. On a GPU matrices are made there; of 4-bit weights codes and
+/// scales are random. While planning there are no bytes.
 class RandomTensors : public TensorSource {
  public:
   RandomTensors(std::string name, uint64_t seed, const Context& ctx, bool planning)
@@ -68,10 +82,15 @@ class RandomTensors : public TensorSource {
   const std::string& name() const override { return name_; }
   bool has(const std::string&) const override { return true; }
   const StoredTensor* find(const std::string& name, const std::vector<int64_t>& shape) override;
+  const StoredTensor& read(const StoredTensor& found) override;
+  bool make(const StoredTensor& found, Context& ctx, const Tensor& out) override;
+  bool make(const StoredTensor& found, Context& ctx, Quant4Matrix& out) override;
   std::optional<StoredQuant4> find_quantized(const std::string&) const override { return {}; }
   bool holds_different(const std::string&, const std::string&) const override { return false; }
 
  private:
+  uint64_t stream_of(const StoredTensor& tensor) const;
+
   std::string name_;
   uint64_t seed_;
   Context ctx_;

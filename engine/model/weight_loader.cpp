@@ -134,8 +134,8 @@ class Loader {
       n_parameters_ += config_.n_relative_buckets * config_.n_heads;
       std::vector<float> table;
       if (!memory_.planning()) {
-        table = relative_bias_table(stored.to_f32(), config_.n_relative_buckets, config_.n_heads,
-                                    config_.max_length());
+        table = relative_bias_table(source_.read(stored).to_f32(), config_.n_relative_buckets,
+                                    config_.n_heads, config_.max_length());
       }
       model.relative_bias = computed_table(table, config_.n_heads, 2 * config_.max_length() - 1);
     }
@@ -148,13 +148,13 @@ class Loader {
     const StoredTensor& stored = require(names.distances + ".weight", {rows, c});
     n_parameters_ += rows * c;
     std::vector<float> values;
-    if (!memory_.planning()) values = stored.to_f32();
+    if (!memory_.planning()) values = source_.read(stored).to_f32();
     if (!names.distance_norm.empty()) {
       std::vector<float> norm[2];
       for (int i = 0; i < 2; ++i) {
         const StoredTensor& part = require(names.distance_norm + (i ? ".bias" : ".weight"), {c});
         n_parameters_ += c;
-        if (!memory_.planning()) norm[i] = part.to_f32();
+        if (!memory_.planning()) norm[i] = source_.read(part).to_f32();
       }
       if (!memory_.planning()) normalize_rows(values, norm[0], norm[1], config_.norm_epsilon);
     }
@@ -232,8 +232,9 @@ class Loader {
   }
 
   // Writes `stored`, converted to `dtype`, to the device's memory.
-  void put(const StoredTensor& stored, DType dtype, void* to) {
+  void put(const StoredTensor& found, DType dtype, void* to) {
     if (memory_.planning()) return;
+    const StoredTensor& stored = source_.read(found);
     if (stored.dtype == dtype) {
       return copy_bytes(ctx_, to, stored.bytes.data(), stored.bytes.size());
     }
@@ -261,8 +262,9 @@ class Loader {
         on_cpu ? rows : (rows + row_multiple - 1) / row_multiple * row_multiple;
     void* data = memory_.allocate(cat("base: ", row, " (", dtype_name(dtype), ")"),
                                   static_cast<size_t>(held_rows * cols) * dtype_size(dtype));
-    put(stored, dtype, data);
-    return make_tensor(data, rows, cols, dtype, ctx_.device);
+    const Tensor out = make_tensor(data, rows, cols, dtype, ctx_.device);
+    if (memory_.planning() || !source_.make(stored, ctx_, out)) put(stored, dtype, data);
+    return out;
   }
 
   // On a GPU zeros fill up to a multiple of `multiple`.
@@ -324,7 +326,9 @@ class Loader {
                    .dtype = ctx_.compute};
     allocate(q, options_.quant.double_quant);
     if (q.nested()) q.nested_map = nested_map(dynamic_map_values());
-    if (!memory_.planning()) put(quantize_stored(stored, {n, k}, options_.quant, q.dtype), q);
+    if (!memory_.planning() && !source_.make(stored, ctx_, q)) {
+      put(quantize_stored(source_.read(stored), {n, k}, options_.quant, q.dtype), q);
+    }
     return q;
   }
 

@@ -16,7 +16,7 @@ std::vector<float> values_of(int n_threads, uint64_t seed, const std::string& na
                              const std::vector<int64_t>& shape) {
   ThreadPool threads(n_threads);
   RandomTensors source("random", seed, Context{.threads = &threads}, /*planning=*/false);
-  return source.find(name, shape)->to_f32();
+  return source.read(*source.find(name, shape)).to_f32();
 }
 
 TEST_CASE("random tensors: a function of seed, name and index") {

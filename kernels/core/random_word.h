@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#pragma once
+
+// The words of ops/random.h.
+
+#include "kernels/core/philox.h"
+
+namespace qe {
+
+QE_HOST_DEVICE constexpr uint64_t random_word(uint64_t stream, uint64_t i) {
+  uint64_t z = stream + i * 0x9E3779B97F4A7C15ull;
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
+  return z ^ (z >> 31);
+}
+
+/// What half 0 or 1 of a word is as an element; unit: limit / 2^31.
+QE_HOST_DEVICE constexpr float random_element(uint64_t word, int half, float unit) {
+  return static_cast<float>(static_cast<int32_t>(word >> (32 * half))) * unit;
+}
+
+}  // namespace qe
