@@ -12,10 +12,12 @@
 #include "kernels/ops/ceilings.h"
 #include "kernels/ops/embedding.h"
 #include "kernels/ops/layernorm.h"
+#include "kernels/ops/lora.h"
 #include "kernels/ops/matmul4.h"
 #include "kernels/ops/mlm_loss.h"
 #include "kernels/ops/noise.h"
 #include "kernels/ops/reduce.h"
+#include "kernels/ops/rope.h"
 #include "kernels/ops/topk.h"
 #include "kernels/ops/transfer.h"
 #include "tools/cblas_library.h"
@@ -65,7 +67,11 @@ class OpsBench {
     dense("LoRA t B^T", t, c, r, false, true);
     dense("LoRA dy^T t", c, r, t, true, false);
     dense("LoRA u^T x", r, c, t, true, false);
-    attention();
+    lora(3, c, c);
+    lora(1, f, c);
+    lora(1, c, f);
+    attentions();
+    rotary();
     layernorm();
     activation();
     elementwise();
@@ -179,38 +185,174 @@ class OpsBench {
     return {.p = p, .row_samples = o.list(samples_), .row_indices = o.list(indices_)};
   }
 
-  void attention() {
-    const int64_t n = options_.tokens / options_.length;
-    const int64_t tokens = n * options_.length;
-    const int64_t c = config_.hidden_size;
-    std::vector<int32_t> starts;
-    for (int64_t b = 0; b <= n; ++b) starts.push_back(static_cast<int32_t>(b * options_.length));
+  // `n_parts` 4-bit Linears over one x, with LoRA: forward, and backward with all gradients.
+  void lora(int64_t n_parts, int64_t n, int64_t k) {
+    const int64_t t = options_.tokens, r = options_.lora_r;
+    const int64_t cols = n_parts * n, ranks = n_parts * r;
+    struct Operand {
+      std::vector<Quant4Matrix> weights;
+      std::vector<LoraSegment> segments;
+      std::vector<LoraLinear> parts;
+      Dropout dropout;
+      Tensor x, t, y, u, d_x;
+    };
+    const auto operand = [&](Operands& o) {
+      Operand all;
+      for (int64_t i = 0; i < n_parts; ++i) {
+        all.weights.push_back(o.quantized(n, k));
+        all.segments.push_back({0, t, o.random(r, k), o.random(n, r), 1.0f});
+        all.parts.push_back({.bias = o.random(1, n),
+                             .d_a = o.matrix(r, k, DType::kF32),
+                             .d_b = o.matrix(n, r, DType::kF32)});
+      }
+      const Tensor x = o.random(t, k + lora_room(timer_.context(), ranks));
+      const Tensor y = o.random(t, cols + lora_room(timer_.context(), ranks));
+      const bool room = timer_.on_gpu();
+      all.dropout = dropout_spec(o, 0.05f);
+      all.x = x.col_range(0, k);
+      all.t = room ? x.col_range(k, ranks) : o.matrix(t, ranks);
+      all.y = y.col_range(0, cols);
+      all.u = room ? y.col_range(cols, ranks) : o.matrix(t, ranks);
+      all.d_x = o.matrix(t, k);
+      return all;
+    };
+    // The parts point into what a closure owns.
+    const auto parts_of = [](Operand& all) {
+      for (size_t i = 0; i < all.parts.size(); ++i) {
+        all.parts[i].quantized = &all.weights[i];
+        all.parts[i].segments = {&all.segments[i], 1};
+      }
+      return std::span<const LoraLinear>(all.parts);
+    };
+    const double of_pairs = real(ranks * k + cols * r);
+    const double weights = kQuantizedBytes * real(cols * k) + element_ * of_pairs;
+    OpRate rate = product("Linear + LoRA forward", t, cols, k,
+                          weights + element_ * real(t * (k + cols + 2 * ranks)));
+    rate.flops += 2.0 * real(t) * of_pairs;
+    measure(rate, [&](Operands& o) {
+      return [all = operand(o), parts_of](Context& ctx) mutable {
+        lora_forward(
+            ctx,
+            {.x = all.x, .dropout = all.dropout, .parts = parts_of(all), .t = all.t, .y = all.y});
+      };
+    });
+    rate = product("Linear + LoRA backward", t, cols, k,
+                   weights + element_ * real(t * (2 * k + cols + 3 * ranks)) + 8.0 * of_pairs);
+    rate.flops += 4.0 * real(t) * of_pairs;
+    measure(rate, [&](Operands& o) {
+      return [all = operand(o), parts_of](Context& ctx) mutable {
+        lora_backward(ctx, {.x = all.x,
+                            .dropout = all.dropout,
+                            .parts = parts_of(all),
+                            .t = all.t,
+                            .dy = all.y,
+                            .u = all.u,
+                            .d_x = all.d_x,
+                            .d_x_mode = GradientMode::kOverwrite});
+      };
+    });
+  }
+
+  // What families ask of attention.
+  struct AttentionKind {
+    const char* name = "";
+    int64_t n_kv_heads = 0;
+    int64_t window = 0;
+    bool relative_bias = false;
+    int64_t n_distances = 0;
+  };
+
+  void attentions() {
+    const int64_t h = config_.n_heads;
+    attention({});
+    attention({.name = ", window", .window = options_.length / 8});
+    attention({.name = ", GQA", .n_kv_heads = h % 4 == 0 ? h / 4 : 1});
+    attention({.name = ", bias", .relative_bias = true});
+    attention({.name = ", terms", .n_distances = 512});
+  }
+
+  // Operations: of the scores that a window leaves.
+  void attention(const AttentionKind& kind) {
+    const int64_t length = options_.length;
+    const int64_t n = options_.tokens / length;
+    const int64_t tokens = n * length;
+    const int64_t c = config_.n_heads * config_.head_dim;
+    const int64_t keys =
+        (kind.n_kv_heads > 0 ? kind.n_kv_heads : config_.n_heads) * config_.head_dim;
+    const int64_t terms = config_.n_heads * kind.n_distances;
+    std::vector<int32_t> starts, columns;
+    for (int64_t b = 0; b <= n; ++b) starts.push_back(static_cast<int32_t>(b * length));
+    for (int64_t d = 0; d < (terms > 0 ? 2 * length - 1 : 0); ++d) {
+      columns.push_back(static_cast<int32_t>(d * kind.n_distances / (2 * length - 1)));
+    }
     const auto shape_of = [&](Operands& o) {
-      return AttentionShape{.cu_seqlens = o.list(starts),
-                            .sample_ids = o.list(samples_).first(static_cast<size_t>(n)),
-                            .max_length = options_.length,
-                            .n_heads = config_.n_heads,
-                            .head_dim = config_.head_dim,
-                            .scale = 0.125f,
-                            .dropout_p = config_.attention_dropout};
+      AttentionShape shape{.cu_seqlens = o.list(starts),
+                           .sample_ids = o.list(samples_).first(static_cast<size_t>(n)),
+                           .max_length = length,
+                           .n_heads = config_.n_heads,
+                           .n_kv_heads = kind.n_kv_heads,
+                           .head_dim = config_.head_dim,
+                           .window = kind.window,
+                           .scale = 0.125f,
+                           .dropout_p = config_.attention_dropout};
+      if (kind.relative_bias) {
+        shape.relative_bias = o.random(config_.n_heads, 2 * length - 1, DType::kF32);
+      }
+      if (terms == 0) return shape;
+      shape.query_terms = o.random(tokens, terms, DType::kF32);
+      shape.key_terms = o.random(tokens, terms, DType::kF32);
+      shape.distance_columns = o.list(columns);
+      shape.n_distance_columns = kind.n_distances;
+      return shape;
     };
     const auto lse_of = [&](Operands& o) { return o.matrix(tokens, config_.n_heads, DType::kF32); };
-    OpRate rate{.op = "attention forward",
-                .shape = cat(n, " x ", options_.length, " x ", c),
-                .flops = 4.0 * real(tokens * options_.length * c),
-                .bytes = timer_.on_gpu() ? 4.0 * element_ * real(tokens * c) : 0.0};
+    double scores = real(length * length);
+    if (kind.window > 0) {
+      scores = 0;
+      for (int64_t q = 0; q < length; ++q) {
+        scores +=
+            real(std::min(q + kind.window, length - 1) - std::max(q - kind.window, int64_t{0}) + 1);
+      }
+    }
+    const double of_terms = 8.0 * real(tokens * terms);
+    const double rows = element_ * real(tokens * (2 * c + 2 * keys));
+    OpRate rate{.op = cat("attention forward", kind.name),
+                .shape = cat(n, " x ", length, " x ", c),
+                .flops = 4.0 * real(n) * scores * real(c),
+                .bytes = timer_.on_gpu() ? rows + of_terms : 0.0};
     measure(rate, [&](Operands& o) {
-      return [shape = shape_of(o), qkv = o.random(tokens, 3 * c), out = o.matrix(tokens, c),
+      return [shape = shape_of(o), qkv = o.random(tokens, c + 2 * keys), out = o.matrix(tokens, c),
               lse = lse_of(o)](Context& ctx) { attention_forward(ctx, shape, qkv, out, lse); };
     });
-    rate.op = "attention backward";
+    rate.op = cat("attention backward", kind.name);
     rate.flops *= 2.5;
     rate.bytes *= 2.0;
     measure(rate, [&](Operands& o) {
-      return [shape = shape_of(o), qkv = o.random(tokens, 3 * c), out = o.random(tokens, c),
-              lse = lse_of(o), d_out = o.random(tokens, c), d_qkv = o.matrix(tokens, 3 * c)](
-                 Context& ctx) { attention_backward(ctx, shape, qkv, out, lse, d_out, d_qkv); };
+      AttentionTermGradients d_terms;
+      if (terms > 0) {
+        d_terms = {o.matrix(tokens, terms, DType::kF32), o.matrix(tokens, terms, DType::kF32)};
+      }
+      return [shape = shape_of(o), qkv = o.random(tokens, c + 2 * keys), out = o.random(tokens, c),
+              lse = lse_of(o), d_out = o.random(tokens, c), d_qkv = o.matrix(tokens, c + 2 * keys),
+              d_terms](Context& ctx) {
+        attention_backward(ctx, shape, qkv, out, lse, d_out, d_qkv, d_terms);
+      };
     });
+  }
+
+  void rotary() {
+    const int64_t t = options_.tokens;
+    const int64_t c = config_.n_heads * config_.head_dim;
+    measure({.op = "rotary positions",
+             .shape = cat(t, " x ", 2 * c),
+             .bytes = 4.0 * element_ * real(t * c)},
+            [&](Operands& o) {
+              return [spec = Rope{.positions = o.list(indices_),
+                                  .table = o.random(options_.length, config_.head_dim, DType::kF32),
+                                  .n_heads = 2 * config_.n_heads,
+                                  .head_dim = config_.head_dim},
+                      qkv = o.random(t, 3 * c)](Context& ctx) { rope(ctx, spec, qkv, false); };
+            });
   }
 
   void layernorm() {
@@ -247,6 +389,11 @@ class OpsBench {
     const int64_t f = config_.ffn_size;
     const double bytes = element_ * real(t * f);
     const std::string shape = cat(t, " x ", f);
+    measure({.op = "gated GELU forward", .shape = shape, .bytes = 3 * bytes}, [&](Operands& o) {
+      return [x = o.random(t, 2 * f), y = o.matrix(t, f)](Context& ctx) {
+        gated_activation_forward(ctx, Activation::kGelu, x, y);
+      };
+    });
     measure({.op = "GELU forward", .shape = shape, .bytes = 2 * bytes}, [&](Operands& o) {
       return [x = o.random(t, f), y = o.matrix(t, f)](Context& ctx) {
         activation_forward(ctx, Activation::kGelu, x, y);

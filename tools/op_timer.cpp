@@ -10,6 +10,7 @@
 
 #include "engine/memory/planning.h"
 #include "kernels/core/quant_codebook.h"
+#include "kernels/ops/random.h"
 #include "kernels/ops/transfer.h"
 
 namespace qe::tools {
@@ -21,12 +22,6 @@ constexpr int kWarmups = 3;
 constexpr size_t kMinRuns = 20;
 constexpr double kGraphSeconds = 1e-3;  // of a graph, at least: an event's own time is nothing then
 constexpr int64_t kMaxLaunches = 512;
-constexpr size_t kPeriod = (1 << 20) + 7;  // values before random ones repeat, in large operands
-
-struct Random {
-  uint32_t state = 1;
-  uint32_t next() { return state = state * 1664525u + 1013904223u; }
-};
 
 }  // namespace
 
@@ -40,37 +35,19 @@ Tensor Operands::matrix(int64_t rows, int64_t cols, DType dtype) {
   return make_tensor(memory_->allocate("matrix", n_bytes), rows, cols, dtype, ctx_.device);
 }
 
-const void* Operands::random_values(DType dtype) {
-  if (values_.empty()) {
-    values_.resize(kPeriod);
-    Random random;
-    for (float& x : values_) x = static_cast<float>(static_cast<int32_t>(random.next())) * 0x1p-31f;
-  }
-  if (dtype == DType::kF32) return values_.data();
-  if (halves_type_ != dtype) {
-    halves_type_ = dtype;
-    halves_.clear();
-    for (const float x : values_) halves_.push_back(dtype == DType::kBF16 ? to_bf16(x) : to_f16(x));
-  }
-  return halves_.data();
-}
-
 Tensor Operands::random(int64_t rows, int64_t cols, DType dtype) {
   const Tensor t = matrix(rows, cols, dtype);
-  const size_t size = dtype_size(dtype);
-  const size_t n = static_cast<size_t>(t.size());
-  const void* const from = random_values(dtype);
-  for (size_t at = 0; at < n; at += kPeriod) {
-    write(static_cast<char*>(t.data) + at * size, from, std::min(kPeriod, n - at) * size);
-  }
+  random_uniform(ctx_, next_stream_++, 1.0f, t);
+  synchronize(ctx_);
   return t;
 }
 
 std::span<uint8_t> Operands::bytes(int64_t n) {
-  std::vector<uint8_t> host(static_cast<size_t>(n));
-  Random random;
-  for (uint8_t& byte : host) byte = static_cast<uint8_t>(random.next() >> 24);
-  return list(host);
+  const std::span<uint8_t> out{memory_->allocate_array<uint8_t>("bytes", n),
+                               static_cast<size_t>(n)};
+  random_bytes(ctx_, next_stream_++, out);
+  synchronize(ctx_);
+  return out;
 }
 
 Quant4Matrix Operands::quantized(int64_t n, int64_t k) {

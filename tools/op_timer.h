@@ -60,13 +60,10 @@ class Operands {
 
  private:
   void write(void* to, const void* from, size_t n_bytes);
-  const void* random_values(DType dtype);
 
   Context ctx_;
   std::unique_ptr<Memory> memory_;
-  std::vector<float> values_;  // what random matrices repeat
-  std::vector<uint16_t> halves_;
-  DType halves_type_ = DType::kF32;
+  uint64_t next_stream_ = 1;
 };
 
 class OpTimer {
