@@ -31,17 +31,14 @@ MemoryRow& Memory::row_of(const std::string& name, MemoryKind kind) {
   return *found;
 }
 
-void Memory::account(const std::string& row, size_t n_bytes, MemoryKind kind) {
-  row_of(row, kind).n_bytes += n_bytes;
-  if (kind == MemoryKind::kDevice) n_accounted_ += n_bytes;
+void Memory::account(const std::string& row, size_t n_bytes) {
+  row_of(row, MemoryKind::kDevice).n_bytes += n_bytes;
+  n_accounted_ += n_bytes;
 }
 
 void Memory::reserve(const std::vector<MemoryRow>& plan) {
   if (planning_ || device_.kind == DeviceKind::kCpu) return;
-  size_t n_bytes = device_bytes(plan, device_) - n_accounted_;
-  for (const MemoryRow& row : plan) {
-    if (row.kind == MemoryKind::kTransit) n_bytes -= row.n_bytes;
-  }
+  const size_t n_bytes = device_bytes(plan, device_) - n_accounted_;
   try {
     void* block = cuda_block(n_bytes, cuda::MemorySpace::kDevice);
     rests_.push_back(Rest{static_cast<char*>(block), n_bytes});
@@ -125,8 +122,7 @@ size_t Memory::total() const {
 size_t device_bytes(const std::vector<MemoryRow>& rows, Device device) {
   size_t sum = 0;
   for (const MemoryRow& row : rows) {
-    const bool on_device = row.kind == MemoryKind::kDevice || row.kind == MemoryKind::kTransit;
-    if (device.kind == DeviceKind::kCpu || on_device) sum += row.n_bytes;
+    if (device.kind == DeviceKind::kCpu || row.kind == MemoryKind::kDevice) sum += row.n_bytes;
   }
   return sum;
 }

@@ -20,11 +20,10 @@ namespace qe {
 
 /// On the CPU all of them are host memory.
 enum class MemoryKind {
-  kHost,     ///< ordinary host memory
-  kDevice,   ///< where ops run: a GPU's own memory
-  kPinned,   ///< host memory that a GPU copies from and to while the host goes on
-  kPaged,    ///< visits the device in parts (engine/memory/paged_table.h)
-  kTransit,  ///< the device's memory that paged memory passes through
+  kHost,    ///< ordinary host memory
+  kDevice,  ///< where ops run: a GPU's own memory
+  kPinned,  ///< host memory that a GPU copies from and to while the host goes on
+  kPaged,   ///< visits the device in parts (engine/memory/paged_table.h)
 };
 
 /// One line of the memory table: everything asked for under one name.
@@ -61,11 +60,11 @@ class Memory {
   bool planning() const { return planning_; }
 
   /// Takes what the device holds of a plan's rows at once, for the pieces that will be asked for:
-  /// on a GPU, whose memory comes in pages of 2 MiB, so that planned and taken bytes agree. Not
-  /// what is in transit. Throws OutOfMemory with the plan.
+  /// on a GPU, whose memory comes in pages of 2 MiB, so that planned and taken bytes agree.
+  /// Throws OutOfMemory with the plan.
   void reserve(const std::vector<MemoryRow>& plan);
-  /// Notes memory of the device that something else takes: CUDA itself, or pages in transit.
-  void account(const std::string& row, size_t n_bytes, MemoryKind kind = MemoryKind::kDevice);
+  /// Notes memory of the device that something else takes: CUDA itself.
+  void account(const std::string& row, size_t n_bytes);
 
   /// n_bytes of zeroed memory, aligned and accounted under `row` in units of 64 bytes (a GPU's own
   /// memory: 256). While planning, an address that must not be dereferenced. Throws OutOfMemory,

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "kernels/core/error.h"
+#include "kernels/ops/transfer.h"
 
 namespace qe {
 namespace {
@@ -23,8 +24,10 @@ constexpr int64_t kChunks = 8;
 // The two ways of a paged table, and for each chunk in flight the points where it has arrived, has
 // been worked on, and is back.
 struct PagedTable::Pager {
-  explicit Pager(int on)
-      : device(on), inward(cuda::create_stream(on)), outward(cuda::create_stream(on)) {}
+  explicit Pager(int device)
+      : inward(cuda::create_stream(device)),
+        outward(cuda::create_stream(device)),
+        points{Points(device), Points(device), Points(device)} {}
   // The way back waits for the work, and is the last that touches a chunk.
   ~Pager() {
     try {
@@ -42,10 +45,9 @@ struct PagedTable::Pager {
     explicit Points(int device) : arrived(device), updated(device), returned(device) {}
     cuda::Event arrived, updated, returned;
   };
-  int device;
   void* inward;
   void* outward;
-  Points points[kInFlight] = {Points(device), Points(device), Points(device)};
+  Points points[kInFlight];
 };
 
 PagedSpace choose_paged_space(const char* asked, bool managed_works, size_t n_managed,
@@ -55,7 +57,7 @@ PagedSpace choose_paged_space(const char* asked, bool managed_works, size_t n_ma
     QE_CHECK(name == "managed" || name == "pinned", "QE_PAGED is \"", asked,
              "\", expected managed or pinned");
     if (name == "pinned") return PagedSpace::kPinned;
-    QE_CHECK(managed_works, "QE_PAGED=managed: prefetching managed memory does not work here");
+    QE_CHECK(managed_works, "QE_PAGED=managed: host and GPU cannot share managed memory here");
     return PagedSpace::kManaged;
   }
   const bool fits = n_managed <= n_free && n_bytes <= n_free - n_managed;
@@ -113,19 +115,13 @@ void PagedTable::allocate(const std::string& row, const PagingOptions& options, 
           cat(row, ": in pinned host memory (", n_bytes, " bytes, ", n_free, " free on the GPU)"));
     }
   }
-  const bool managed = space_ == PagedSpace::kManaged;
   table_ = static_cast<char*>(memory.allocate_paged(
-      row, n_bytes, managed ? cuda::MemorySpace::kManaged : cuda::MemorySpace::kPinned));
+      row, n_bytes,
+      space_ == PagedSpace::kManaged ? cuda::MemorySpace::kManaged : cuda::MemorySpace::kPinned));
   window_offsets_ = layout(chunk_rows_);
   const size_t n_windows = static_cast<size_t>(std::min(n_chunks(), kInFlight));
-  const size_t in_flight = n_windows * window_offsets_.back();
-  // Managed pages take the device's memory by themselves.
-  if (managed) {
-    memory.account(row + ", in flight", in_flight, MemoryKind::kTransit);
-  } else {
-    windows_ =
-        static_cast<char*>(memory.allocate(row + ", in flight", in_flight, MemoryKind::kTransit));
-  }
+  windows_ =
+      static_cast<char*>(memory.allocate(row + ", in flight", n_windows * window_offsets_.back()));
 }
 
 PagedTable::Window::Window(const PagedTable& table, int64_t chunk)
@@ -145,16 +141,18 @@ void* PagedTable::at(size_t column, int64_t begin) const {
 }
 
 // There on the inward stream, back on the outward one.
-void PagedTable::move(const Window& rows, bool to_device) const {
-  void* const stream = to_device ? pager_->inward : pager_->outward;
+void PagedTable::move(Context& ctx, const Window& rows, bool to_device) const {
+  Context way = ctx;
+  way.stream = to_device ? pager_->inward : pager_->outward;
   for (size_t c = 0; c < column_bytes_.size(); ++c) {
     void* const home = at(c, rows.begin);
+    void* const to = to_device ? rows.place(c) : home;
+    const void* const from = to_device ? home : rows.place(c);
     const size_t n_bytes = static_cast<size_t>(rows.n) * column_bytes_[c];
     if (space_ == PagedSpace::kManaged) {
-      cuda::prefetch(home, n_bytes, pager_->device, to_device, stream);
+      copy_mapped(way, to, from, n_bytes);
     } else {
-      cuda::copy(to_device ? rows.place(c) : home, to_device ? home : rows.place(c), n_bytes,
-                 stream);
+      copy_bytes(way, to, from, n_bytes);
     }
   }
 }
@@ -171,7 +169,7 @@ void PagedTable::for_each_window(Context& ctx,
     if (chunk >= n_chunks()) return;
     Pager::Points& points = pager_->points[chunk % kInFlight];
     points.returned.hold(pager_->inward);
-    move(Window(*this, chunk), true);
+    move(ctx, Window(*this, chunk), true);
     points.arrived.record(pager_->inward);
   };
   for (int64_t chunk = 0; chunk < kInFlight - 1; ++chunk) send(chunk);
@@ -183,7 +181,7 @@ void PagedTable::for_each_window(Context& ctx,
     update(rows);
     points.updated.record(ctx.stream);
     points.updated.hold(pager_->outward);
-    move(rows, false);
+    move(ctx, rows, false);
     points.returned.record(pager_->outward);
   }
 }

@@ -122,26 +122,16 @@ Given& given() {
 
 cudaStream_t stream_of(void* stream) { return static_cast<cudaStream_t>(stream); }
 
-void prefetch_to(const void* memory, size_t n_bytes, bool to_device, int device,
-                 cudaStream_t stream) {
-#if CUDART_VERSION >= 13000
-  const cudaMemLocation place{to_device ? cudaMemLocationTypeDevice : cudaMemLocationTypeHost,
-                              to_device ? device : 0};
-  check(cudaMemPrefetchAsync(memory, n_bytes, place, 0, stream), "cudaMemPrefetchAsync");
-#else
-  check(cudaMemPrefetchAsync(memory, n_bytes, to_device ? device : cudaCpuDeviceId, stream),
-        "cudaMemPrefetchAsync");
-#endif
-}
-
-void prefer_host(void* memory, size_t n_bytes) {
+// Keeps managed memory on the host, mapped for the GPU: neither side's use moves pages.
+void keep_on_host(void* memory, size_t n_bytes, int device) {
 #if CUDART_VERSION >= 13000
   const cudaMemLocation host{cudaMemLocationTypeHost, 0};
-  check(cudaMemAdvise(memory, n_bytes, cudaMemAdviseSetPreferredLocation, host), "cudaMemAdvise");
+  const cudaMemLocation gpu{cudaMemLocationTypeDevice, device};
 #else
-  check(cudaMemAdvise(memory, n_bytes, cudaMemAdviseSetPreferredLocation, cudaCpuDeviceId),
-        "cudaMemAdvise");
+  const int host = cudaCpuDeviceId, gpu = device;
 #endif
+  check(cudaMemAdvise(memory, n_bytes, cudaMemAdviseSetPreferredLocation, host), "cudaMemAdvise");
+  check(cudaMemAdvise(memory, n_bytes, cudaMemAdviseSetAccessedBy, gpu), "cudaMemAdvise");
 }
 
 }  // namespace
@@ -203,7 +193,7 @@ void* allocate(int device, MemorySpace space, size_t n_bytes) {
   if (space == MemorySpace::kDevice) given().add(memory, device, n_bytes);
   if (space == MemorySpace::kManaged &&
       attribute(cudaDevAttrConcurrentManagedAccess, device) != 0) {
-    prefer_host(memory, n_bytes);
+    keep_on_host(memory, n_bytes, device);
   }
   return memory;
 }
@@ -249,9 +239,6 @@ void copy(void* to, const void* from, size_t n_bytes, void* stream) {
 void zero(void* memory, size_t n_bytes, void* stream) {
   if (n_bytes == 0) return;
   check(cudaMemsetAsync(memory, 0, n_bytes, stream_of(stream)), "cudaMemsetAsync");
-}
-void prefetch(const void* memory, size_t n_bytes, int device, bool to_device, void* stream) {
-  if (n_bytes > 0) prefetch_to(memory, n_bytes, to_device, device, stream_of(stream));
 }
 void synchronize(void* stream) {
   check(cudaStreamSynchronize(stream_of(stream)), "cudaStreamSynchronize");

@@ -29,7 +29,7 @@ struct DeviceInfo {
   size_t shared_bytes = 0;  ///< shared memory of one block, opted in
   size_t total_bytes = 0;
   size_t free_bytes = 0;  ///< now
-  /// Host and GPU may touch managed memory at the same time, and prefetches work.
+  /// Host and GPU may touch managed memory at the same time.
   bool concurrent_managed_access = false;
 };
 DeviceInfo device_info(int device);
@@ -37,7 +37,7 @@ DeviceInfo device_info(int device);
 enum class MemorySpace {
   kDevice,   ///< the GPU's own
   kPinned,   ///< page-locked host memory, readable by the GPU
-  kManaged,  ///< unified memory that prefers the host
+  kManaged,  ///< unified memory that stays on the host
 };
 /// n_bytes > 0, 256-byte aligned, uninitialized. Throws Error, naming the free bytes, when there is
 /// not enough.
@@ -58,8 +58,6 @@ void destroy_stream(void* stream) noexcept;
 /// before this returns.
 void copy(void* to, const void* from, size_t n_bytes, void* stream);
 void zero(void* memory, size_t n_bytes, void* stream);
-/// Moves managed memory to the device (or back to the host), in stream order.
-void prefetch(const void* memory, size_t n_bytes, int device, bool to_device, void* stream);
 /// Waits for everything the stream was given.
 void synchronize(void* stream);
 

@@ -23,7 +23,6 @@ void* create_stream(int) { absent(); }
 void destroy_stream(void*) noexcept {}
 void copy(void*, const void*, size_t, void*) { absent(); }
 void zero(void*, size_t, void*) { absent(); }
-void prefetch(const void*, size_t, int, bool, void*) { absent(); }
 void synchronize(void*) { absent(); }
 Event::Event(int, bool) { absent(); }
 Event::~Event() = default;

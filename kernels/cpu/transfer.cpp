@@ -2,6 +2,8 @@
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #include "kernels/cpu/transfer.h"
 
+#include <cstring>
+
 #include "kernels/cpu/row_loop.h"
 
 namespace qe::cpu {
@@ -22,6 +24,10 @@ void set_element(void* row, DType dtype, int64_t i, float value) {
 }
 
 }  // namespace
+
+void copy_mapped(Context&, void* to, const void* from, size_t n_bytes) {
+  if (n_bytes > 0) std::memcpy(to, from, n_bytes);
+}
 
 void cast(Context& ctx, const Tensor& x, const Tensor& y) {
   for_row_ranges(ctx, x.rows, x.cols, [&](int64_t begin, int64_t end) {

@@ -6,6 +6,7 @@
 
 namespace qe::cpu {
 
+void copy_mapped(Context& ctx, void* to, const void* from, size_t n_bytes);
 void cast(Context& ctx, const Tensor& x, const Tensor& y);
 
 }  // namespace qe::cpu

@@ -21,6 +21,10 @@ void copy_bytes(Context& ctx, void* to, const void* from, size_t n_bytes) {
   }
 }
 
+void copy_mapped(Context& ctx, void* to, const void* from, size_t n_bytes) {
+  QE_DISPATCH(ctx, copy_mapped, ctx, to, from, n_bytes);
+}
+
 void zero_bytes(Context& ctx, void* memory, size_t n_bytes) {
   if (ctx.planning || n_bytes == 0) return;
   if (ctx.device.kind == DeviceKind::kCpu) {
