@@ -15,7 +15,8 @@
 # For arch80 and arch75, build PTX of that version only, so that nothing else can run:
 #   cmake -DQE_CUDA=ON "-DQE_CUDA_ARCHITECTURES=80-virtual" ...
 # QE_JOBS processes share the GPU (default: one per core; references are computed on the host). Logs
-# go to $LOGS (default: a new folder); QE_CASE_SECONDS ends one process (default 600).
+# go to $LOGS (default: a new folder); QE_CASE_SECONDS ends one process (default 600). QE_CASES: the
+# test cases to sanitize, as doctest filters them (default: all).
 set -euo pipefail
 
 action=${1:?tests, alone, arch80, arch75 or sanitize} folder=${2:?the folder of the test programs}
@@ -59,7 +60,7 @@ add_sanitized() {
         "compute-sanitizer --tool $1 $options --error-exitcode 9 --print-limit 5 $folder/$program $(
           printf '%q' "--test-case=${test//,/\?}"
         )"
-    done < <("$folder/$program" --test-suite=device --list-test-cases |
+    done < <("$folder/$program" --test-suite=device "--test-case=${QE_CASES:-*}" --list-test-cases |
       grep -v -e '^\[doctest\]' -e '^===')
   done
 }
