@@ -29,7 +29,7 @@ awk '
     allow["formats/families"] = base "formats"
     allow["formats/tokenizer"] = base "formats"
     allow["formats/dataset"] = base "formats"
-    allow["engine/memory"] = base
+    allow["engine/memory"] = base "kernels/ops"
     allow["engine/dist"] = base
     tape = base "kernels/ops engine/memory "
     allow["engine/autograd"] = tape
