@@ -44,12 +44,17 @@ Json to_json(const EvalMetrics& m) {
                         m.seconds > 0 ? static_cast<double>(m.n_samples) / m.seconds : 0.0}});
 }
 
-MetricsFile::MetricsFile(const std::string& path, int64_t last_step) : path_(path) {
+MetricsFile::MetricsFile(const std::string& path, int64_t last_step, int64_t n_lines)
+    : path_(path) {
   std::string kept;
-  if (std::ifstream old(path); last_step > 0 && old) {
-    for (std::string line; std::getline(old, line);) {
-      if (Json::parse(line, path).at("step").as_int() <= last_step) kept += line + "\n";
+  std::ifstream old(path);
+  for (std::string line; n_lines > 0 && std::getline(old, line); --n_lines) {
+    try {
+      if (Json::parse(line, path).at("step").as_int() > last_step) break;
+    } catch (const Error&) {
+      break;
     }
+    kept += line + "\n";
   }
   write_file_atomically(path, kept);
   file_ = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);

@@ -48,12 +48,13 @@ Json to_json(const EvalMetrics& metrics);
 /// Appends lines to a file, each flushed as it is written.
 class MetricsFile {
  public:
-  /// Keeps the lines of an existing file up to `last_step` (those of an interrupted run go on),
-  /// drops the rest.
-  MetricsFile(const std::string& path, int64_t last_step);
+  /// Of an existing file keeps the first n_lines, as far as they are of steps up to `last_step` and
+  /// whole: those of an interrupted run go on.
+  MetricsFile(const std::string& path, int64_t last_step, int64_t n_lines);
   ~MetricsFile();
   MetricsFile(const MetricsFile&) = delete;
   MetricsFile& operator=(const MetricsFile&) = delete;
+  /// Throws Error.
   void append(const Json& line);
 
  private:

@@ -116,6 +116,7 @@ class Trainer {
   Json arguments() const;
   void resume(TrainingState& state);
   StepMetrics train_step(Run& run);
+  void append_metrics(Run& run, const Json& line);
   void record_step(Run& run, StepMetrics step, bool log);
   bool evaluate_in(Run& run, bool decides);
   void end_step(Run& run, bool save);

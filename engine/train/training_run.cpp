@@ -27,7 +27,7 @@ struct Trainer::Run {
   TrainResult result;
   std::unique_ptr<UpdateStream> updates;  // null: events.load_update gives them
   std::vector<PackedBatch> batches;       // micro-batches of the current update
-  std::unique_ptr<MetricsFile> metrics;
+  std::unique_ptr<MetricsFile> metrics;   // null: it could not be written
   std::unique_ptr<CheckpointWriter> checkpoints;
   std::vector<EvalMetrics> evaluations;
 };
@@ -154,6 +154,18 @@ StepMetrics Trainer::train_step(Run& run) {
                      .data_wait = run.updates ? run.updates->waited() : 0.0};
 }
 
+// A full disk is no reason to end a run whose state is in memory.
+void Trainer::append_metrics(Run& run, const Json& line) {
+  if (!run.metrics) return;
+  try {
+    run.metrics->append(line);
+    ++run.state.metrics_lines;
+  } catch (const Error& error) {
+    log_.warn(cat(error.what(), "; this run writes no more metrics there"));
+    run.metrics.reset();
+  }
+}
+
 // Adds a finished update to the run's state, its files and its listeners.
 void Trainer::record_step(Run& run, StepMetrics step, bool log) {
   step.logged = log;
@@ -162,7 +174,7 @@ void Trainer::record_step(Run& run, StepMetrics step, bool log) {
   state.loss_sum += step.loss;
   state.n_tokens_seen += step.n_tokens;
   run.result.n_tokens += step.n_tokens;
-  run.metrics->append(to_json(step));
+  append_metrics(run, to_json(step));
   if (log) {
     const double n = static_cast<double>(state.step - state.logged_step);
     state.log_history.push_back(
@@ -184,7 +196,7 @@ bool Trainer::evaluate_in(Run& run, bool decides) {
   parts_->step.values().step = static_cast<int32_t>(state.step);
   const EvalMetrics metrics = evaluate(run.events.stop);
   run.evaluations.push_back(metrics);
-  run.metrics->append(to_json(metrics));
+  append_metrics(run, to_json(metrics));
   state.log_history.push_back(to_json(metrics));
   if (run.events.on_evaluation) run.events.on_evaluation(metrics);
   if (!decides) return false;
@@ -277,8 +289,8 @@ TrainResult Trainer::train(const TrainEvents& events) {
   resume(run.state);
   run.result.first_step = run.state.step;
   run.result.total_steps = schedule_.total_steps;
-  run.metrics =
-      std::make_unique<MetricsFile>(config_.output_dir + "/metrics.jsonl", run.state.step);
+  run.metrics = std::make_unique<MetricsFile>(config_.output_dir + "/metrics.jsonl", run.state.step,
+                                              run.state.metrics_lines);
   run.checkpoints = std::make_unique<CheckpointWriter>(config_.output_dir, tokenizer_.files(),
                                                        config_.save_total_limit, *parts_->snapshot);
   run.batches.resize(config_.gradient_accumulation_steps);

@@ -22,6 +22,7 @@ struct TrainingState {
   double logged_loss_sum = 0.0;  ///< the same at the last log entry
   int64_t logged_step = 0;       ///< step of the last log entry
   int64_t n_tokens_seen = 0;
+  int64_t metrics_lines = 0;   ///< written to metrics.jsonl
   float loss_scale = 1.0f;     ///< of fp16, else 1
   int32_t finite_updates = 0;  ///< since it last changed
   std::string choices;         ///< Backend::choices()

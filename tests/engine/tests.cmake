@@ -26,6 +26,9 @@ qe_device_test(qe_engine_tests qe_engine
   engine/triggers_test.cpp
   engine/weight_loader_test.cpp)
 
+# A program of its own: it has its own write(2).
+qe_test(qe_write_faults_tests qe_engine support/device.cpp engine/write_faults_test.cpp)
+
 if(QE_WITH_CUDA)
   add_test(NAME qe_engine_tests_cuda_pinned
            COMMAND qe_engine_tests --test-case=paged*,optimizer*,trainer*)

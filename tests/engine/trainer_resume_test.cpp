@@ -151,6 +151,24 @@ TEST_CASE("trainer: the newest whole checkpoint wins; broken ones are named, wit
   }
 }
 
+TEST_CASE("trainer: metrics.jsonl goes on after a resume, also where a line was torn") {
+  const TemporaryFolder folder;
+  RunConfig config = random_run(folder, "out");
+  std::atomic<bool> stop = false;
+  run(config, {.on_step = [&](const StepMetrics& m) { stop = m.step == 4; }, .stop = &stop});
+  const std::string path = config.output_dir + "/metrics.jsonl";
+  std::ofstream(path, std::ios::app) << R"({"step": 5, "epoch": 0.1})"
+                                     << "\n"
+                                     << R"({"step": 6, "ep)";
+  run(config);
+  std::ifstream lines(path);
+  int64_t n = 0;
+  for (std::string line; std::getline(lines, line);) {
+    CHECK(Json::parse(line, path).at("step").as_int() == ++n);
+  }
+  CHECK(n == config.max_steps);
+}
+
 TEST_CASE("trainer: save_total_limit keeps what was just written, and the best") {
   const TemporaryFolder folder;
   const auto steps = [&] {
@@ -334,6 +352,11 @@ TEST_CASE(
                                      [](auto a, auto b) { return a.second < b.second; });
   REQUIRE(best->first < 14);
   CHECK(found.back().second == best->second);
+  // A run that was killed after its last evaluation makes it again, and says so once.
+  const std::string metrics = content_of(config.output_dir + "/metrics.jsonl");
+  CHECK(evaluations_of(config, nullptr, nullptr).size() == 1);
+  CHECK(std::ranges::count(content_of(config.output_dir + "/metrics.jsonl"), '\n') ==
+        std::ranges::count(metrics, '\n'));
   const std::string checkpoint = config.output_dir + "/checkpoint-" + std::to_string(best->first);
   CHECK(adapter_bytes(config.output_dir) == adapter_bytes(checkpoint));
   CHECK(std::filesystem::exists(config.output_dir + "/checkpoint-14"));

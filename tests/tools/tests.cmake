@@ -11,7 +11,9 @@ qe_program_test(bad_input_test $<TARGET_FILE:qlora-engine>)
 qe_program_test(check_layers_test)
 qe_program_test(convert_test $<TARGET_FILE:qlora-engine>)
 qe_program_test(families_test $<TARGET_FILE:qlora-engine>)
+qe_program_test(kill_test $<TARGET_FILE:qlora-engine>)
 qe_program_test(program_test $<TARGET_FILE:qlora-engine>)
+qe_program_test(signal_test $<TARGET_FILE:qlora-engine>)
 
 qe_test(qe_tools_tests qe_engine
   tools/args_test.cpp
