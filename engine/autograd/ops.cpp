@@ -2,6 +2,7 @@
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #include "engine/autograd/ops.h"
 
+#include "kernels/ops/convolution.h"
 #include "kernels/ops/embedding.h"
 #include "kernels/ops/gemm.h"
 #include "kernels/ops/layernorm.h"
@@ -106,6 +107,24 @@ Var residual_add(Tape& tape, Var branch, Var residual, const Dropout& spec) {
       dropout(t.context(), {}, dy, d_residual.tensor, add ? d_residual.tensor : Tensor{});
     }
     if (t.needs_gradient(branch)) dropout(t.context(), spec, dy, t.inherit_gradient(branch, y));
+  });
+  return y;
+}
+
+Var dropped(Tape& tape, const Dropout& spec, Var x, int64_t room) {
+  if (spec.p == 0.0f) return x;
+  const Tensor in = tape.value(x);
+  if (!tape.needs_gradient(x)) {
+    dropout(tape.context(), spec, in, in);
+    return x;
+  }
+  const Var y = tape.make(in.rows, tape.row_capacity(x), in.cols, true,
+                          {.value = room, .gradient = tape.room(x).gradient});
+  dropout(tape.context(), spec, in, tape.value(y));
+  tape.drop(x);
+  tape.record(y, [=](Tape& t) {
+    const Tensor dy = t.gradient(y);
+    dropout(t.context(), spec, dy, t.inherit_gradient(x, y));
   });
   return y;
 }
@@ -273,6 +292,44 @@ Var disentangled_attention(Tape& tape, const AttentionShape& plain, Var qkv, Var
     t.finish(lse);
   });
   return out;
+}
+
+Var convolution(Tape& tape, const Convolution& convolution, std::span<const uint32_t> row_indices,
+                const Dropout& spec, Var x) {
+  const Tensor in = tape.value(x);
+  const int64_t capacity = tape.row_capacity(x);
+  const Var y = tape.make(in.rows, capacity, in.cols, tape.needs_gradient(x));
+  const int64_t group_cols = in.cols / convolution.groups;
+  // Calls body(windows of one group, its weight, the columns where the group begins).
+  const auto for_groups = [=](Context& ctx, const auto& body) {
+    const int64_t cols = convolution.weight.cols;
+    const Scratch memory(*ctx.arena, static_cast<size_t>(capacity * cols) * dtype_size(in.dtype));
+    const Tensor windows = make_tensor(memory.data(), in.rows, cols, in.dtype, in.device);
+    for (int64_t begin = 0; begin < in.cols; begin += group_cols) {
+      body(windows, convolution.weight.row_range(begin, group_cols), begin);
+    }
+  };
+  for_groups(tape.context(), [&](const Tensor& windows, const Tensor& weight, int64_t begin) {
+    gather_windows(tape.context(), row_indices, in.col_range(begin, group_cols), windows);
+    gemm(tape.context(), {.a = windows,
+                          .b = weight,
+                          .bias = convolution.bias.col_range(begin, group_cols),
+                          .c = tape.value(y).col_range(begin, group_cols)});
+  });
+  if (spec.p > 0.0f) dropout(tape.context(), spec, tape.value(y), tape.value(y));
+  tape.record(y, [=](Tape& t) {
+    const Tensor dy = t.gradient(y);
+    const GradientTarget dx = t.target(x);
+    if (spec.p > 0.0f) dropout(t.context(), spec, dy, dy);
+    for_groups(t.context(), [&](const Tensor& windows, const Tensor& weight, int64_t begin) {
+      gemm(
+          t.context(),
+          {.a = dy.col_range(begin, group_cols), .b = weight, .b_transposed = false, .c = windows});
+      scatter_windows(t.context(), row_indices, windows, dx.tensor.col_range(begin, group_cols),
+                      dx.mode);
+    });
+  });
+  return y;
 }
 
 Var gather(Tape& tape, Var x, std::span<const int32_t> rows, int64_t row_capacity, int64_t room) {

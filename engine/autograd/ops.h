@@ -35,6 +35,9 @@ Var branch_norm(Tape& tape, const Norm& norm, Var x, int64_t room = 0);
 /// residual + dropout(branch): the end of such a branch, which is dropped.
 Var residual_add(Tape& tape, Var branch, Var residual, const Dropout& dropout);
 
+/// dropout(x), which is dropped: in its memory where x needs no gradient.
+Var dropped(Tape& tape, const Dropout& dropout, Var x, int64_t room = 0);
+
 /// f(x), (T, F) -> (T, F).
 Var activation(Tape& tape, Activation f, Var x);
 
@@ -49,6 +52,18 @@ Var attention(Tape& tape, const AttentionShape& shape, const Rope& rotary, Var q
 /// keys^T + k queries^T): the terms are made for the forward and again for the backward pass, (T, H
 /// n_distance_columns) fp32 each.
 Var disentangled_attention(Tape& tape, const AttentionShape& shape, Var qkv, Var positions);
+
+/// A frozen convolution over the tokens of each sequence.
+struct Convolution {
+  /// (C, width * C / groups): for each output column, what it takes of the tokens around in turn.
+  Tensor weight;
+  Tensor bias;  ///< (1, C) of the compute type
+  int64_t groups = 1;
+  explicit operator bool() const { return static_cast<bool>(weight); }
+};
+/// dropout(convolution of x), (T, C) -> (T, C). row_indices: (T), outlive the backward pass.
+Var convolution(Tape& tape, const Convolution& convolution, std::span<const uint32_t> row_indices,
+                const Dropout& dropout, Var x);
 
 /// The rows of x (T, C) named by `rows`, on memory for row_capacity rows.
 Var gather(Tape& tape, Var x, std::span<const int32_t> rows, int64_t row_capacity,

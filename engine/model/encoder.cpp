@@ -15,6 +15,7 @@ constexpr uint32_t kAfterAttention = 0;
 constexpr uint32_t kAfterFfn = 1;
 constexpr uint32_t kDistanceRows = 2;
 constexpr uint32_t kInsideFfn = 3;
+constexpr uint32_t kAfterConvolution = 4;
 constexpr uint32_t kAfterEmbedding = 0;
 
 // What a layer's first Linears want behind their input; 0 for the layer behind the last: the head
@@ -54,12 +55,11 @@ Var embed(const MaskedLm& model, const ForwardPass& pass) {
   }
   const bool projects_first = config.norm_after_projection && model.embedding_projection;
   const Var wide = projects_first ? project_embeddings(model, pass, sum) : sum;
-  const Var x = model.embedding_norm
-                    ? norm(tape, model.embedding_norm, wide, room_of_layer(model, pass, 0))
-                    : wide;
+  const int64_t room = room_of_layer(model, pass, 0);
+  const Var normed = model.embedding_norm ? norm(tape, model.embedding_norm, wide, room) : wide;
   const Dropout after = pass.dropout(config.embedding_dropout, RandomPurpose::kHiddenDropout,
                                      Dropout::kEmbeddingLayer, kAfterEmbedding);
-  if (after.p > 0.0f) dropout(tape.context(), after, tape.value(x), tape.value(x));
+  const Var x = dropped(tape, after, normed, room);
   return projects_first || !model.embedding_projection ? x : project_embeddings(model, pass, x);
 }
 
@@ -217,6 +217,26 @@ Var checkpointed_layer(const MaskedLm& model, const ForwardPass& pass, uint32_t 
   return y;
 }
 
+// norm(y + f(convolution of x)), which follows the first layer, y, of embeddings x. Drops y.
+Var convolve(const MaskedLm& model, const ForwardPass& pass, Var x, Var y, bool labelled_only) {
+  Tape& tape = *pass.tape;
+  const BatchView& batch = pass.batch;
+  const Dropout after = pass.dropout(model.config.ffn_output_dropout, RandomPurpose::kHiddenDropout,
+                                     0, kAfterConvolution);
+  Var around = convolution(tape, model.convolution, batch.row_indices, after, x);
+  if (labelled_only) {
+    const Var all = around;
+    around = gather(tape, all, batch.label_rows, batch.label_capacity);
+    tape.drop(all);
+  }
+  const Var activated = activation(tape, model.config.convolution_activation, around);
+  tape.drop(around);
+  const Var normed =
+      residual_norm(tape, model.convolution_norm, activated, y, {}, room_of_layer(model, pass, 1));
+  tape.drop(y);
+  return normed;
+}
+
 }  // namespace
 
 Var encode_labelled(const MaskedLm& model, const ForwardPass& pass, bool checkpoint) {
@@ -225,7 +245,8 @@ Var encode_labelled(const MaskedLm& model, const ForwardPass& pass, bool checkpo
   const auto n_layers = static_cast<uint32_t>(model.config.n_layers);
   for (uint32_t i = 0; i < n_layers; ++i) {
     const auto layer = checkpoint && tape.recording() ? checkpointed_layer : encoder_layer;
-    const Var y = layer(model, pass, i, x, i + 1 == n_layers);
+    Var y = layer(model, pass, i, x, i + 1 == n_layers);
+    if (i == 0 && model.convolution) y = convolve(model, pass, x, y, i + 1 == n_layers);
     tape.drop(x);
     x = y;
   }

@@ -34,6 +34,8 @@ struct MaskedLm {
   Linear embedding_projection;       ///< E to C, where E is another width
   std::vector<EncoderLayer> layers;  ///< the distinct ones
   Norm final_norm;
+  Convolution convolution;  ///< follows the first layer, nullable
+  Norm convolution_norm;
   Tensor rotary_table;        ///< Rope::table, nullable
   Tensor local_rotary_table;  ///< of layers with local attention, where it differs
   Tensor relative_bias;       ///< AttentionShape::relative_bias, nullable

@@ -39,6 +39,7 @@ class Loader {
     load_embeddings(model);
     for (int64_t i = 0; i < config_.n_distinct_layers; ++i) model.layers.push_back(load_layer(i));
     model.final_norm = norm(config_.names.final_norm);
+    if (config_.convolution_width > 0) load_convolution(model);
     load_positions(model);
     load_head(model);
     model.n_linears = next_id_;
@@ -110,6 +111,35 @@ class Loader {
     layer.ffn_down = ffn(names.ffn_down, c, f);
     layer.ffn_norm = norm(named(names.ffn_norm));
     return layer;
+  }
+
+  // Stored by output column, input column and place; held by output column, place, input column.
+  void load_convolution(MaskedLm& model) {
+    const int64_t c = config_.hidden_size;
+    const int64_t width = config_.convolution_width;
+    const int64_t inputs = c / config_.convolution_groups;
+    const std::string& name = config_.names.convolution;
+    const StoredTensor& stored = require(name + ".weight", {c, inputs, width});
+    n_parameters_ += c * inputs * width;
+    std::vector<float> values;
+    if (!memory_.planning()) {
+      const std::vector<float> by_place = stored.to_f32();
+      for (int64_t o = 0; o < c; ++o) {
+        for (int64_t place = 0; place < width; ++place) {
+          for (int64_t i = 0; i < inputs; ++i) {
+            values.push_back(by_place[static_cast<size_t>((o * inputs + i) * width + place)]);
+          }
+        }
+      }
+    }
+    const DType dtype = ctx_.compute;
+    void* data = memory_.allocate(cat("base: ", kDenseRow, " (", dtype_name(dtype), ")"),
+                                  static_cast<size_t>(c * inputs * width) * dtype_size(dtype));
+    if (!memory_.planning()) put(values, dtype, data);
+    model.convolution = {.weight = make_tensor(data, c, width * inputs, dtype, ctx_.device),
+                         .bias = vector(name + ".bias", c, dtype),
+                         .groups = config_.convolution_groups};
+    model.convolution_norm = norm(config_.names.convolution_norm);
   }
 
   void load_positions(MaskedLm& model) {

@@ -62,7 +62,7 @@ void check_position_terms(const Json& config, bool relative) {
 
 /// The layer of convolutions that v2-xlarge and v2-xxlarge have.
 void read_convolution(const Json& config, EncoderConfig& encoder) {
-  constexpr int64_t kMaxWidthOfConvolution = 0;
+  constexpr int64_t kMaxWidthOfConvolution = 255;
   encoder.convolution_width = read_int(config, "conv_kernel_size", 0, 0, kMaxWidthOfConvolution);
   if (encoder.convolution_width == 0) return;
   QE_CHECK(encoder.convolution_width % 2 == 1, config.at("conv_kernel_size").where(),

@@ -141,9 +141,9 @@ DEVICE_TEST_CASE("golden families: every LoRA gradient, with and without checkpo
 // The slope of the loss along a direction in the adapter's parameters, by the gradient and by the
 // loss itself.
 TEST_CASE("gradients are the loss's slope where every dropout is active") {
-  for (const char* family : {"modernbert", "roberta", "deberta-v2"}) {
+  for (const std::string family : {"modernbert", "roberta", "deberta-conv", "deberta-absolute"}) {
     CAPTURE(family);
-    const std::string folder = test::golden_path(std::string("families/") + family);
+    const std::string folder = test::golden_path("families/" + family);
     const std::vector<Record> rows = test::rows_of(folder + "/train.jsonl");
     const auto loss_at = [&](double distance, std::vector<float>* gradients, bool checkpoint) {
       test::GoldenModel model(folder, 32, true);

@@ -10,6 +10,7 @@ qe_device_test(qe_kernels_tests qe_kernels
   kernels/background_test.cpp
   kernels/ceilings_test.cpp
   kernels/contract_test.cpp
+  kernels/convolution_test.cpp
   kernels/dropout_test.cpp
   kernels/dtype_test.cpp
   kernels/embedding_test.cpp

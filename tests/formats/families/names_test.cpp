@@ -147,6 +147,8 @@ TEST_CASE("settings that would compute something else are refused by name") {
       {"albert", R"("num_hidden_groups": 13)", "/num_hidden_groups"},
       {"distilbert", R"("pruned_heads": {"0": [1]})", "/pruned_heads"},
       {"deberta-v2", R"("conv_kernel_size": 2)", "/conv_kernel_size"},
+      {"deberta-v2", R"("conv_kernel_size": 3, "conv_act": "prelu")", "/conv_act"},
+      {"deberta-v2", R"("conv_kernel_size": 3, "conv_groups": 7)", "hidden size 1536"},
       {"deberta-v2", R"("relative_attention": true, "pos_att_type": "c2p")", "/pos_att_type"},
       {"deberta-v2", R"("relative_attention": true)", "expected both c2p and p2c"},
       {"deberta-v2", R"("pos_att_type": ["c2p", "p2c"])", "/pos_att_type"},
