@@ -123,7 +123,7 @@ class Loader {
     n_parameters_ += c * inputs * width;
     std::vector<float> values;
     if (!memory_.planning()) {
-      const std::vector<float> by_place = stored.to_f32();
+      const std::vector<float> by_place = source_.read(stored).to_f32();
       for (int64_t o = 0; o < c; ++o) {
         for (int64_t place = 0; place < width; ++place) {
           for (int64_t i = 0; i < inputs; ++i) {
