@@ -198,7 +198,7 @@ struct Family {
   /// divided evenly in that order.
   std::string (*canonical_name)(const std::string& stored_name);
 };
-/// All families; one line each in formats/families/registry.cpp.
+/// All families; one line each in formats/families/families.def.
 const std::vector<Family>& families();
 const Family& family_of(const std::string& model_type);
 

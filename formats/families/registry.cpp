@@ -1,50 +1,24 @@
 // SPDX-License-Identifier: MIT
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 
-// All supported families: one line each in the two lists below.
+// Families by their model_type.
 
 #include "formats/encoder_config.h"
 #include "kernels/core/error.h"
 
 namespace qe {
 namespace model_families {
-Family albert();
-Family bert();
-Family camembert();
-Family deberta_v2();
-Family distilbert();
-Family electra();
-Family esm();
-Family eurobert();
-Family megatron_bert();
-Family modernbert();
-Family mpnet();
-Family nomic_bert();
-Family roberta();
-Family xlm_roberta();
-Family xlm_roberta_xl();
+#define QE_FAMILY(family, file) Family family();
+#include "formats/families/families.def"
+#undef QE_FAMILY
 }  // namespace model_families
 
 const std::vector<Family>& families() {
-  // clang-format off
   static const std::vector<Family> all = {
-      model_families::albert(),
-      model_families::bert(),
-      model_families::camembert(),
-      model_families::deberta_v2(),
-      model_families::distilbert(),
-      model_families::electra(),
-      model_families::esm(),
-      model_families::eurobert(),
-      model_families::megatron_bert(),
-      model_families::modernbert(),
-      model_families::mpnet(),
-      model_families::nomic_bert(),
-      model_families::roberta(),
-      model_families::xlm_roberta(),
-      model_families::xlm_roberta_xl(),
+#define QE_FAMILY(family, file) model_families::family(),
+#include "formats/families/families.def"
+#undef QE_FAMILY
   };
-  // clang-format on
   return all;
 }
 
