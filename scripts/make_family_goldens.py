@@ -46,6 +46,7 @@ ROBERTA = {**BERT, "type_vocab_size": 1, "max_position_embeddings": 154, "layer_
 
 # name: class, what its configuration has beside VOCAB and SPECIAL, the type its weights have.
 FAMILIES = {
+    "bert": ("Bert", BERT, "float32"),
     "roberta": ("Roberta", ROBERTA, "float16"),
     "xlm-roberta": ("XLMRoberta", {**ROBERTA, "tie_word_embeddings": False}, "bfloat16"),
     "camembert": ("Camembert", ROBERTA, "float16"),  # in shards

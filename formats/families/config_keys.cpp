@@ -166,6 +166,8 @@ Rotary rotary_of(const Json& parameters, double standard_theta, int64_t max_posi
     QE_CHECK(rotary.original_positions >= max_positions, parameters.where(),
              ": longrope is supported up to original_max_position_embeddings ",
              rotary.original_positions, ", where the model's position count is ", max_positions);
+    QE_CHECK(rotary.original_positions > 1, parameters.where(),
+             ": longrope needs an original_max_position_embeddings above 1");
     rotary.scaling = Rotary::Scaling::kLongRope;
     rotary.factor = optional("factor", growth);
     rotary.attention_factor = optional("attention_factor", 0.0);

@@ -63,8 +63,7 @@ TEST_CASE("every family has a golden") {
   for (const Family& family : families()) {
     const std::string name = family.model_type;
     CAPTURE(name);
-    const std::string folder =
-        name == "bert" ? test::golden_path(name) : test::golden_path("families/" + name);
+    const std::string folder = test::golden_path("families/" + name);
     CHECK(read_encoder_config(folder + "/model").model_type == name);
   }
 }

@@ -131,6 +131,28 @@ TEST_CASE("NomicBERT with dynamic NTK scaling is itself up to the trained positi
   CHECK(config.rotary.scaling == Rotary::Scaling::kNone);
 }
 
+TEST_CASE("settings without effect on masked language models change nothing") {
+  const std::vector<std::pair<const char*, const char*>> cases = {
+      {"bert", R"("chunk_size_feed_forward": 64, "use_cache": true, "classifier_dropout": 0.5)"},
+      {"roberta", R"("output_attentions": true, "classifier_dropout": 0.5)"},
+      {"albert", R"("chunk_size_feed_forward": 64, "classifier_dropout_prob": 0.5)"},
+      {"distilbert", R"("sinusoidal_pos_embds": true, "qa_dropout": 0.5)"},
+      {"electra", R"("summary_type": "cls_index", "summary_activation": "tanh")"},
+      {"deberta-v2", R"("pooler_hidden_act": "tanh", "pooler_dropout": 0.5)"},
+      {"modernbert", R"("sparse_prediction": true, "classifier_dropout": 0.5,
+                        "deterministic_flash_attn": true, "classifier_pooling": "mean")"},
+      {"eurobert", R"("pretraining_tp": 2, "use_cache": true, "classifier_pooling": "bos")"},
+      {"eurobert", R"("rope_scaling": {"type": "dynamic", "factor": 4.0})"},
+      {"nomic_bert", R"("rope_parameters": {"rope_type": "default"})"},
+      {"esm", R"("hidden_act": "relu", "vocab_list": null)"},
+  };
+  for (const auto& [model_type, members] : cases) {
+    CAPTURE(model_type);
+    const Family& family = family_of(model_type);
+    CHECK(defaults_of(family, members) == defaults_of(family));
+  }
+}
+
 TEST_CASE("settings that would compute something else are refused by name") {
   const std::vector<std::tuple<const char*, const char*, const char*>> cases = {
       {"roberta", R"("position_embedding_type": "relative_key")", "/position_embedding_type"},
@@ -176,6 +198,8 @@ TEST_CASE("settings that would compute something else are refused by name") {
        "/rope_parameters"},
       {"eurobert", R"("rope_parameters": {"rope_type": "longrope", "short_factor": [1]})",
        "expected 32 factors"},
+      {"eurobert", R"("max_position_embeddings": 1, "rope_parameters": {"rope_type": "longrope"})",
+       "/rope_parameters: longrope needs"},
       {"eurobert", R"("original_max_position_embeddings": 512)",
        "/original_max_position_embeddings"},
       {"eurobert", R"("rope_theta": 1)", "/rope_theta"},
