@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#include <cmath>
 #include <iostream>
 #include <utility>
 
-#include "engine/model/expanded_weights.h"
-#include "formats/run_config.h"
 #include "kernels/core/error.h"
 #include "tools/commands.h"
 #include "tools/fill_mask_file.h"
+#include "tools/model_options.h"
 #include "tools/progress.h"
 #include "tools/stop_signal.h"
 #include "tools/table.h"
@@ -35,6 +35,20 @@ void print_table(const std::string& text, const MaskAnswers& masks) {
   std::cout << table.text(masks.size() > 1 ? 2 : 0) << "\n";
 }
 
+void print_tokens(const std::string& text, const TokensAnswers& masks) {
+  std::cout << text << "\n";
+  Table table("llrrl");
+  for (size_t m = 0; m < masks.size(); ++m)
+    for (const TokensAnswer& answer : masks[m]) {
+      std::string words;
+      for (const std::string& word : answer.token_strs) words += (words.empty() ? "" : " ") + word;
+      table.add({masks.size() > 1 ? cat("mask ", m + 1) : "", words,
+                 fixed(std::exp(answer.log_probability), 4), fixed(answer.log_probability, 3),
+                 masks.size() > 1 ? "" : answer.sequence});
+    }
+  std::cout << table.text(masks.size() > 1 ? 2 : 0) << "\n";
+}
+
 void print_comparison(const std::string& text, const MaskAnswers& base,
                       const MaskAnswers& adapted) {
   std::cout << text << "\n";
@@ -49,25 +63,28 @@ void print_comparison(const std::string& text, const MaskAnswers& base,
   std::cout << table.text(2) << "\n";
 }
 
-FillMaskOptions model_options(const Arguments& arguments) {
-  FillMaskOptions options;
-  options.model = arguments.text("model");
-  options.adapter = arguments.text("adapter");
-  options.threads = static_cast<int>(arguments.integer("threads", 0, 0, 4096));
-  const RunConfig config =
-      given_settings(arguments, {"bits", "quant_type", "double_quant", "quant_block_size", "device",
-                                 "compute_dtype", "max_memory_MB", "resident_weights"});
-  options.base = base_options(config);
-  options.expanded_layers = n_expanded_layers(config);
-  options.device = config.device;
-  options.compute_dtype = config.compute_dtype;
-  options.max_memory_MB = config.max_memory_MB;
-  return options;
+FillMode mode_of(const Arguments& arguments) {
+  FillMode mode{.whole_targets = arguments.has("whole_targets")};
+  if (!arguments.has("joint")) return mode;
+  const std::string order = arguments.text("joint");
+  mode.joint.emplace();
+  mode.joint->n_beams = arguments.integer("beams", 0, 1, 10000);
+  if (order == "left-to-right") {
+    mode.joint->order = FillOrder::kLeftToRight;
+  } else if (order == "confidence") {
+    mode.joint->order = FillOrder::kConfidence;
+  } else if (order == "beam") {
+    mode.joint->order = FillOrder::kBeam;
+  } else {
+    throw UsageError(
+        cat("--joint: expected left-to-right, confidence or beam, got \"", order, "\""));
+  }
+  return mode;
 }
 
-std::vector<int32_t> candidates(const FillMask& model, const Arguments& arguments) {
+Targets given_targets(const FillMask& model, const Arguments& arguments) {
   if (!arguments.has("targets")) return {};
-  return model.target_ids(split_at_commas(arguments.text("targets")));
+  return targets_of(model, mode_of(arguments), split_at_commas(arguments.text("targets")));
 }
 
 int64_t top_k_of(const Arguments& arguments) { return arguments.integer("top_k", 5, 1, 1000000); }
@@ -106,12 +123,13 @@ int run_file(const Arguments& arguments, Progress& progress) {
   FileRequest request{.input = arguments.text("input"),
                       .output = arguments.text("output"),
                       .on_error = on_error_of(arguments),
+                      .mode = mode_of(arguments),
                       .top_k = top_k_of(arguments)};
-  FillMaskOptions options = model_options(arguments);
-  options.batches = true;
+  InferOptions options = model_options(arguments);
+  options.batch_tokens = kUsualBatchTokens;
   const std::atomic<bool>& stop = stop_on_signals();
   FillMask model(options, warnings.log());
-  request.candidates = candidates(model, arguments);
+  request.targets = given_targets(model, arguments);
   const FileResult result = fill_mask_file(model, request, stop, [&](int64_t n_lines) {
     progress.bar("fill-mask", n_lines, 0, "lines");
   });
@@ -131,14 +149,14 @@ int run_file(const Arguments& arguments, Progress& progress) {
 
 int run_comparison(const Arguments& arguments, const Log& log) {
   // One model after the other, so that only one is in memory.
-  FillMaskOptions options = model_options(arguments);
+  InferOptions options = model_options(arguments);
   const int64_t top_k = top_k_of(arguments);
   std::vector<std::string> texts;
   std::vector<MaskAnswers> base;
   const std::string adapter = std::exchange(options.adapter, "");
   {
     FillMask model(options, log);
-    const std::vector<int32_t> ids = candidates(model, arguments);
+    const std::vector<int32_t> ids = given_targets(model, arguments).candidates;
     for_each_text(arguments, [&](const std::string& text) {
       texts.push_back(text);
       base.push_back(model.fill(text, top_k, ids));
@@ -146,13 +164,24 @@ int run_comparison(const Arguments& arguments, const Log& log) {
   }
   options.adapter = adapter;
   FillMask model(options, Log());  // what there was to say has been said
-  const std::vector<int32_t> ids = candidates(model, arguments);
+  const std::vector<int32_t> ids = given_targets(model, arguments).candidates;
   for (size_t i = 0; i < texts.size(); ++i)
     print_comparison(texts[i], base[i], model.fill(texts[i], top_k, ids));
   return 0;
 }
 
 void check_usage(const Arguments& arguments) {
+  const bool joint = arguments.has("joint"), whole = arguments.has("whole_targets");
+  if ((joint || whole) && arguments.has("compare"))
+    throw UsageError("--compare takes no --joint or --whole_targets");
+  if (joint && whole) throw UsageError("--joint takes no --whole_targets");
+  if (whole && !arguments.has("targets") && !arguments.has("input"))
+    throw UsageError("--whole_targets needs --targets");
+  if (arguments.has("beams") && arguments.text("joint") != "beam")
+    throw UsageError("--beams is for --joint beam");
+  if (arguments.has("beams") && arguments.integer("beams", 0, 1, 10000) < top_k_of(arguments))
+    throw UsageError("--beams: expected at least --top_k");
+  mode_of(arguments);
   if (arguments.has("compare") && (!arguments.has("adapter") || arguments.has("json")))
     throw UsageError("--compare needs --adapter, and prints a table only");
   if (arguments.has("input") != arguments.has("output"))
@@ -171,14 +200,20 @@ int run_fill_mask(const Arguments& arguments) {
   if (arguments.has("input")) return run_file(arguments, progress);
   if (arguments.has("compare")) return run_comparison(arguments, log);
   const int64_t top_k = top_k_of(arguments);
-  FillMask model(model_options(arguments), log);
-  const std::vector<int32_t> ids = candidates(model, arguments);
+  const FillMode mode = mode_of(arguments);
+  InferOptions options = model_options(arguments);
+  if (mode.joint || mode.whole_targets) options.batch_tokens = kUsualBatchTokens;
+  FillMask model(options, log);
+  const Targets targets = given_targets(model, arguments);
   for_each_text(arguments, [&](const std::string& text) {
-    const MaskAnswers masks = model.fill(text, top_k, ids);
+    const FillTask task = fill_task(model, mode, text, top_k, targets);
+    const FillAnswers answers = std::move(fill_tasks(model, {&task, 1}, mode).front());
     if (arguments.has("json"))
-      std::cout << pipeline_json(masks).dump() << "\n";
+      std::cout << answers_json(answers).dump() << "\n";
+    else if (answers.masks.empty())
+      print_tokens(text, answers.tokens);
     else
-      print_table(text, masks);
+      print_table(text, answers.masks);
   });
   return 0;
 }
@@ -201,28 +236,26 @@ Command fill_mask_command() {
           ".zst.\n"
           "Their answers are JSON lines in the same order; the output file appears when all of\n"
           "them are there, and an interrupted run leaves the old one.",
-      .options =
-          {{"model", "DIR", "model folder: config.json, *.safetensors, tokenizer.json", true},
-           {"adapter", "DIR", "LoRA adapter folder, by train or by peft"},
-           {"top_k", "N", "answers per mask (5)"},
+      .options = with_model_options(
+          {{"top_k", "N", "answers per mask (5)"},
            {"targets", "A,B", "score only these words (not renormalized)"},
+           {"whole_targets", nullptr,
+            "score targets of n tokens whole, not by their first token: in the mask's place as n "
+            "masks that are filled from left to right; the score is the product of the tokens' "
+            "probabilities (PLL-word-l2r: Kauf and Ivanova 2023, arXiv:2305.10588)"},
+           {"joint", "left-to-right|confidence|beam",
+            "fill all masks of a text together, one after the other, each given those before: the "
+            "top_k best words of the first mask go on with the best one at the next (the next "
+            "mask, or the one whose best word is the most probable), or the best beams of all "
+            "ways do; ranked by the product of the probabilities"},
+           {"beams", "N", "of --joint beam (top_k)"},
            {"json", nullptr, "one JSON value per text, as the pipeline returns it"},
            {"input", "FILE", "requests or texts, one a line"},
            {"output", "FILE", "the answers to --input, one JSON value a line"},
            {"on_error", "fail|skip|null",
             "a line of --input that cannot be answered: ends the run, has no line in the "
             "output, or the line null (fail)"},
-           {"compare", nullptr, "the base beside the base with the adapter"},
-           {"bits", "4|16|32", "stored weights of the base (4)"},
-           {"quant_type", "nf4|fp4", "code of the 4-bit weights (nf4)"},
-           {"double_quant", "true|false", "quantize the block scales too (true)"},
-           {"quant_block_size", "N", "weights that share a scale (64)"},
-           {"device", "NAME", "auto, cpu, cuda or cuda:N (auto)"},
-           {"compute_dtype", "TYPE", "what a GPU computes in: auto, fp32, bf16, fp16 (auto)"},
-           {"max_memory_MB", "SIZE",
-            "of the device, in MB or with a unit; 0: on a GPU what is free (0)"},
-           {"resident_weights", "true|false", "GPU: hold 4-bit weights decoded as well (false)"},
-           {"threads", "N", "CPU threads; 0: all (0)"}},
+           {"compare", nullptr, "the base beside the base with the adapter"}}),
       .example =
           "qlora-engine fill-mask --model examples/tiny-mlm \"The capital of France is [MASK].\"",
       .run = run_fill_mask};

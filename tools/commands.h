@@ -11,6 +11,8 @@ namespace qe::tools {
 Command train_command();
 Command eval_command();
 Command fill_mask_command();
+Command score_command();
+Command embed_command();
 Command plan_command();
 Command tokenize_command();
 Command inspect_command();

@@ -2,16 +2,14 @@
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #include "tools/fill_mask_file.h"
 
-#include <cstdio>
-#include <cstdlib>
+#include <cmath>
 #include <map>
-#include <optional>
-#include <span>
 #include <utility>
 
 #include "formats/atomic_write.h"
 #include "formats/dataset/registry.h"
 #include "kernels/core/error.h"
+#include "tools/table.h"
 
 namespace qe::tools {
 namespace {
@@ -20,13 +18,6 @@ namespace {
 constexpr size_t kRememberedTargets = 1000;
 // Some batches are collected before they run, so that few run half full.
 constexpr int64_t kBatchesAtOnce = 4;
-
-/// Nine significant digits tell any two fp32 numbers apart.
-double nine_digits(double value) {
-  char buffer[32];
-  std::snprintf(buffer, sizeof buffer, "%.9g", value);
-  return std::strtod(buffer, nullptr);
-}
 
 struct Stopped {};
 
@@ -63,10 +54,10 @@ class FileFiller {
   void add(std::string_view line, bool json, const std::string& place) {
     n_tokens_ += 1;  // lines without an answer are flushed as well
     try {
-      prepared_.push_back(
-          json ? parse(Json::parse(line, place))
-               : model_.prepare(std::string(line), request_.top_k, request_.candidates));
-      n_tokens_ += static_cast<int64_t>(prepared_.back().ids.size());
+      prepared_.push_back(json ? parse(Json::parse(line, place))
+                               : fill_task(model_, request_.mode, std::string(line), request_.top_k,
+                                           request_.targets));
+      n_tokens_ += static_cast<int64_t>(prepared_.back().text.ids.size());
       order_.push_back(true);
     } catch (const Error& error) {
       const std::string what = error.what();
@@ -77,7 +68,7 @@ class FileFiller {
     }
   }
 
-  MaskedText parse(const Json& request) {
+  FillTask parse(const Json& request) {
     const Json* top_k = nullptr;
     const Json* targets = nullptr;
     for (const auto& [key, value] : request.members()) {
@@ -90,35 +81,35 @@ class FileFiller {
       }
     }
     const std::string& text = request.at("text").as_string();
-    return model_.prepare(
-        text, top_k && !top_k->is_null() ? top_k->as_int() : request_.top_k,
-        targets && !targets->is_null() ? target_ids(*targets) : request_.candidates);
+    return fill_task(model_, request_.mode, text,
+                     top_k && !top_k->is_null() ? top_k->as_int() : request_.top_k,
+                     targets && !targets->is_null() ? parse_targets(*targets) : request_.targets);
   }
 
   /// Of a list of words, or one word.
-  std::vector<int32_t> target_ids(const Json& targets) {
+  Targets parse_targets(const Json& targets) {
     std::vector<std::string> words;
     if (targets.is_string()) {
       words = {targets.as_string()};
     } else {
       for (const Json& word : targets.items()) words.push_back(word.as_string());
     }
-    const auto known = target_ids_.find(words);
-    if (known != target_ids_.end()) return known->second;
-    std::vector<int32_t> ids = model_.target_ids(words);
-    if (target_ids_.size() >= kRememberedTargets) target_ids_.clear();
-    target_ids_.emplace(std::move(words), ids);
-    return ids;
+    const auto known = targets_.find(words);
+    if (known != targets_.end()) return known->second;
+    Targets resolved = targets_of(model_, request_.mode, words);
+    if (targets_.size() >= kRememberedTargets) targets_.clear();
+    targets_.emplace(std::move(words), resolved);
+    return resolved;
   }
 
   void flush(const Append& append) {
     if (stop_) throw Stopped{};
-    const std::vector<MaskAnswers> answers = model_.fill(prepared_);
+    const std::vector<FillAnswers> answers = fill_tasks(model_, prepared_, request_.mode);
     std::string text;
     size_t next = 0;
     for (const bool answered : order_) {
       if (answered) {
-        text += pipeline_json(answers[next++]).dump() + "\n";
+        text += answers_json(answers[next++]).dump() + "\n";
       } else if (request_.on_error == OnError::kNull) {
         text += "null\n";
       }
@@ -137,29 +128,75 @@ class FileFiller {
   const std::atomic<bool>& stop_;
   const std::function<void(int64_t)>& progress_;
   FileResult result_;
-  std::vector<MaskedText> prepared_;
+  std::vector<FillTask> prepared_;
   std::vector<bool> order_;  // of the lines since the last flush: true has an answer
   int64_t n_tokens_ = 0;     // in prepared_
   int64_t n_lines_ = 0;
-  std::map<std::vector<std::string>, std::vector<int32_t>> target_ids_;
+  std::map<std::vector<std::string>, Targets> targets_;
 };
 
 }  // namespace
 
-Json pipeline_json(const MaskAnswers& masks) {
-  Json all = Json::array();
-  for (const auto& answers : masks) {
-    Json list = Json::array();
-    for (const MaskAnswer& answer : answers) {
+Targets targets_of(const FillMask& model, const FillMode& mode,
+                   const std::vector<std::string>& words) {
+  if (mode.whole_targets) return {.words = model.target_tokens(words)};
+  return {.candidates = model.target_ids(words)};
+}
+
+FillTask fill_task(const FillMask& model, const FillMode& mode, const std::string& text,
+                   int64_t top_k, const Targets& targets) {
+  FillTask task{model.prepare(text, top_k, targets.candidates), targets.words};
+  QE_CHECK(!mode.whole_targets || !targets.words.empty(), "the request has no targets");
+  model.check_words(task.text, targets.words);
+  return task;
+}
+
+std::vector<FillAnswers> fill_tasks(FillMask& model, std::span<const FillTask> tasks,
+                                    const FillMode& mode) {
+  std::vector<FillAnswers> answers(tasks.size());
+  if (mode.whole_targets) {
+    for (size_t i = 0; i < tasks.size(); ++i) {
+      answers[i].tokens = model.fill_with(tasks[i].text, tasks[i].words);
+    }
+    return answers;
+  }
+  std::vector<MaskedText> texts;
+  for (const FillTask& task : tasks) texts.push_back(task.text);
+  if (mode.joint) {
+    auto filled = fill_jointly(model, texts, *mode.joint);
+    for (size_t i = 0; i < tasks.size(); ++i) answers[i].tokens.push_back(std::move(filled[i]));
+  } else {
+    std::vector<MaskAnswers> filled = model.fill(texts);
+    for (size_t i = 0; i < tasks.size(); ++i) answers[i].masks = std::move(filled[i]);
+  }
+  return answers;
+}
+
+Json answers_json(const FillAnswers& answers) {
+  std::vector<Json> lists;
+  for (const auto& of_mask : answers.masks) {
+    Json& list = lists.emplace_back(Json::array());
+    for (const MaskAnswer& answer : of_mask) {
       list.push_back(Json::object({{"score", nine_digits(answer.score)},
                                    {"token", int64_t{answer.token}},
                                    {"token_str", answer.token_str},
                                    {"sequence", answer.sequence}}));
     }
-    if (masks.size() == 1) return list;
-    all.push_back(std::move(list));
   }
-  return all;
+  for (const auto& of_mask : answers.tokens) {
+    Json& list = lists.emplace_back(Json::array());
+    for (const TokensAnswer& answer : of_mask) {
+      Json tokens = Json::array(), texts = Json::array();
+      for (const int32_t id : answer.tokens) tokens.push_back(int64_t{id});
+      for (const std::string& text : answer.token_strs) texts.push_back(text);
+      list.push_back(Json::object({{"score", nine_digits(std::exp(answer.log_probability))},
+                                   {"log_probability", nine_digits(answer.log_probability)},
+                                   {"tokens", std::move(tokens)},
+                                   {"token_strs", std::move(texts)},
+                                   {"sequence", answer.sequence}}));
+    }
+  }
+  return lists.size() == 1 ? std::move(lists[0]) : Json::array(std::move(lists));
 }
 
 FileResult fill_mask_file(FillMask& model, const FileRequest& request,

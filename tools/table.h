@@ -31,6 +31,7 @@ std::string human_bytes(uint64_t n_bytes);      ///< "512 B", "10.4 MiB"
 std::string human_duration(double seconds);     ///< "0:07", "2:05", "1:02:03"
 std::string human_count(int64_t count);         ///< "1,234,567"
 std::string fixed(double value, int decimals);  ///< printf's %.*f
+double nine_digits(double value);               ///< rounded: they tell any two fp32 numbers apart
 
 /// Code points of a UTF-8 text; the text cut to at most `width` of them, the last an ellipsis.
 size_t text_width(const std::string& text);

@@ -4,10 +4,6 @@
 
 #include <algorithm>
 
-#include "engine/memory/planning.h"
-#include "engine/model/adapter_loading.h"
-#include "engine/model/device_memory.h"
-#include "engine/model/expanded_weights.h"
 #include "kernels/ops/topk.h"
 #include "kernels/ops/transfer.h"
 
@@ -16,183 +12,111 @@ namespace {
 
 // Masks whose logits are held at once; a text with more runs again for the next ones.
 constexpr int64_t kMasksAtOnce = 8;
-// The same for batches, with the tokens that they hold beside a longest text, and the tokens per
-// text that their memory is planned for: shorter ones leave some of it unused.
+// The same for batches.
 constexpr int64_t kMasksPerBatch = 64;
-constexpr int64_t kTokensPerBatch = 1024;
-constexpr int64_t kShortText = 8;
 // Answers per mask that leave room for all masks of a batch at once.
 constexpr int64_t kUsualTopK = 16;
 
-// What fill-mask launches, over the model's first layers.
-void warm_up(const EncoderConfig& encoder, const FillMaskOptions& options, Context& ctx) {
-  const EncoderConfig small = first_layers(encoder);
-  Memory memory(ctx);
-  const MaskedLm model = random_masked_lm(small, 1, options.base, ctx, memory);
-  PackedBatch batch;
-  const std::vector<int32_t> ids(static_cast<size_t>(small.max_length()), 0);
-  batch.append(small, 0, ids, {}, std::vector<int32_t>{ids});
-  batch.token_capacity = batch.label_capacity = batch.n_tokens();
-  BatchBuffer buffer({batch.n_tokens(), 1, batch.n_labels()}, 1, ctx, memory);
-  const Tensor logits =
-      make_tensor(memory.allocate_array<float>("logits", batch.n_labels() * small.vocab_size),
-                  batch.n_labels(), small.vocab_size, DType::kF32, ctx.device);
-  const TopK best{.logits = logits.row_range(0, 1),
-                  .k = 1,
-                  .ids = {memory.allocate_array<int32_t>("answers", 1), 1},
-                  .probabilities = {memory.allocate_array<float>("answers", 1), 1}};
-  const size_t n_bytes = planned_arena_bytes(ctx, [&](Context& planning) {
-    Tape tape(planning, false);
-    masked_lm_logits(model, {.tape = &tape, .batch = batch}, logits);
-  });
-  Arena arena(memory.allocate("activations, scratch", n_bytes), n_bytes);
-  ctx.arena = &arena;
-  Tape tape(ctx, false);
-  masked_lm_logits(model, {.tape = &tape, .batch = buffer.bind(ctx, batch)}, logits);
-  topk(ctx, best);
-  synchronize(ctx);
-}
-
 }  // namespace
 
-FillMask::~FillMask() = default;
-
-FillMask::FillMask(const FillMaskOptions& options, const Log& log, bool planning)
-    : log_(log),
-      threads_(options.threads),
-      backend_(find_device(options.device, planning), planning),
-      ctx_(make_context(options, planning)),
-      memory_(ctx_),
-      tokenizer_(Tokenizer::load(options.model)) {
-  QE_CHECK(tokenizer_.mask_id(), options.model, ": the tokenizer has no mask token");
-  const bool limited = ctx_.device.kind == DeviceKind::kCuda || options.max_memory_MB > 0;
-  if (limited && !planning) take_memory(options);
-  model_ = load_masked_lm(options.model, options.base, ctx_, memory_);
-  if (!options.adapter.empty()) {
-    adapter_ = load_adapter(options.adapter, model_, options.model, false, ctx_, memory_, log_);
-  }
-  expand_weights(model_, adapter_.get(), options.expanded_layers, ctx_, memory_);
-  batch_.token_capacity = model_.config.max_length() + (options.batches ? kTokensPerBatch : 0);
-  batch_.label_capacity = options.batches ? kMasksPerBatch : kMasksAtOnce;
-  allocate_buffers();
+FillMask::FillMask(const InferOptions& options, const Log& log)
+    : batches_(options.batch_tokens > 0), session_(options, use(), log) {
+  QE_CHECK(tokenizer().mask_id(), options.model, ": the tokenizer has no mask token");
 }
 
-Context FillMask::make_context(const FillMaskOptions& options, bool planning) {
-  Context ctx{.threads = &threads_, .arena = &arena_, .log = &log_, .planning = planning};
-  const Device device = backend_.device();
-  backend_.attach(ctx, compute_type(options.compute_dtype, device, backend_.limits()));
-  return ctx;
+InferSession::Use FillMask::use() {
+  return {.labels = [this](int64_t, int64_t) { return batches_ ? kMasksPerBatch : kMasksAtOnce; },
+          .allocate = [this](InferSession& session) { allocate(session); },
+          .forwards = {[this](const MaskedLm& model, const ForwardPass& pass) {
+                         masked_lm_logits(model, pass, logits_of(model, pass));
+                       },
+                       [this](const MaskedLm& model, const ForwardPass& pass) {
+                         scores_.forward(model, pass);
+                       }}};
 }
 
-// Plans the same over memory that counts, and takes a GPU's.
-void FillMask::take_memory(const FillMaskOptions& options) {
-  const Device device = ctx_.device;
-  const size_t overhead = measure_device_overhead(
-      device, options.compute_dtype, threads_,
-      [&](Context& ctx) { warm_up(read_encoder_config(options.model), options, ctx); });
-  FillMask planned(options, Log(), true);
-  if (device.kind == DeviceKind::kCuda) {
-    memory_.account(kDeviceOverheadRow, overhead);
-    planned.memory_.account(kDeviceOverheadRow, overhead);
-  }
-  const MemoryLimit limit = memory_limit(device, options.max_memory_MB, overhead, false);
-  const size_t needed = device_bytes(planned.memory(), device);
-  QE_CHECK(limit.n_bytes == 0 || needed <= limit.n_bytes, "memory: ", options.model, " needs ",
-           1e-9 * static_cast<double>(needed), " GB on ", device_name(device), ", more than the ",
-           1e-9 * static_cast<double>(limit.n_bytes), " GB of ", limit.what);
-  memory_.reserve(planned.memory());
+void FillMask::allocate(InferSession& session) {
+  Memory& memory = session.memory();
+  const int64_t n_labels = session.capacity().labels;
+  const int64_t vocab = session.config().vocab_size;
+  logits_ = memory.allocate_array<float>("logits", n_labels * vocab);
+  candidates_ = memory.allocate_array<int32_t>("answers", vocab);
+  n_answers_ = std::max(vocab, n_labels * kUsualTopK);
+  best_ids_ = memory.allocate_array<int32_t>("answers", n_answers_);
+  best_scores_ = memory.allocate_array<float>("answers", n_answers_);
+  scores_.allocate(session);
 }
 
-// For the longest text and, in a batch, many short ones beside it.
-void FillMask::allocate_buffers() {
-  const EncoderConfig& config = model_.config;
-  logits_ = memory_.allocate_array<float>("logits", batch_.label_capacity * config.vocab_size);
-  candidates_ = memory_.allocate_array<int32_t>("answers", config.vocab_size);
-  n_answers_ = std::max(config.vocab_size, batch_.label_capacity * kUsualTopK);
-  best_ids_ = memory_.allocate_array<int32_t>("answers", n_answers_);
-  best_scores_ = memory_.allocate_array<float>("answers", n_answers_);
-  const int64_t longest = config.max_length();
-  const int64_t n_short = (batch_.token_capacity - longest) / kShortText;
-  max_sequences_ = 1 + n_short;
-  PackedBatch full;
-  full.token_capacity = batch_.token_capacity;
-  full.label_capacity = batch_.label_capacity;
-  const auto append = [&](int64_t length) {
-    std::vector<int32_t> labels(length, kNoLabel);
-    std::fill_n(labels.begin(), std::min(length, batch_.label_capacity - full.n_labels()), 0);
-    full.append(config, 0, std::vector<int32_t>(length, *tokenizer_.mask_id()), {}, labels);
-  };
-  append(longest);
-  for (int64_t i = 0; i < n_short; ++i) append(kShortText);
-  buffer_ = std::make_unique<BatchBuffer>(
-      BatchCapacity{full.token_capacity, max_sequences_, full.label_capacity}, 1, ctx_, memory_);
-  const size_t n_bytes = planned_arena_bytes(ctx_, [&](Context& planning) {
-    Tape tape(planning, false);
-    masked_lm_logits(
-        model_, ForwardPass{&tape, full, adapter_.get(), false},
-        make_tensor(logits_, full.n_labels(), config.vocab_size, DType::kF32, ctx_.device));
-  });
-  arena_ = Arena(memory_.allocate("activations, scratch", n_bytes), n_bytes);
-  tape_ = std::make_unique<Tape>(ctx_, false);
-}
-
-void FillMask::check_id(int32_t id) const {
-  QE_CHECK(id < model_.config.vocab_size, "the tokenizer gives id ", id, " (",
-           Json(tokenizer_.token(id)).dump(), "), outside the model's vocabulary of ",
-           model_.config.vocab_size);
+// Room for logits (masks, V) of a batch.
+Tensor FillMask::logits_of(const MaskedLm& model, const ForwardPass& pass) const {
+  return make_tensor(logits_, pass.batch.n_labels(), model.config.vocab_size, DType::kF32,
+                     pass.tape->context().device);
 }
 
 std::vector<int32_t> FillMask::target_ids(const std::vector<std::string>& targets) const {
   std::vector<int32_t> ids;
   for (const std::string& target : targets) {
-    std::optional<int32_t> id = tokenizer_.token_id(target);
+    std::optional<int32_t> id = tokenizer().token_id(target);
     if (!id) {
-      const Encoding pieces = tokenizer_.encode(target, {.add_special_tokens = false});
+      const Encoding pieces = tokenizer().encode(target, {.add_special_tokens = false});
       if (pieces.ids.empty()) {
-        log_.warn(cat("target \"", target, "\" has no token; ignored"));
+        session_.log().warn(cat("target \"", target, "\" has no token; ignored"));
         continue;
       }
       id = pieces.ids.front();
-      log_.warn(cat("target \"", target, "\" is not in the vocabulary; using \"",
-                    tokenizer_.token(*id), "\""));
+      session_.log().warn(cat("target \"", target, "\" is not in the vocabulary; using \"",
+                              tokenizer().token(*id), "\""));
     }
-    check_id(*id);
+    session_.check_id(*id);
     if (std::find(ids.begin(), ids.end(), *id) == ids.end()) ids.push_back(*id);
   }
   QE_CHECK(!ids.empty(), "targets: none of them is a token of this model");
   return ids;
 }
 
+std::vector<std::vector<int32_t>> FillMask::target_tokens(
+    const std::vector<std::string>& targets) const {
+  std::vector<std::vector<int32_t>> words;
+  for (const std::string& target : targets) {
+    std::vector<int32_t> ids;
+    if (const std::optional<int32_t> id = tokenizer().token_id(target)) {
+      ids = {*id};
+    } else {
+      ids = tokenizer().encode(target, {.add_special_tokens = false}).ids;
+    }
+    for (const int32_t id : ids) session_.check_id(id);
+    if (ids.empty()) {
+      session_.log().warn(cat("target \"", target, "\" has no token; ignored"));
+    } else if (std::find(words.begin(), words.end(), ids) == words.end()) {
+      words.push_back(std::move(ids));
+    }
+  }
+  QE_CHECK(!words.empty(), "targets: none of them has a token of this model");
+  return words;
+}
+
 std::vector<int64_t> FillMask::mask_positions(const std::vector<int32_t>& ids) const {
   std::vector<int64_t> positions;
   for (size_t i = 0; i < ids.size(); ++i) {
-    if (ids[i] == *tokenizer_.mask_id()) positions.push_back(static_cast<int64_t>(i));
+    if (ids[i] == *tokenizer().mask_id()) positions.push_back(static_cast<int64_t>(i));
   }
   return positions;
 }
 
 // Adds masks of a text to the batch; false when they do not fit beside what is there.
 bool FillMask::append(const std::vector<int32_t>& ids, std::span<const int64_t> positions) {
-  const int64_t n_tokens = static_cast<int64_t>(ids.size());
-  const int64_t n_masks = static_cast<int64_t>(positions.size());
-  if (batch_.n_tokens() + n_tokens > batch_.token_capacity ||
-      batch_.n_labels() + n_masks > batch_.label_capacity ||
-      batch_.n_sequences() == max_sequences_) {
-    return false;
-  }
   std::vector<int32_t> labels(ids.size(), kNoLabel);
   for (const int64_t position : positions) labels[position] = 0;
-  batch_.append(model_.config, 0, ids, {}, labels);
-  return true;
+  return session_.append(ids, labels);
 }
 
 // Logits (masks, V) of the batch, which is empty afterwards.
 Tensor FillMask::run() {
-  const Tensor logits =
-      make_tensor(logits_, batch_.n_labels(), model_.config.vocab_size, DType::kF32, ctx_.device);
-  const BatchView view = buffer_->bind(ctx_, batch_);
-  masked_lm_logits(model_, ForwardPass{tape_.get(), view, adapter_.get(), false}, logits);
-  batch_.clear();
+  Tensor logits;
+  session_.run([&](const MaskedLm& model, const ForwardPass& pass) {
+    logits = logits_of(model, pass);
+    masked_lm_logits(model, pass, logits);
+  });
   return logits;
 }
 
@@ -202,8 +126,8 @@ std::vector<std::vector<float>> FillMask::logits(const std::vector<int32_t>& ids
     append(ids, {&position, 1});
     const Tensor row = run();
     all.emplace_back(row.cols);
-    copy_bytes(ctx_, all.back().data(), row.data, all.back().size() * sizeof(float));
-    synchronize(ctx_);
+    copy_bytes(session_.context(), all.back().data(), row.data, all.back().size() * sizeof(float));
+    synchronize(session_.context());
   }
   return all;
 }
@@ -211,30 +135,48 @@ std::vector<std::vector<float>> FillMask::logits(const std::vector<int32_t>& ids
 MaskedText FillMask::prepare(const std::string& text, int64_t top_k,
                              const std::vector<int32_t>& candidates) const {
   QE_CHECK(top_k > 0, "top_k: expected a positive number, got ", top_k);
-  Encoding encoding = tokenizer_.encode(text);
-  if (encoding.n_replaced_bytes > 0) {
-    log_.warn(cat(encoding.n_replaced_bytes, " invalid UTF-8 sequences were replaced by U+FFFD"));
-  }
-  MaskedText out{.positions = mask_positions(encoding.ids), .candidates = candidates};
-  QE_CHECK(!out.positions.empty(), "No mask_token (", tokenizer_.mask_token(),
+  EncodedText encoded = session_.encode(text);
+  MaskedText out{.positions = mask_positions(encoded.ids), .candidates = candidates};
+  QE_CHECK(!out.positions.empty(), "No mask_token (", tokenizer().mask_token(),
            ") found on the input: \"", text.substr(0, 200), "\"");
-  const int64_t n_tokens = static_cast<int64_t>(encoding.ids.size());
-  QE_CHECK(n_tokens <= model_.config.max_length(), "the text has ", n_tokens,
-           " tokens; the model has positions for ", model_.config.max_length());
-  for (const int32_t id : encoding.ids) check_id(id);
   const int64_t n_choices =
-      candidates.empty() ? model_.config.vocab_size : static_cast<int64_t>(candidates.size());
+      candidates.empty() ? session_.config().vocab_size : static_cast<int64_t>(candidates.size());
   out.top_k = std::min(top_k, n_choices);
-  out.ids = std::move(encoding.ids);
+  out.ids = std::move(encoded.ids);
   return out;
 }
 
+std::string FillMask::sequence_of(std::vector<int32_t> filled, bool all) const {
+  if (tokenizer().pad_id()) std::erase(filled, *tokenizer().pad_id());
+  return tokenizer().decode(filled, all);
+}
+
 std::vector<MaskAnswers> FillMask::fill(std::span<const MaskedText> texts) {
+  const auto best = best_tokens(texts);
   std::vector<MaskAnswers> answers(texts.size());
+  for (size_t t = 0; t < texts.size(); ++t) {
+    const MaskedText& text = texts[t];
+    for (size_t m = 0; m < text.positions.size(); ++m) {
+      std::vector<MaskAnswer>& of_mask = answers[t].emplace_back();
+      for (const BestToken& token : best[t][m]) {
+        std::vector<int32_t> filled = text.ids;
+        filled[text.positions[m]] = token.id;
+        of_mask.push_back({token.probability, token.id, token_text(token.id),
+                           sequence_of(std::move(filled), text.positions.size() == 1)});
+      }
+    }
+  }
+  return answers;
+}
+
+std::vector<std::vector<std::vector<BestToken>>> FillMask::best_tokens(
+    std::span<const MaskedText> texts) {
+  std::vector<std::vector<std::vector<BestToken>>> best(texts.size());
   std::vector<Part> parts;
-  const size_t n_at_once = static_cast<size_t>(batch_.label_capacity);
+  const size_t n_at_once = static_cast<size_t>(session_.capacity().labels);
   for (size_t i = 0; i < texts.size(); ++i) {
     const std::span<const int64_t> positions = texts[i].positions;
+    best[i].resize(positions.size());
     for (size_t begin = 0; begin < positions.size(); begin += n_at_once) {
       const auto some = positions.subspan(begin, std::min(n_at_once, positions.size() - begin));
       if (!append(texts[i].ids, some)) {
@@ -242,11 +184,11 @@ std::vector<MaskAnswers> FillMask::fill(std::span<const MaskedText> texts) {
         parts.clear();
         append(texts[i].ids, some);
       }
-      parts.push_back({&texts[i], &answers[i], some});
+      parts.push_back({&texts[i], some, best[i].data() + begin});
     }
   }
   if (!parts.empty()) answer(parts);
-  return answers;
+  return best;
 }
 
 // Runs the batch that these parts make up.
@@ -261,37 +203,82 @@ void FillMask::answer(std::span<const Part> parts) {
 }
 
 void FillMask::answer(const Part& part, const Tensor& logits) {
+  Context& ctx = session_.context();
   const MaskedText& text = *part.text;
   const size_t k = static_cast<size_t>(text.top_k);
   std::vector<int32_t> ids(part.positions.size() * k);
   std::vector<float> scores(ids.size());
   const std::span<int32_t> candidates(candidates_, text.candidates.size());
-  copy_bytes(ctx_, candidates.data(), text.candidates.data(), candidates.size_bytes());
+  copy_bytes(ctx, candidates.data(), text.candidates.data(), candidates.size_bytes());
   const int64_t at_once = n_answers_ / text.top_k;
   for (int64_t begin = 0; begin < logits.rows; begin += at_once) {
     const int64_t n = std::min(at_once, logits.rows - begin);
     const size_t n_best = static_cast<size_t>(n) * k;
-    topk(ctx_, TopK{.logits = logits.row_range(begin, n),
-                    .candidates = candidates,
-                    .k = text.top_k,
-                    .ids = {best_ids_, n_best},
-                    .probabilities = {best_scores_, n_best}});
+    topk(ctx, TopK{.logits = logits.row_range(begin, n),
+                   .candidates = candidates,
+                   .k = text.top_k,
+                   .ids = {best_ids_, n_best},
+                   .probabilities = {best_scores_, n_best}});
     const size_t at = static_cast<size_t>(begin) * k;
-    copy_bytes(ctx_, ids.data() + at, best_ids_, n_best * sizeof(int32_t));
-    copy_bytes(ctx_, scores.data() + at, best_scores_, n_best * sizeof(float));
+    copy_bytes(ctx, ids.data() + at, best_ids_, n_best * sizeof(int32_t));
+    copy_bytes(ctx, scores.data() + at, best_scores_, n_best * sizeof(float));
   }
-  synchronize(ctx_);
-  for (size_t m = 0; m < part.positions.size(); ++m) {
-    std::vector<MaskAnswer> best;
-    for (size_t i = m * k; i < (m + 1) * k; ++i) {
-      std::vector<int32_t> filled = text.ids;
-      filled[part.positions[m]] = ids[i];
-      if (tokenizer_.pad_id()) std::erase(filled, *tokenizer_.pad_id());
-      best.push_back({scores[i], ids[i], tokenizer_.decode({ids[i]}, false),
-                      tokenizer_.decode(filled, text.positions.size() == 1)});
+  synchronize(ctx);
+  for (size_t i = 0; i < ids.size(); ++i) part.best[i / k].push_back({ids[i], scores[i]});
+}
+
+void FillMask::check_words(const MaskedText& text,
+                           const std::vector<std::vector<int32_t>>& words) const {
+  const int64_t longest = session_.config().max_length();
+  for (const std::vector<int32_t>& word : words) {
+    const size_t n_tokens = text.ids.size() + word.size() - 1;
+    QE_CHECK(static_cast<int64_t>(n_tokens) <= longest, "the text has ", n_tokens,
+             " tokens with a word of ", word.size(), "; the model has positions for ", longest);
+  }
+}
+
+TokensAnswers FillMask::fill_with(const MaskedText& text,
+                                  const std::vector<std::vector<int32_t>>& words) {
+  const int32_t mask = *tokenizer().mask_id();
+  check_words(text, words);
+  struct Scored {
+    TokensAnswer answer;
+    std::vector<double> factors;  // log p of each token
+  };
+  std::vector<std::vector<Scored>> scored(text.positions.size(), std::vector<Scored>(words.size()));
+  for (size_t m = 0; m < text.positions.size(); ++m) {
+    const int64_t at = text.positions[m];
+    for (size_t w = 0; w < words.size(); ++w) {
+      const std::vector<int32_t>& word = words[w];
+      std::vector<int32_t> ids = text.ids;
+      ids.insert(ids.begin() + at + 1, word.size() - 1, mask);
+      scored[m][w].factors.resize(word.size());
+      for (size_t i = 0; i < word.size(); ++i) {
+        const int64_t position = at + static_cast<int64_t>(i);
+        scores_.add(session_, ids, position, word[i], &scored[m][w].factors[i]);
+        ids[position] = word[i];
+      }
+      scored[m][w].answer.tokens = word;
+      scored[m][w].answer.sequence = sequence_of(std::move(ids), text.positions.size() == 1);
     }
-    part.answers->push_back(std::move(best));
   }
+  scores_.flush(session_);
+  TokensAnswers answers(scored.size());
+  for (size_t m = 0; m < scored.size(); ++m) {
+    for (Scored& one : scored[m]) {
+      for (const double factor : one.factors) one.answer.log_probability += factor;
+      for (const int32_t id : one.answer.tokens) one.answer.token_strs.push_back(token_text(id));
+      answers[m].push_back(std::move(one.answer));
+    }
+    std::stable_sort(
+        answers[m].begin(), answers[m].end(), [](const TokensAnswer& a, const TokensAnswer& b) {
+          return a.log_probability != b.log_probability ? a.log_probability > b.log_probability
+                                                        : a.tokens < b.tokens;
+        });
+    const auto n = static_cast<size_t>(text.top_k);
+    if (answers[m].size() > n) answers[m].resize(n);
+  }
+  return answers;
 }
 
 }  // namespace qe

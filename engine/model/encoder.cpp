@@ -239,10 +239,17 @@ Var convolve(const MaskedLm& model, const ForwardPass& pass, Var x, Var y, bool 
 
 }  // namespace
 
-Var encode_labelled(const MaskedLm& model, const ForwardPass& pass, bool checkpoint) {
+Var encode_labelled(const MaskedLm& model, const ForwardPass& pass, bool checkpoint,
+                    int64_t n_layers_wanted) {
   Tape& tape = *pass.tape;
+  const bool all = n_layers_wanted == kAfterAllLayers || n_layers_wanted == model.config.n_layers;
+  const auto n_layers = static_cast<uint32_t>(all ? model.config.n_layers : n_layers_wanted);
   Var x = embed(model, pass);
-  const auto n_layers = static_cast<uint32_t>(model.config.n_layers);
+  if (n_layers == 0) {
+    const Var embeddings = x;
+    x = gather(tape, embeddings, pass.batch.label_rows, pass.batch.label_capacity);
+    tape.drop(embeddings);
+  }
   for (uint32_t i = 0; i < n_layers; ++i) {
     const auto layer = checkpoint && tape.recording() ? checkpointed_layer : encoder_layer;
     Var y = layer(model, pass, i, x, i + 1 == n_layers);
@@ -250,7 +257,7 @@ Var encode_labelled(const MaskedLm& model, const ForwardPass& pass, bool checkpo
     tape.drop(x);
     x = y;
   }
-  return model.final_norm ? norm(tape, model.final_norm, x) : x;
+  return all && model.final_norm ? norm(tape, model.final_norm, x) : x;
 }
 
 std::vector<LoraSite> MaskedLm::lora_sites() const {

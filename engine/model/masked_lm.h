@@ -55,16 +55,21 @@ struct MaskedLm {
   std::vector<LoraSite> lora_sites() const;
 };
 
-/// Hidden states of the last layer at the batch's label_rows, (M, C). checkpoint: keep only the
-/// layers' inputs and compute each layer again in the backward pass; same bits.
-Var encode_labelled(const MaskedLm& model, const ForwardPass& pass, bool checkpoint);
+constexpr int64_t kAfterAllLayers = -1;
+
+/// Hidden states at the batch's label_rows, (M, C), after the first n_layers (0: the embeddings),
+/// or after all layers and the final norm. checkpoint: keep only the layers' inputs and compute
+/// each layer again in the backward pass; same bits.
+Var encode_labelled(const MaskedLm& model, const ForwardPass& pass, bool checkpoint,
+                    int64_t n_layers = kAfterAllLayers);
 
 /// One forward and, when the pass's tape records, backward pass over a batch: adds to *totals (in
-/// the device's memory) and accumulates the gradients of the adapter. dlogits are scaled by
-/// StepState::loss_scale * inverse_labels. The MLM head runs over labelled rows in chunks,
-/// so its memory does not depend on their number.
+/// the device's memory, nullable), writes the labelled rows' losses, (1, M) fp32, nullable, and
+/// accumulates the gradients of the adapter. dlogits are scaled by StepState::loss_scale *
+/// inverse_labels. The MLM head runs over labelled rows in chunks, so its memory does not depend on
+/// their number.
 void masked_lm_loss(const MaskedLm& model, const ForwardPass& pass, bool checkpoint,
-                    MlmTotals* totals);
+                    MlmTotals* totals, const Tensor& row_loss = {});
 
 /// Inference: logits (M, V) at the batch's label_rows. The caller owns `logits`.
 void masked_lm_logits(const MaskedLm& model, const ForwardPass& pass, const Tensor& logits);

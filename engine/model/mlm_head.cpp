@@ -34,7 +34,7 @@ int64_t padded_vocab(const Context& ctx, int64_t vocab_size) {
 // Forward and backward of the head over labelled rows [begin, begin + n), hidden: (n, C).
 void loss_of_chunk(const MaskedLm& model, const ForwardPass& pass, const Tensor& hidden,
                    const GradientTarget& d_hidden, int64_t begin, int64_t capacity,
-                   MlmTotals* totals) {
+                   MlmTotals* totals, const Tensor& row_loss) {
   Tape& tape = *pass.tape;
   const BatchView& batch = pass.batch;
   const int64_t n = hidden.rows;
@@ -52,6 +52,7 @@ void loss_of_chunk(const MaskedLm& model, const ForwardPass& pass, const Tensor&
                                    .vocab_size = model.decoder.rows,
                                    .labels = chunk_of(batch.labels, begin, n),
                                    .d_hidden = tape.target(h).tensor,
+                                   .row_loss = row_loss,
                                    .totals = totals,
                                    .label_smoothing = pass.label_smoothing});
   if (tape.recording()) {
@@ -64,7 +65,7 @@ void loss_of_chunk(const MaskedLm& model, const ForwardPass& pass, const Tensor&
 }  // namespace
 
 void masked_lm_loss(const MaskedLm& model, const ForwardPass& pass, bool checkpoint,
-                    MlmTotals* totals) {
+                    MlmTotals* totals, const Tensor& row_loss) {
   Tape& tape = *pass.tape;
   const BatchView& batch = pass.batch;
   const Var hidden = encode_labelled(model, pass, checkpoint);
@@ -78,7 +79,7 @@ void masked_lm_loss(const MaskedLm& model, const ForwardPass& pass, bool checkpo
     GradientTarget d_chunk = d_hidden;
     if (d_hidden.tensor) d_chunk.tensor = d_hidden.tensor.row_range(begin, n);
     loss_of_chunk(model, head, tape.value(hidden).row_range(begin, n), d_chunk, begin, capacity,
-                  totals);
+                  totals, row_loss ? row_loss.col_range(begin, n) : row_loss);
   }
   if (tape.recording()) {
     tape.backward();

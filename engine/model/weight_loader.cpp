@@ -225,6 +225,7 @@ class Loader {
     const EncoderNames& names = config_.names;
     const int64_t width = config_.head_size;
     const std::string of_head = config_.head_tensor();
+    if (!options_.needs_head && !of_head.empty() && !source_.has(of_head)) return;
     QE_CHECK(of_head.empty() || source_.has(of_head), source_.name(),
              ": the model has no masked-LM head (no tensor \"", of_head,
              "\"); it was saved from another class than ", config_.masked_lm_class);

@@ -17,8 +17,9 @@ namespace qe {
 
 /// How the base's Linears are held.
 struct BaseOptions {
-  int64_t bits = 4;     ///< 4, or 16 / 32: dense in the stored type
-  Quant4Options quant;  ///< of weights that the folder does not hold in 4 bits already
+  int64_t bits = 4;        ///< 4, or 16 / 32: dense in the stored type
+  Quant4Options quant;     ///< of weights that the folder does not hold in 4 bits already
+  bool needs_head = true;  ///< false: a folder without a masked-LM head is as good
 };
 
 BaseOptions base_options(const RunConfig& config);

@@ -161,7 +161,7 @@ TEST_CASE("fill-mask: texts that share forward passes get the same bits") {
                     .base = {.bits = 4},
                     .device = "cpu",
                     .threads = threads,
-                    .batches = batches},
+                    .batch_tokens = batches ? kUsualBatchTokens : 0},
                    Log());
     std::vector<MaskedText> texts;
     // From one token beside the special ones to the longest text, with one mask or many.

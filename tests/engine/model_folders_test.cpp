@@ -9,6 +9,7 @@
 #include <map>
 
 #include "engine/convert/converted_tensors.h"
+#include "engine/infer/embed.h"
 #include "tests/support/golden_model.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/torch_writer.h"
@@ -105,6 +106,20 @@ struct ModelFolder {
   }
   std::string error() const {
     return error_of([&] { logits(); });
+  }
+  /// Of a text: it needs no head.
+  std::vector<float> embedding() const {
+    const TemporaryFolder folder;
+    write(folder.path() + "/model");
+    for (const char* file : {"tokenizer.json", "tokenizer_config.json"}) {
+      std::filesystem::copy_file(cat(golden, "/model/", file), cat(folder.path(), "/model/", file));
+    }
+    Embedder embedder({.model = folder.path() + "/model", .device = "cpu", .threads = 1},
+                      {.pooling = Pooling::kMean}, Log());
+    const EncodedText text = embedder.prepare("the king of the land", false);
+    std::vector<float> row(static_cast<size_t>(embedder.size()));
+    embedder.embed({&text, 1}, row);
+    return row;
   }
 };
 
@@ -205,6 +220,7 @@ TEST_CASE("model folders: old names, bare names, and what other classes hold bes
              entry.first.find("LayerNorm.") == std::string::npos;
     });
     CHECK(encoder.error().find("the model has no masked-LM head") != std::string::npos);
+    CHECK(encoder.embedding() == original.embedding());
   });
 }
 

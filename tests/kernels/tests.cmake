@@ -22,6 +22,7 @@ qe_device_test(qe_kernels_tests qe_kernels
   kernels/noise_test.cpp
   kernels/parallel_test.cpp
   kernels/philox_test.cpp
+  kernels/pooling_test.cpp
   kernels/quant4_test.cpp
   kernels/random_test.cpp
   kernels/reduce_test.cpp

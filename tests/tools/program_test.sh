@@ -26,7 +26,7 @@ for isa in scalar ''; do # '': the best there is
   expect "doctor: both checks hold" [ "$(grep -c ' ok: .*bits as on every machine' stdout)" -eq 2 ]
 done
 expect_ok stdout '"healthy": true' "$engine" doctor --json
-for command in train eval fill-mask plan tokenize bench; do
+for command in train eval fill-mask score embed plan tokenize bench; do
   expect_ok stdout "Usage: qlora-engine $command" "$engine" "$command" --help
   expect "$command --help has an example" grep -q '^Example:' stdout
 done

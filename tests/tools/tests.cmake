@@ -7,6 +7,7 @@ function(qe_program_test stem)
   set_tests_properties(${stem} PROPERTIES LABELS cpu)
 endfunction()
 
+qe_program_test(ask_model_test $<TARGET_FILE:qlora-engine>)
 qe_program_test(bad_input_test $<TARGET_FILE:qlora-engine>)
 qe_program_test(check_layers_test)
 qe_program_test(convert_test $<TARGET_FILE:qlora-engine>)

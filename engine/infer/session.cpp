@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#include "engine/infer/session.h"
+
+#include <algorithm>
+
+#include "engine/memory/planning.h"
+#include "engine/model/adapter_loading.h"
+#include "engine/model/device_memory.h"
+#include "engine/model/expanded_weights.h"
+#include "kernels/ops/topk.h"
+#include "kernels/ops/transfer.h"
+
+namespace qe {
+namespace {
+
+// What sessions launch, over the model's first layers.
+void warm_up(const EncoderConfig& encoder, const InferOptions& options, Context& ctx) {
+  const EncoderConfig small = first_layers(encoder);
+  Memory memory(ctx);
+  const MaskedLm model = random_masked_lm(small, 1, options.base, ctx, memory);
+  PackedBatch batch;
+  const std::vector<int32_t> ids(static_cast<size_t>(small.max_length()), 0);
+  batch.append(small, 0, ids, {}, std::vector<int32_t>{ids});
+  batch.token_capacity = batch.label_capacity = batch.n_tokens();
+  BatchBuffer buffer({batch.n_tokens(), 1, batch.n_labels()}, 1, ctx, memory);
+  const Tensor logits =
+      make_tensor(memory.allocate_array<float>("logits", batch.n_labels() * small.vocab_size),
+                  batch.n_labels(), small.vocab_size, DType::kF32, ctx.device);
+  const Tensor losses = make_tensor(memory.allocate_array<float>("losses", batch.n_labels()), 1,
+                                    batch.n_labels(), DType::kF32, ctx.device);
+  const TopK best{.logits = logits.row_range(0, 1),
+                  .k = 1,
+                  .ids = {memory.allocate_array<int32_t>("answers", 1), 1},
+                  .probabilities = {memory.allocate_array<float>("answers", 1), 1}};
+  const auto run = [&](Context& context, const BatchView& view) {
+    Tape tape(context, false);
+    masked_lm_logits(model, {.tape = &tape, .batch = view}, logits);
+    masked_lm_loss(model, {.tape = &tape, .batch = view}, false, nullptr, losses);
+  };
+  const size_t n_bytes = planned_arena_bytes(ctx, [&](Context& planning) { run(planning, batch); });
+  Arena arena(memory.allocate("activations, scratch", n_bytes), n_bytes);
+  ctx.arena = &arena;
+  run(ctx, buffer.bind(ctx, batch));
+  topk(ctx, best);
+  synchronize(ctx);
+}
+
+}  // namespace
+
+InferSession::~InferSession() = default;
+
+InferSession::InferSession(const InferOptions& options, const Use& use, const Log& log,
+                           bool planning)
+    : log_(log),
+      threads_(options.threads),
+      backend_(find_device(options.device, planning), planning),
+      ctx_(make_context(options, planning)),
+      memory_(ctx_),
+      tokenizer_(Tokenizer::load(options.model)) {
+  const bool limited = ctx_.device.kind == DeviceKind::kCuda || options.max_memory_MB > 0;
+  if (limited && !planning) take_memory(options, use);
+  model_ = load_masked_lm(options.model, options.base, ctx_, memory_);
+  if (!options.adapter.empty()) {
+    adapter_ = load_adapter(options.adapter, model_, options.model, false, ctx_, memory_, log_);
+  }
+  expand_weights(model_, adapter_.get(), options.expanded_layers, ctx_, memory_);
+  capacity_.tokens = model_.config.max_length() + options.batch_tokens;
+  capacity_.sequences = 1 + options.batch_tokens / use.short_text;
+  capacity_.labels = use.labels(capacity_.tokens, capacity_.sequences);
+  batch_.token_capacity = capacity_.tokens;
+  batch_.label_capacity = capacity_.labels;
+  allocate_buffers(use);
+}
+
+Context InferSession::make_context(const InferOptions& options, bool planning) {
+  Context ctx{.threads = &threads_, .arena = &arena_, .log = &log_, .planning = planning};
+  const Device device = backend_.device();
+  backend_.attach(ctx, compute_type(options.compute_dtype, device, backend_.limits()));
+  return ctx;
+}
+
+// Plans the same over memory that counts, and takes a GPU's.
+void InferSession::take_memory(const InferOptions& options, const Use& use) {
+  const Device device = ctx_.device;
+  const size_t overhead = measure_device_overhead(
+      device, options.compute_dtype, threads_,
+      [&](Context& ctx) { warm_up(read_encoder_config(options.model), options, ctx); });
+  InferSession planned(options, use, Log(), true);
+  if (device.kind == DeviceKind::kCuda) {
+    memory_.account(kDeviceOverheadRow, overhead);
+    planned.memory_.account(kDeviceOverheadRow, overhead);
+  }
+  const MemoryLimit limit = memory_limit(device, options.max_memory_MB, overhead, false);
+  const std::vector<MemoryRow>& rows = planned.memory_.rows();
+  const size_t needed = device_bytes(rows, device);
+  QE_CHECK(limit.n_bytes == 0 || needed <= limit.n_bytes, "memory: ", options.model, " needs ",
+           1e-9 * static_cast<double>(needed), " GB on ", device_name(device), ", more than the ",
+           1e-9 * static_cast<double>(limit.n_bytes), " GB of ", limit.what);
+  memory_.reserve(rows);
+}
+
+// A longest text, and beside it texts of `length`, the last one with what is left.
+PackedBatch InferSession::full_batch(int64_t length) const {
+  PackedBatch full;
+  full.token_capacity = capacity_.tokens;
+  full.label_capacity = capacity_.labels;
+  const int64_t longest = model_.config.max_length();
+  for (int64_t left = capacity_.tokens; left > 0; left = capacity_.tokens - full.n_tokens()) {
+    const bool last = left < 2 * length && left <= longest;
+    const int64_t next = full.n_sequences() == 0 ? longest : last ? left : length;
+    std::vector<int32_t> labels(next, kNoLabel);
+    std::fill_n(labels.begin(), std::min(next, capacity_.labels - full.n_labels()), 0);
+    full.append(model_.config, 0, std::vector<int32_t>(next, 0), {}, labels);
+  }
+  return full;
+}
+
+size_t InferSession::arena_bytes(const PackedBatch& batch, const Use& use) const {
+  size_t n_bytes = 0;
+  for (const Forward& forward : use.forwards) {
+    n_bytes = std::max(n_bytes, planned_arena_bytes(ctx_, [&](Context& planning) {
+                         Tape tape(planning, false);
+                         forward(model_, ForwardPass{&tape, batch, adapter_.get(), false});
+                       }));
+  }
+  return n_bytes;
+}
+
+// For the longest text and, in a batch, others beside it: as many short or long ones as there can
+// be.
+void InferSession::allocate_buffers(const Use& use) {
+  if (use.allocate) use.allocate(*this);
+  buffer_ = std::make_unique<BatchBuffer>(capacity_, 1, ctx_, memory_);
+  const size_t n_bytes = std::max(arena_bytes(full_batch(use.short_text), use),
+                                  arena_bytes(full_batch(model_.config.max_length()), use));
+  arena_ = Arena(memory_.allocate("activations, scratch", n_bytes), n_bytes);
+  tape_ = std::make_unique<Tape>(ctx_, false);
+}
+
+EncodedText InferSession::encode(std::string_view text, bool truncate) const {
+  Encoding encoding = tokenizer_.encode(text);
+  if (encoding.n_replaced_bytes > 0) {
+    log_.warn(cat(encoding.n_replaced_bytes, " invalid UTF-8 sequences were replaced by U+FFFD"));
+  }
+  const auto n_tokens = static_cast<int64_t>(encoding.ids.size());
+  const int64_t longest = model_.config.max_length();
+  if (n_tokens > longest && truncate) {
+    encoding = tokenizer_.encode(text, {.max_length = longest});
+  }
+  const auto n_kept = static_cast<int64_t>(encoding.ids.size());
+  QE_CHECK(n_kept <= longest, "the text has ", n_tokens, " tokens; the model has positions for ",
+           longest);
+  for (const int32_t id : encoding.ids) check_id(id);
+  return {std::move(encoding.ids), std::move(encoding.special_tokens_mask),
+          std::move(encoding.word_ids), n_tokens - n_kept};
+}
+
+void InferSession::check_id(int32_t id) const {
+  QE_CHECK(id < model_.config.vocab_size, "the tokenizer gives id ", id, " (",
+           Json(tokenizer_.token(id)).dump(), "), outside the model's vocabulary of ",
+           model_.config.vocab_size);
+}
+
+bool InferSession::append(std::span<const int32_t> ids, std::span<const int32_t> labels) {
+  const auto n_tokens = static_cast<int64_t>(ids.size());
+  const int64_t n_labels = n_tokens - std::count(labels.begin(), labels.end(), kNoLabel);
+  if (batch_.n_tokens() + n_tokens > capacity_.tokens ||
+      batch_.n_labels() + n_labels > capacity_.labels ||
+      batch_.n_sequences() == capacity_.sequences) {
+    return false;
+  }
+  batch_.append(model_.config, 0, ids, {}, labels);
+  return true;
+}
+
+void InferSession::run(const Forward& forward) {
+  const BatchView view = buffer_->bind(ctx_, batch_);
+  forward(model_, ForwardPass{tape_.get(), view, adapter_.get(), false});
+  batch_.clear();
+}
+
+}  // namespace qe
