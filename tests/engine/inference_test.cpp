@@ -176,10 +176,11 @@ TEST_CASE("fill-mask, jointly and with words of several tokens: every family") {
     FillMask fill(options, Log());
     const MaskedText text = fill.prepare(golden.at("masked").at(model.texts).as_string(),
                                          golden.at("top_k").as_int(), {});
-    for (const auto& [name, order] : orders) {
+    for (const auto& one : orders) {
+      const std::string name = one.first;
       CAPTURE(name);
-      const auto answers =
-          fill_jointly(fill, {&text, 1}, {.order = order, .n_beams = golden.at("beams").as_int()});
+      const auto answers = fill_jointly(
+          fill, {&text, 1}, {.order = one.second, .n_beams = golden.at("beams").as_int()});
       const std::vector<Json>& wanted = expected.at("joint").at(name).items();
       REQUIRE(answers[0].size() == wanted.size());
       for (size_t i = 0; i < wanted.size(); ++i) {
