@@ -103,7 +103,14 @@ struct RunConfig {
   std::string logging_strategy = "steps";
   double logging_steps = 500;
   bool logging_first_step = false;
-  std::string resume = "auto";  ///< (ours) auto, no, or a checkpoint folder
+  int64_t early_stopping_patience = 0;    ///< (ours) evaluations; 0 = never
+  double early_stopping_threshold = 0.0;  ///< (ours)
+  int64_t max_bad_steps = 10;             ///< (ours) in a row; 0 = any number
+  std::string on_bad_steps = "stop";      ///< (ours) stop, rewind
+  int64_t loss_spike_window = 0;          ///< (ours) updates; 0 = spikes are not looked for
+  double loss_spike_threshold = 3.0;      ///< (ours)
+  std::string on_loss_spike = "warn";     ///< (ours) warn, rewind
+  std::string resume = "auto";            ///< (ours) auto, no, or a checkpoint folder
 
   // Machine
   std::string device = "auto";  ///< (ours) auto, cpu, cuda or cuda:N

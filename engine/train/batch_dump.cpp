@@ -23,8 +23,8 @@ std::vector<int32_t> ints_of(const Json& list) {
 
 }  // namespace
 
-BatchDumpWriter::BatchDumpWriter(const std::string& path)
-    : path_(path), file_(path, std::ios::trunc) {
+BatchDumpWriter::BatchDumpWriter(const std::string& path, bool append)
+    : path_(path), file_(path, append ? std::ios::app : std::ios::trunc) {
   QE_CHECK(file_, path_, ": cannot create the file");
 }
 
@@ -57,14 +57,14 @@ std::vector<std::vector<PackedBatch>> read_batch_dump(const std::string& path,
   std::ifstream file(path);
   QE_CHECK(file, path, ": cannot open the file");
   std::vector<std::vector<PackedBatch>> steps;
-  int64_t line_number = 0;
+  int64_t line_number = 0, last = -1;
   for (std::string line; std::getline(file, line);) {
     const std::string where = cat(path, ":", ++line_number);
     const Json json = Json::parse(line, where);
     const int64_t step = json.at("step").as_int();
-    const int64_t last = static_cast<int64_t>(steps.size()) - 1;
-    QE_CHECK(step == last || step == last + 1, where, ": step ", step, " follows step ", last);
+    QE_CHECK(step >= last && step >= 0, where, ": step ", step, " follows step ", last);
     if (step > last) steps.emplace_back();
+    last = step;
     const std::vector<int32_t> samples = ints_of(json.at("sample_ids"));
     const auto& ids = json.at("input_ids").items();
     const auto& types = json.at("token_type_ids").items();

@@ -19,7 +19,8 @@ namespace qe {
 class BatchDumpWriter {
  public:
   /// Throws Error when the file cannot be created, and from write when it cannot be written.
-  explicit BatchDumpWriter(const std::string& path);
+  /// append: to what is there already.
+  explicit BatchDumpWriter(const std::string& path, bool append = false);
   void write(int64_t step, int64_t micro_step, const PackedBatch& batch);
 
  private:
@@ -27,8 +28,8 @@ class BatchDumpWriter {
   std::ofstream file_;
 };
 
-/// Reads a dump back, bit for bit: element s holds the micro-batches of step s. Steps must count up
-/// from 0. Throws Error naming file and line.
+/// Reads a dump back, bit for bit: element s holds the micro-batches of its s-th step. Steps may
+/// begin anywhere and leave some out, but do not go back. Throws Error naming file and line.
 std::vector<std::vector<PackedBatch>> read_batch_dump(const std::string& path,
                                                       const EncoderConfig& config);
 

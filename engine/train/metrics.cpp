@@ -18,7 +18,7 @@ namespace qe {
 double EvalMetrics::perplexity() const { return std::exp(loss); }
 
 Json to_json(const StepMetrics& m) {
-  return Json::object(
+  Json json = Json::object(
       {{"step", m.step},
        {"epoch", m.epoch},
        {"loss", m.loss},
@@ -28,6 +28,8 @@ Json to_json(const StepMetrics& m) {
        {"n_tokens", m.n_tokens},
        {"tokens_per_second", m.seconds > 0 ? static_cast<double>(m.n_tokens) / m.seconds : 0.0},
        {"data_wait", m.data_wait}});
+  if (!m.skipped.empty()) json.set("skipped", m.skipped);
+  return json;
 }
 
 Json to_json(const EvalMetrics& m) {

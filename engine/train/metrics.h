@@ -23,7 +23,10 @@ struct StepMetrics {
   int64_t n_tokens = 0;
   double seconds = 0.0;    ///< wall time of the update
   double data_wait = 0.0;  ///< of them, waited for its batches
-  bool logged = false;     ///< a log entry was written after it
+  /// Why the parameters were left as they were: "loss" or "gradient" (not finite), "loss scale" (of
+  /// fp16, too high); else "".
+  std::string skipped;
+  bool logged = false;  ///< a log entry was written after it
 };
 
 /// One evaluation.
@@ -41,7 +44,7 @@ struct EvalMetrics {
   double perplexity() const;  ///< exp(loss); infinity on overflow
 };
 
-/// metrics.jsonl lines.
+/// metrics.jsonl lines. Of a skipped update also "skipped"; what is not finite is null.
 Json to_json(const StepMetrics& metrics);
 Json to_json(const EvalMetrics& metrics);
 

@@ -119,6 +119,9 @@ class Trainer {
   void append_metrics(Run& run, const Json& line);
   void record_step(Run& run, StepMetrics step, bool log);
   bool evaluate_in(Run& run, bool decides);
+  void record_bad_batches(Run& run, const StepMetrics& step);
+  void watch_losses(Run& run, const StepMetrics& step);
+  void rewind(Run& run, const std::string& why);
   void end_step(Run& run, bool save);
   RunProgress progress_of(const Run& run) const;
   void start_checkpoint(Run& run);

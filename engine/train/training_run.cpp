@@ -3,7 +3,10 @@
 // Trainer's loop: updates, logs, evaluations, checkpoints, results.
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 
+#include "engine/train/batch_dump.h"
+#include "engine/train/loss_watch.h"
 #include "engine/train/trainer.h"
 #include "engine/train/update.h"
 #include "formats/atomic_write.h"
@@ -27,7 +30,11 @@ struct Trainer::Run {
   TrainResult result;
   std::unique_ptr<UpdateStream> updates;  // null: events.load_update gives them
   std::vector<PackedBatch> batches;       // micro-batches of the current update
-  std::unique_ptr<MetricsFile> metrics;   // null: it could not be written
+  size_t n_batches = 0;                   // how many of them
+  LossWatch watch;
+  std::string rewound_to;                // the newest checkpoint that the run went back to,
+  int n_rewinds = 0;                     // and how often
+  std::unique_ptr<MetricsFile> metrics;  // null: it could not be written
   std::unique_ptr<CheckpointWriter> checkpoints;
   std::vector<EvalMetrics> evaluations;
 };
@@ -114,6 +121,7 @@ StepMetrics Trainer::train_step(Run& run) {
   const int64_t step = run.state.step;
   const int64_t n_micro =
       run.updates ? run.updates->next(run.batches) : run.events.load_update(step, run.batches);
+  run.n_batches = static_cast<size_t>(n_micro);
   StepState& values = parts_->step.values();
   values.step = static_cast<int32_t>(step);
   values.epoch = static_cast<uint32_t>(step / loader_->updates_per_epoch());
@@ -123,6 +131,7 @@ StepMetrics Trainer::train_step(Run& run) {
     n_tokens += run.batches[i].n_tokens();
     if (run.events.on_batch) run.events.on_batch(step, i, run.batches[i]);
   }
+  const float scale_before = values.loss_scale;
   const UpdateResult update =
       run_update({.model = parts_->model,
                   .adapter = *parts_->adapter,
@@ -139,8 +148,14 @@ StepMetrics Trainer::train_step(Run& run) {
                  std::span(run.batches).first(static_cast<size_t>(n_micro)));
   run.state.loss_scale = values.loss_scale;
   run.state.finite_updates = values.finite_updates;
+  std::string skipped;
   if (!values.finite) {
-    log_.warn(cat("step ", step + 1, ": the gradient is not finite; update skipped"));
+    const bool loss = !std::isfinite(update.loss);
+    // A gradient may be beyond fp16 only because of the scale, which is halved then.
+    const bool scale = !loss && ctx_.compute == DType::kF16 && scale_before > 1.0f;
+    skipped = loss ? "loss" : scale ? "loss scale" : "gradient";
+    log_.warn(cat("step ", step + 1, ": the ", loss ? "loss" : "gradient", " is not finite",
+                  scale ? cat(" at a loss scale of ", scale_before) : "", "; update skipped"));
   }
   return StepMetrics{.step = step + 1,
                      .total_steps = schedule_.total_steps,
@@ -151,7 +166,8 @@ StepMetrics Trainer::train_step(Run& run) {
                      .n_labels = update.totals.n_labels,
                      .n_tokens = n_tokens,
                      .seconds = seconds_since(start),
-                     .data_wait = run.updates ? run.updates->waited() : 0.0};
+                     .data_wait = run.updates ? run.updates->waited() : 0.0,
+                     .skipped = skipped};
 }
 
 // A full disk is no reason to end a run whose state is in memory.
@@ -171,12 +187,15 @@ void Trainer::record_step(Run& run, StepMetrics step, bool log) {
   step.logged = log;
   TrainingState& state = run.state;
   state.step = step.step;
-  state.loss_sum += step.loss;
+  if (std::isfinite(step.loss)) {
+    state.loss_sum += step.loss;
+    ++state.n_losses;
+  }
   state.n_tokens_seen += step.n_tokens;
   run.result.n_tokens += step.n_tokens;
   append_metrics(run, to_json(step));
   if (log) {
-    const double n = static_cast<double>(state.step - state.logged_step);
+    const double n = static_cast<double>(state.n_losses - state.logged_n_losses);
     state.log_history.push_back(
         Json::object({{"epoch", step.epoch},
                       {"grad_norm", step.grad_norm},
@@ -184,9 +203,68 @@ void Trainer::record_step(Run& run, StepMetrics step, bool log) {
                       {"loss", (state.loss_sum - state.logged_loss_sum) / n},
                       {"step", state.step}}));
     state.logged_loss_sum = state.loss_sum;
+    state.logged_n_losses = state.n_losses;
     state.logged_step = state.step;
   }
   if (run.events.on_step) run.events.on_step(step);
+}
+
+// What made an update bad can be looked at, and run again (--replay_batches).
+void Trainer::record_bad_batches(Run& run, const StepMetrics& step) {
+  Json samples = Json::array();
+  for (size_t i = 0; i < run.n_batches; ++i) {
+    for (const uint32_t sample : run.batches[i].sample_ids) samples.push_back(int64_t{sample});
+  }
+  append_metrics(run, Json::object({{"step", step.step}, {"skipped_samples", samples}}));
+  try {
+    BatchDumpWriter dump(config_.output_dir + "/bad_batches.jsonl", true);
+    for (size_t i = 0; i < run.n_batches; ++i) {
+      dump.write(step.step - 1, static_cast<int64_t>(i), run.batches[i]);
+    }
+  } catch (const Error& error) {
+    log_.warn(error.what());
+  }
+}
+
+// Bad updates and spikes of the loss, and what the settings say should follow.
+void Trainer::watch_losses(Run& run, const StepMetrics& step) {
+  const bool bad = step.skipped == "loss" || step.skipped == "gradient";
+  if (bad) record_bad_batches(run, step);
+  if (step.skipped == "loss scale") return;
+  const LossWatch::Finding finding = run.watch.see(step.loss, bad);
+  if (finding == LossWatch::Finding::kSpike) {
+    const std::string what = cat("step ", step.step, ": the loss, ", step.loss, ", is above ",
+                                 config_.loss_spike_threshold, " times ", run.watch.mean(),
+                                 ", the mean of the ", config_.loss_spike_window, " before");
+    if (config_.on_loss_spike == "rewind") return rewind(run, what);
+    log_.warn(what);
+  } else if (finding == LossWatch::Finding::kTooManyBad) {
+    const std::string what =
+        cat("step ", step.step, ": ", run.watch.bad_in_row(),
+            " updates in a row had a loss or gradient that is not finite (max_bad_steps); their "
+            "batches are in bad_batches.jsonl");
+    if (config_.on_bad_steps == "rewind") return rewind(run, what);
+    run.watch.forget();  // whoever resumes has seen them
+    start_checkpoint(run);
+    finish_checkpoint(run, false);
+    fail(what);
+  }
+}
+
+// Parameters and states become the newest checkpoint's; everything else goes on from here.
+void Trainer::rewind(Run& run, const std::string& why) {
+  constexpr int kMaxRewinds = 3;
+  finish_checkpoint(run, false);
+  const auto folder = newest_checkpoint(config_.output_dir, log_, run.state.step);
+  QE_CHECK(folder, why, "; there is no checkpoint to go back to");
+  run.n_rewinds = *folder == run.rewound_to ? run.n_rewinds + 1 : 1;
+  run.rewound_to = *folder;
+  QE_CHECK(run.n_rewinds <= kMaxRewinds, why, "; going back to ", *folder, " did not help ",
+           kMaxRewinds, " times");
+  read_checkpoint(*folder, arguments(), *parts_->adapter, *parts_->optimizer);
+  parts_->adapter->refresh(ctx_);
+  run.watch.forget();
+  log_.warn(cat(why, "; back to the adapter of ", *folder, ", and on with the next batch"));
 }
 
 // Whether it is the best evaluation so far. `decides`: the learning rate and the best checkpoint
@@ -203,6 +281,7 @@ bool Trainer::evaluate_in(Run& run, bool decides) {
   const double value = best_.value_of(metrics);
   learning_rate_->observe(value);
   state.lr_schedule = learning_rate_->state();
+  state.n_not_better = best_.count_not_better(value, state.best_metric, state.n_not_better);
   if (!best_.tracked() || !best_.is_better(value, state.best_metric)) return false;
   state.best_metric = value;
   state.best_step = state.step;
@@ -232,10 +311,16 @@ void Trainer::end_step(Run& run, bool save) {
       run.result.stopped = true;
     }
   }
-  const bool last = run.state.step == schedule_.total_steps;
+  const bool ends = best_.ends(run.state.n_not_better);
+  if (ends) {
+    log_.info(cat("update ", run.state.step, " is the last: ", run.state.n_not_better,
+                  " evaluations in a row were not better (early_stopping_patience)"));
+  }
+  const bool last = ends || run.state.step == schedule_.total_steps;
   run.result.stopped = run.result.stopped || (!last && is_stopped(run.events.stop));
   if (run.checkpoints->done()) finish_checkpoint(run, false);
-  if (save || run.result.stopped || (is_best && config_.save_strategy == "best")) {
+  if (save || run.result.stopped || (is_best && config_.save_strategy == "best") ||
+      (ends && config_.save_strategy == "steps")) {
     start_checkpoint(run);
   }
 }
@@ -243,6 +328,7 @@ void Trainer::end_step(Run& run, bool save) {
 void Trainer::start_checkpoint(Run& run) {
   finish_checkpoint(run, false);
   run.state.choices = backend_.choices();
+  run.state.watch = run.watch.state();
   RunProgress progress = progress_of(run);
   if (run.state.best_step == run.state.step) {  // it is being written
     progress.best_checkpoint = checkpoint_folder(config_.output_dir, run.state.step);
@@ -284,9 +370,13 @@ void Trainer::load_best(Run& run) {
 
 TrainResult Trainer::train(const TrainEvents& events) {
   QE_CHECK(!memory_.planning() && task_ == Task::kTrain, "this run was not set up for training");
-  Run run{.events = events};
+  Run run{.events = events,
+          .watch = LossWatch({.max_bad = config_.max_bad_steps,
+                              .window = config_.loss_spike_window,
+                              .threshold = config_.loss_spike_threshold})};
   remove_leftovers(config_.output_dir, kCheckpointPrefix);
   resume(run.state);
+  if (!run.state.watch.is_null()) run.watch.restore(run.state.watch);
   run.result.first_step = run.state.step;
   run.result.total_steps = schedule_.total_steps;
   run.metrics = std::make_unique<MetricsFile>(config_.output_dir + "/metrics.jsonl", run.state.step,
@@ -311,10 +401,12 @@ TrainResult Trainer::train(const TrainEvents& events) {
   if (run.state.evaluation_due) {
     end_step(run, triggers_.after(run.state.step, epoch_of(run.state.step)).save);
   }
-  while (run.state.step < schedule_.total_steps && !run.result.stopped) {
+  while (run.state.step < schedule_.total_steps && !run.result.stopped &&
+         !best_.ends(run.state.n_not_better)) {
     const StepMetrics step = train_step(run);
     const DueActions due = triggers_.after(step.step, step.epoch);
     record_step(run, step, due.log);
+    watch_losses(run, step);
     run.state.evaluation_due = due.evaluate;
     end_step(run, due.save);
   }
@@ -323,7 +415,7 @@ TrainResult Trainer::train(const TrainEvents& events) {
   run.result.steps = run.state.step;
   run.result.seconds = seconds_since(start);
   run.result.train_loss =
-      run.state.loss_sum / static_cast<double>(std::max<int64_t>(1, run.state.step));
+      run.state.loss_sum / static_cast<double>(std::max<int64_t>(1, run.state.n_losses));
   save_results(run);
   return run.result;
 }

@@ -81,7 +81,11 @@ Json trainer_state_json(const TrainingState& state, const Json& arguments,
                        {"num_input_tokens_seen", state.n_tokens_seen},
                        {"num_train_epochs", argument("num_train_epochs")},
                        {"qlora_engine", Json::object({{"loss_sum", state.loss_sum},
+                                                      {"n_losses", state.n_losses},
                                                       {"logged_loss_sum", state.logged_loss_sum},
+                                                      {"logged_n_losses", state.logged_n_losses},
+                                                      {"n_not_better", state.n_not_better},
+                                                      {"watch", state.watch},
                                                       {"logged_step", state.logged_step},
                                                       {"metrics_lines", state.metrics_lines},
                                                       {"loss_scale", state.loss_scale},
@@ -125,7 +129,9 @@ TrainingState read_checkpoint(const std::string& folder, const Json& arguments,
   const Json& ours = stored.at("qlora_engine");
   TrainingState state{.step = stored.at("global_step").as_int(),
                       .loss_sum = ours.at("loss_sum").as_double(),
+                      .n_losses = ours.at("n_losses").as_int(),
                       .logged_loss_sum = ours.at("logged_loss_sum").as_double(),
+                      .logged_n_losses = ours.at("logged_n_losses").as_int(),
                       .logged_step = ours.at("logged_step").as_int(),
                       .n_tokens_seen = stored.at("num_input_tokens_seen").as_int(),
                       .metrics_lines = ours.at("metrics_lines").as_int(),
@@ -134,6 +140,8 @@ TrainingState read_checkpoint(const std::string& folder, const Json& arguments,
                       .choices = ours.at("kernel_choices").as_string(),
                       .log_history = stored.at("log_history"),
                       .lr_schedule = ours.at("lr_schedule")};
+  state.n_not_better = ours.at("n_not_better").as_int();
+  state.watch = ours.at("watch");
   state.evaluation_due = ours.at("evaluation_due").as_bool();
   if (const Json& best = stored.at("best_metric"); !best.is_null()) {
     state.best_metric = best.as_double();
@@ -144,9 +152,11 @@ TrainingState read_checkpoint(const std::string& folder, const Json& arguments,
   return state;
 }
 
-std::optional<std::string> newest_checkpoint(const std::string& output_dir, const Log& log) {
+std::optional<std::string> newest_checkpoint(const std::string& output_dir, const Log& log,
+                                             int64_t up_to) {
   auto all = checkpoints(output_dir);
   for (; !all.empty(); all.pop_back()) {
+    if (all.back().first > up_to) continue;
     const std::string& folder = all.back().second;
     try {
       check_manifest(folder);

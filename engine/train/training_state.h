@@ -5,6 +5,7 @@
 // Checkpoints: everything a run needs to go on as if it had never stopped. Masks, dropout and the
 // order of samples are pure functions of seed and step, so the step count stands for all of them.
 
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -18,9 +19,11 @@ namespace qe {
 /// The part of a run's state that is not in flat buffers.
 struct TrainingState {
   int64_t step = 0;              ///< updates done
-  double loss_sum = 0.0;         ///< sum of the losses of all updates so far
-  double logged_loss_sum = 0.0;  ///< the same at the last log entry
-  int64_t logged_step = 0;       ///< step of the last log entry
+  double loss_sum = 0.0;         ///< sum of the finite losses of all updates so far
+  int64_t n_losses = 0;          ///< their number
+  double logged_loss_sum = 0.0;  ///< both at the last log entry
+  int64_t logged_n_losses = 0;
+  int64_t logged_step = 0;  ///< step of the last log entry
   int64_t n_tokens_seen = 0;
   int64_t metrics_lines = 0;   ///< written to metrics.jsonl
   float loss_scale = 1.0f;     ///< of fp16, else 1
@@ -30,6 +33,8 @@ struct TrainingState {
   Json lr_schedule;  ///< LrSchedule::state()
   std::optional<double> best_metric;
   int64_t best_step = 0;        ///< of the best evaluation; 0: none yet
+  int64_t n_not_better = 0;     ///< evaluations in a row, as early stopping counts
+  Json watch;                   ///< LossWatch::state()
   bool evaluation_due = false;  ///< the step's evaluation was not finished
 };
 
@@ -59,9 +64,10 @@ std::string write_checkpoint(const std::string& output_dir, const TrainingState&
 TrainingState read_checkpoint(const std::string& folder, const Json& arguments,
                               LoraAdapter& adapter, Optimizer& optimizer);
 
-/// The checkpoint-N folder of `output_dir` with the largest N that is whole, byte for byte, if any;
-/// a warning names those that were passed over, and why.
-std::optional<std::string> newest_checkpoint(const std::string& output_dir, const Log& log);
+/// The checkpoint-N folder of `output_dir` with the largest N <= `up_to` that is whole, byte for
+/// byte, if any; a warning names those that were passed over, and why.
+std::optional<std::string> newest_checkpoint(const std::string& output_dir, const Log& log,
+                                             int64_t up_to = std::numeric_limits<int64_t>::max());
 /// The checkpoint that a run of these settings goes on from; "": it starts anew. Throws Error when
 /// the settings name one that is not whole.
 std::string resumed_folder(const RunConfig& config, const Log& log);

@@ -31,6 +31,8 @@ Triggers::Triggers(const RunConfig& config, int64_t total_steps, int64_t updates
       updates_per_epoch_(updates_per_epoch) {
   QE_CHECK(saving_ != "best" || evaluation_ != "no",
            "save_strategy \"best\" needs evaluations: set eval_strategy");
+  QE_CHECK(config.early_stopping_patience == 0 || evaluation_ != "no",
+           "early_stopping_patience needs evaluations: set eval_strategy");
   if (!config.load_best_model_at_end || saving_ == "best") return;
   QE_CHECK(
       evaluation_ == saving_ && saving_ != "no",
@@ -68,7 +70,9 @@ BestMetric::BestMetric(const RunConfig& config) {
            "accuracy, got ",
            Json(config.metric_for_best_model).dump());
   greater_is_better_ = config.greater_is_better.value_or(key_ == "eval_accuracy");
-  tracked_ = config.load_best_model_at_end || config.save_strategy == "best" ||
+  patience_ = config.early_stopping_patience;
+  threshold_ = config.early_stopping_threshold;
+  tracked_ = patience_ > 0 || config.load_best_model_at_end || config.save_strategy == "best" ||
              !config.metric_for_best_model.empty();
 }
 
@@ -80,6 +84,12 @@ bool BestMetric::is_better(double value, std::optional<double> best) const {
   if (std::isnan(value)) return false;
   if (!best) return true;
   return greater_is_better_ ? value > *best : value < *best;
+}
+
+int64_t BestMetric::count_not_better(double value, std::optional<double> best,
+                                     int64_t before) const {
+  const bool better = is_better(value, best) && (!best || std::abs(value - *best) > threshold_);
+  return better ? 0 : before + 1;
 }
 
 }  // namespace qe

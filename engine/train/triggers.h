@@ -54,8 +54,15 @@ class BestMetric {
   double value_of(const EvalMetrics& metrics) const;
   /// Whether `value` beats `best` (absent: nothing to beat); NaN never does.
   bool is_better(double value, std::optional<double> best) const;
+  /// Evaluations in a row that were not better than the best by more than early_stopping_threshold,
+  /// after one of this value, `before` it, `best` being the best before it.
+  int64_t count_not_better(double value, std::optional<double> best, int64_t before) const;
+  /// Whether so many end the run.
+  bool ends(int64_t n_not_better) const { return patience_ > 0 && n_not_better >= patience_; }
 
  private:
+  int64_t patience_ = 0;
+  double threshold_ = 0.0;
   std::string key_ = "eval_loss";  ///< of to_json(EvalMetrics)
   bool greater_is_better_ = false;
   bool tracked_ = false;

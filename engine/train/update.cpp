@@ -36,6 +36,7 @@ UpdateResult run_update(const UpdateParts& parts, std::span<const PackedBatch> b
     masked_lm_loss(parts.model, pass, parts.checkpoint, parts.step.totals(static_cast<int64_t>(i)));
   }
   gradient_norm(ctx, gradients, parts.max_grad_norm);
+  require_finite_losses(ctx, {parts.step.totals(0), batches.size()});
   if (parts.snapshot != nullptr) parts.snapshot->hold(ctx);
   parts.optimizer.step(ctx);
   parts.adapter.refresh(ctx);

@@ -42,8 +42,8 @@ inline constexpr int32_t kLossScaleInterval = 2000;
 /// Its start.
 inline constexpr float kFirstLossScale = 65536.0f;
 
-/// Writes StepState's inverse_labels, gradient_norm, clip_factor and finite; when the gradient is
-/// not finite the parameters stay.
+/// Writes StepState's inverse_labels, gradient_norm, clip_factor and finite; when the loss
+/// or the gradient is not finite the parameters stay.
 UpdateResult run_update(const UpdateParts& parts, std::span<const PackedBatch> batches);
 
 }  // namespace qe

@@ -3,6 +3,7 @@
 #include "kernels/cpu/reduce.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "kernels/core/step_update.h"
 #include "kernels/cpu/row_loop.h"
@@ -46,6 +47,12 @@ void gradient_norm(Context& ctx, std::span<const float> gradients, float max_nor
   double total = 0.0;
   for (int64_t block = 0; block < n_blocks; ++block) total += sums[block];
   set_gradient_norm(*ctx.step, total, max_norm);
+}
+
+void require_finite_losses(Context& ctx, std::span<const MlmTotals> totals) {
+  for (const MlmTotals& of_batch : totals) {
+    if (!std::isfinite(of_batch.loss)) ctx.step->finite = 0;
+  }
 }
 
 void update_loss_scale(Context& ctx, int32_t interval) { set_loss_scale(*ctx.step, interval); }

@@ -35,6 +35,12 @@ __global__ void norm_kernel(const double* sums, int64_t n, float max_norm, StepS
   if (threadIdx.x == 0) set_gradient_norm(*step, sum, max_norm);
 }
 
+__global__ void finite_losses_kernel(const MlmTotals* totals, int64_t n, StepState* step) {
+  for (int64_t i = threadIdx.x; i < n; i += kThreads) {
+    if (!isfinite(totals[i].loss)) step->finite = 0;  // all that write write the same
+  }
+}
+
 __global__ void loss_scale_kernel(StepState* step, int32_t interval) {
   set_loss_scale(*step, interval);
 }
@@ -48,6 +54,11 @@ void gradient_norm(Context& ctx, std::span<const float> gradients, float max_nor
          dim3(kThreads), 0, gradients.data(), n, sums);
   launch(ctx, "norm_kernel", norm_kernel, dim3(1), dim3(kThreads), 0, sums, n_blocks, max_norm,
          ctx.step);
+}
+
+void require_finite_losses(Context& ctx, std::span<const MlmTotals> totals) {
+  launch(ctx, "finite_losses_kernel", finite_losses_kernel, dim3(1), dim3(kThreads), 0,
+         totals.data(), static_cast<int64_t>(totals.size()), ctx.step);
 }
 
 void update_loss_scale(Context& ctx, int32_t interval) {

@@ -9,6 +9,8 @@ namespace qe::cuda {
 /// sums: one double per block of kNormBlock gradients, scratch.
 void gradient_norm(Context& ctx, std::span<const float> gradients, float max_norm, double* sums);
 
+void require_finite_losses(Context& ctx, std::span<const MlmTotals> totals);
+
 void update_loss_scale(Context& ctx, int32_t interval);
 
 }  // namespace qe::cuda

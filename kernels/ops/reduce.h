@@ -7,6 +7,7 @@
 #include <span>
 
 #include "kernels/core/context.h"
+#include "kernels/ops/mlm_loss.h"
 
 namespace qe {
 
@@ -19,6 +20,10 @@ inline constexpr int64_t kNormBlock = 4096;
 /// kNormBlock elements, blocks in ascending order, so the result does not depend on threads.
 /// Scratch: 8 bytes per block.
 void gradient_norm(Context& ctx, std::span<const float> gradients, float max_norm);
+
+/// Clears StepState::finite where a loss is not finite, though the gradient may be: after
+/// gradient_norm, before the optimizer's step. totals: (n) in the device's memory.
+void require_finite_losses(Context& ctx, std::span<const MlmTotals> totals);
 
 /// Dynamic loss scaling (fp16): after a step whose gradient was not finite the scale is halved (not
 /// below 1), after `interval` finite ones in a row it is doubled (not above 2^24). Reads and writes

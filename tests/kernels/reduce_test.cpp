@@ -57,6 +57,29 @@ DEVICE_TEST_CASE("gradient_norm neither overflows nor hides what is not finite")
   }
 }
 
+DEVICE_TEST_CASE("require_finite_losses finds any loss that is not finite") {
+  const auto finite = [](const std::vector<double>& losses, int32_t before) {
+    std::vector<MlmTotals> totals;
+    for (const double loss : losses) totals.push_back({.loss = loss, .n_labels = 1});
+    const test::List<MlmTotals> list(totals);
+    return run_planned(2, StepState{.finite = before},
+                       [&](Context& ctx) { require_finite_losses(ctx, list); })
+        .finite;
+  };
+  std::vector<double> losses(600, 2.5);
+  CHECK(finite(losses, 1) == 1);
+  CHECK(finite(losses, 0) == 0);
+  CHECK(finite({1e300}, 1) == 1);
+  for (const size_t at : {size_t{0}, size_t{255}, size_t{599}}) {
+    for (const double bad : {std::nan(""), std::numeric_limits<double>::infinity(),
+                             -std::numeric_limits<double>::infinity()}) {
+      std::vector<double> with_bad = losses;
+      with_bad[at] = bad;
+      CHECK(finite(with_bad, 1) == 0);
+    }
+  }
+}
+
 DEVICE_TEST_CASE("gradient_norm gives the same bits everywhere") {
   std::vector<float> g = random_gradients(50021);
   test::check_same_everywhere([&](int n_threads) {
