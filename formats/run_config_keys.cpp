@@ -455,6 +455,7 @@ constexpr ForeignKey kForeignKeys[] = {
     {"trainable_token_indices", "[]", kRefuse, kPairsOnly},
     {"target_parameters", "[]", kRefuse, kPairsOnly},
     {"ensure_weight_tying", "false", kRefuse, kPairsOnly},
+    {"loraplus_lr_ratio", "1|1.0", kRefuse, "A and B have one learning rate here"},
     {"layer_replication", "[]", kRefuse, "the base keeps its layers"},
     {"loftq_config", "{}", kRefuse, kPlainLora},
     {"eva_config", "", kRefuse, kPlainLora},
