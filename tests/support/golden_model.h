@@ -56,10 +56,14 @@ struct GoldenModel {
     CHECK(arena.high_water() == n_bytes);
     CHECK(arena.in_use() == 0);
   }
+  // Of gradients in fp16, as training scales them: what is as small as 1e-5 would lose digits.
+  const float loss_scale = compute_type() == DType::kF16 ? 1024.0f : 1.0f;
+
   // Forward and backward of one batch whose labels count `inverse_labels` each.
   MlmTotals train(const PackedBatch& batch, float inverse_labels, bool checkpoint) {
     const BatchView view = batches.bind(ctx, batch);
     step.values().inverse_labels = inverse_labels;
+    step.values().loss_scale = loss_scale;
     step.upload_all(ctx);
     step.begin(ctx);
     run([&](Context& context) {
@@ -76,6 +80,12 @@ struct GoldenModel {
   }
   std::vector<float> host(const Tensor& matrix) {
     return host({matrix.f32(), static_cast<size_t>(matrix.size())});
+  }
+  // A matrix of gradients, without the loss scale.
+  std::vector<float> gradient(const Tensor& matrix) {
+    std::vector<float> values = host(matrix);
+    for (float& value : values) value /= loss_scale;
+    return values;
   }
 };
 
