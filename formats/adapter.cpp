@@ -21,8 +21,6 @@ constexpr const char* kWeightsFile = "adapter_model.safetensors";
 constexpr const char* kTorchFile = "adapter_model.bin";  // read where there is no other
 constexpr const char* kPeftVersion = "0.20.0";           // whose format this is
 constexpr std::string_view kPrefix = "base_model.model.";
-constexpr std::string_view kSuffixA = ".lora_A.weight";
-constexpr std::string_view kSuffixB = ".lora_B.weight";
 constexpr size_t kMaxConfigBytes = size_t{1} << 24;
 
 /// Settings that change which parameters exist or what they compute. Anything but "off" (null,
@@ -32,7 +30,6 @@ struct Refusal {
   const char* reason;
 };
 constexpr Refusal kRefusals[] = {
-    {"use_dora", "DoRA is not supported"},
     {"use_qalora", "QA-LoRA is not supported"},
     {"use_bdlora", "block-diagonal LoRA is not supported"},
     {"lora_bias", "biases in LoRA layers are not supported"},
@@ -114,27 +111,35 @@ std::string place_of(const StoredTensor& tensor) {
   return cat(*tensor.file, ": tensor ", Json(tensor.name).dump());
 }
 
-/// The two halves of a pair as they are found in the file.
-struct Halves {
+/// The tensors of a pair as they are found in the file.
+struct StoredPair {
   const StoredTensor* a = nullptr;
   const StoredTensor* b = nullptr;
+  const StoredTensor* magnitude = nullptr;
 };
 
-std::map<std::string, Halves> collect_halves(const TensorFile& file) {
-  std::map<std::string, Halves> halves;
+std::map<std::string, StoredPair> collect_pairs(const TensorFile& file) {
+  std::map<std::string, StoredPair> pairs;
   for (const auto& [name, tensor] : file.tensors()) {
+    const StoredTensor* StoredPair::*part = nullptr;
     std::string_view rest = name;
-    const bool is_a = rest.ends_with(kSuffixA);
-    QE_CHECK(rest.starts_with(kPrefix) && (is_a || rest.ends_with(kSuffixB)) &&
-                 rest.size() > kPrefix.size() + kSuffixA.size(),
-             place_of(tensor), ": expected ", kPrefix, "<module>", kSuffixA, " or ", kSuffixB);
+    for (const auto& [suffix, member] :
+         {std::pair{std::string_view(kLoraASuffix), &StoredPair::a},
+          std::pair{std::string_view(kLoraBSuffix), &StoredPair::b},
+          std::pair{std::string_view(kLoraMagnitudeSuffix), &StoredPair::magnitude}}) {
+      if (part != nullptr || !rest.ends_with(suffix)) continue;
+      part = member;
+      rest.remove_suffix(suffix.size());
+    }
+    QE_CHECK(part != nullptr && rest.starts_with(kPrefix) && rest.size() > kPrefix.size(),
+             place_of(tensor), ": expected ", kPrefix, "<module>", kLoraASuffix, ", ", kLoraBSuffix,
+             " or ", kLoraMagnitudeSuffix);
     rest.remove_prefix(kPrefix.size());
-    rest.remove_suffix(kSuffixA.size());
     QE_CHECK(is_module_path(rest), place_of(tensor),
              ": not a module path: ", Json(std::string(rest)).dump());
-    (is_a ? halves[std::string(rest)].a : halves[std::string(rest)].b) = &tensor;
+    pairs[std::string(rest)].*part = &tensor;
   }
-  return halves;
+  return pairs;
 }
 
 std::vector<float> read_factor(const StoredTensor& tensor) {
@@ -154,18 +159,36 @@ void check_matrix(const StoredTensor& tensor, size_t rank_axis, int64_t r) {
            tensor.shape[rank_axis]);
 }
 
-AdapterPair read_pair(const std::string& module, const Halves& halves, const LoraTargets& targets) {
+std::vector<float> read_magnitude(const StoredPair& stored, bool use_dora, int64_t out) {
+  if (!use_dora) {
+    QE_CHECK(!stored.magnitude, place_of(*stored.magnitude), ": but use_dora is false in ",
+             kConfigFile);
+    return {};
+  }
+  QE_CHECK(stored.magnitude, place_of(*stored.a), ": its partner ending in ", kLoraMagnitudeSuffix,
+           " is missing, with use_dora in ", kConfigFile);
+  QE_CHECK(stored.magnitude->shape == std::vector<int64_t>{out}, place_of(*stored.magnitude),
+           ": expected a vector of ", out, " (its partner's rows)");
+  return read_factor(*stored.magnitude);
+}
+
+AdapterPair read_pair(const std::string& module, const StoredPair& stored,
+                      const AdapterConfig& config, const LoraTargets& targets) {
   const int64_t r = targets.rank(module);
-  QE_CHECK(halves.a && halves.b, place_of(halves.a ? *halves.a : *halves.b),
-           ": its partner ending in ", halves.a ? kSuffixB : kSuffixA, " is missing");
-  check_matrix(*halves.a, 0, r);
-  check_matrix(*halves.b, 1, r);
+  QE_CHECK(stored.a || stored.b, place_of(*stored.magnitude), ": its partners ending in ",
+           kLoraASuffix, " and ", kLoraBSuffix, " are missing");
+  QE_CHECK(stored.a && stored.b, place_of(stored.a ? *stored.a : *stored.b),
+           ": its partner ending in ", stored.a ? kLoraBSuffix : kLoraASuffix, " is missing");
+  check_matrix(*stored.a, 0, r);
+  check_matrix(*stored.b, 1, r);
+  const int64_t out = stored.b->shape[0];
   return {.module = module,
           .r = r,
-          .in = halves.a->shape[1],
-          .out = halves.b->shape[0],
-          .a = read_factor(*halves.a),
-          .b = read_factor(*halves.b)};
+          .in = stored.a->shape[1],
+          .out = out,
+          .a = read_factor(*stored.a),
+          .b = read_factor(*stored.b),
+          .magnitude = read_magnitude(stored, config.use_dora, out)};
 }
 
 Json text_or_null(const std::string& text) { return text.empty() ? Json() : Json(text); }
@@ -193,7 +216,6 @@ Json config_json(const AdapterConfig& config) {
       {"peft_version", kPeftVersion},
       {"revision", Json()},
       {"task_type", Json()},
-      {"use_dora", false},
   };
   members.insert(members.end(), fixed.begin(), fixed.end());
   return Json::object(std::move(members));
@@ -211,6 +233,7 @@ std::string model_card(const AdapterConfig& config, size_t n_pairs) {
   card += cat("- Base model: ", base.empty() ? "not recorded" : Json(base).dump(), "\n");
   card += cat("- Rank ", config.r, ", alpha ", config.lora_alpha, ", dropout ", config.lora_dropout,
               config.use_rslora ? ", rank-stabilized" : "",
+              config.use_dora ? ", with magnitudes (DoRA)" : "",
               config.rank_pattern.empty() && config.alpha_pattern.empty()
                   ? ""
                   : ", with exceptions (adapter_config.json)",
@@ -238,6 +261,9 @@ void check_pairs(const std::string& folder, const AdapterConfig& config,
     };
     check_finite(pair.a, pair.r * pair.in, "A");
     check_finite(pair.b, pair.out * pair.r, "B");
+    QE_CHECK(config.use_dora == (pair.magnitude != nullptr), place,
+             config.use_dora ? ": no magnitudes, with use_dora" : ": magnitudes without use_dora");
+    if (config.use_dora) check_finite(pair.magnitude, pair.out, "the magnitudes");
   }
 }
 
@@ -258,8 +284,8 @@ Adapter read_adapter(const std::string& folder) {
   adapter.config = read_config(config_path);
   const std::unique_ptr<TensorFile> file = open_tensor_file(weights_path);
   const LoraTargets targets(adapter.config);
-  for (const auto& [module, halves] : collect_halves(*file)) {
-    adapter.pairs.push_back(read_pair(module, halves, targets));
+  for (const auto& [module, stored] : collect_pairs(*file)) {
+    adapter.pairs.push_back(read_pair(module, stored, adapter.config, targets));
   }
   QE_CHECK(!adapter.pairs.empty(), weights_path, ": holds no LoRA pair");
   return adapter;
@@ -276,8 +302,10 @@ void write_adapter(const std::string& folder, const AdapterConfig& config,
   std::vector<TensorToWrite> tensors;
   for (const AdapterPairView& pair : pairs) {
     const std::string module = cat(kPrefix, pair.module);
-    tensors.push_back({cat(module, kSuffixA), DType::kF32, {pair.r, pair.in}, pair.a});
-    tensors.push_back({cat(module, kSuffixB), DType::kF32, {pair.out, pair.r}, pair.b});
+    tensors.push_back({module + kLoraASuffix, DType::kF32, {pair.r, pair.in}, pair.a});
+    tensors.push_back({module + kLoraBSuffix, DType::kF32, {pair.out, pair.r}, pair.b});
+    if (!pair.magnitude) continue;
+    tensors.push_back({module + kLoraMagnitudeSuffix, DType::kF32, {pair.out}, pair.magnitude});
   }
   const fs::path base(folder);
   write_safetensors((base / kWeightsFile).string(), std::move(tensors));

@@ -14,12 +14,18 @@
 
 namespace qe {
 
+/// What follows a module's path in the names of an adapter's tensors.
+inline constexpr const char* kLoraASuffix = ".lora_A.weight";
+inline constexpr const char* kLoraBSuffix = ".lora_B.weight";
+inline constexpr const char* kLoraMagnitudeSuffix = ".lora_magnitude_vector";
+
 /// One LoRA pair, host memory, fp32.
 struct AdapterPair {
   std::string module;  ///< path in the Hugging Face model, without "base_model.model."
   int64_t r = 0, in = 0, out = 0;
-  std::vector<float> a;  ///< (r, in)
-  std::vector<float> b;  ///< (out, r)
+  std::vector<float> a;          ///< (r, in)
+  std::vector<float> b;          ///< (out, r)
+  std::vector<float> magnitude;  ///< (out), of DoRA; else empty
 };
 
 struct Adapter {
@@ -27,8 +33,8 @@ struct Adapter {
   std::vector<AdapterPair> pairs;  ///< sorted by module
 };
 
-/// Reads an adapter folder. Settings that would change the result and are not supported (DoRA,
-/// bias, modules_to_save ...) are errors that name the key; unknown keys are ignored. Pairs whose
+/// Reads an adapter folder. Settings that would change the result and are not supported (bias,
+/// modules_to_save ...) are errors that name the key; unknown keys are ignored. Pairs whose
 /// two shapes disagree with each other or with their rank are errors, and so are files that are
 /// links out of the folder.
 Adapter read_adapter(const std::string& folder);
@@ -39,6 +45,7 @@ struct AdapterPairView {
   int64_t r = 0, in = 0, out = 0;
   const float* a = nullptr;
   const float* b = nullptr;
+  const float* magnitude = nullptr;  ///< of DoRA
 };
 /// Writes adapter_config.json, adapter_model.safetensors and README.md (a model card) into the
 /// existing folder.

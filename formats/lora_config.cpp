@@ -161,6 +161,7 @@ AdapterConfig read_lora_config(const Json& object) {
              config.lora_dropout);
   }
   if (const Json* rslora = find_value(object, "use_rslora")) config.use_rslora = rslora->as_bool();
+  if (const Json* dora = find_value(object, "use_dora")) config.use_dora = dora->as_bool();
   if (const Json* targets = find_value(object, "target_modules")) read_targets(*targets, config);
   if (const Json* exclude = find_value(object, "exclude_modules")) {
     read_modules(*exclude, "exclude_modules", config.exclude_modules, config.exclude_regex);
@@ -193,6 +194,7 @@ std::vector<Json::Member> lora_config_members(const AdapterConfig& config) {
           {"r", config.r},
           {"rank_pattern", ranks},
           {"target_modules", modules_json(config.target_modules, config.target_regex)},
+          {"use_dora", config.use_dora},
           {"use_rslora", config.use_rslora}};
 }
 

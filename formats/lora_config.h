@@ -22,8 +22,9 @@ struct AdapterConfig {
   int64_t r = 8;
   double lora_alpha = 8.0;
   double lora_dropout = 0.0;
-  bool use_rslora = false;                  ///< scaled by alpha / sqrt(r), not alpha / r
-  bool all_linear = false;                  ///< target_modules == "all-linear" as given by a user
+  bool use_rslora = false;  ///< scaled by alpha / sqrt(r), not alpha / r
+  bool use_dora = false;    ///< rows have magnitudes of their own (kernels/ops/dora.h)
+  bool all_linear = false;  ///< target_modules == "all-linear" as given by a user
   std::vector<std::string> target_modules;  ///< path endings
   std::string target_regex;                 ///< instead of endings: matches the whole path
   std::vector<std::string> exclude_modules;
@@ -45,11 +46,11 @@ struct AdapterConfig {
   std::string parent_library;
 };
 
-/// Reads peft's LoRA keys from an object: r, lora_alpha, lora_dropout, use_rslora, target_modules,
-/// exclude_modules, layers_to_transform, layers_pattern, rank_pattern, alpha_pattern,
-/// init_lora_weights. Absent or null keys have peft's defaults. Throws Error naming the key for ill
-/// types, bad ranges, bad regular expressions, combinations that peft refuses, and initializations
-/// that change the base (their factors fit the changed base only).
+/// Reads peft's LoRA keys from an object: r, lora_alpha, lora_dropout, use_rslora, use_dora,
+/// target_modules, exclude_modules, layers_to_transform, layers_pattern, rank_pattern,
+/// alpha_pattern, init_lora_weights. Absent or null keys have peft's defaults. Throws Error naming
+/// the key for ill types, bad ranges, bad regular expressions, combinations that peft refuses, and
+/// initializations that change the base (their factors fit the changed base only).
 AdapterConfig read_lora_config(const Json& object);
 /// The same keys, for writing.
 std::vector<Json::Member> lora_config_members(const AdapterConfig& config);

@@ -517,6 +517,7 @@ AdapterConfig lora_config_of(const RunConfig& config) {
                                         {"lora_alpha", config.lora_alpha},
                                         {"lora_dropout", config.lora_dropout},
                                         {"use_rslora", config.use_rslora},
+                                        {"use_dora", config.use_dora},
                                         {"init_lora_weights", config.init_lora_weights},
                                         {"target_modules", config.target_modules},
                                         {"exclude_modules", config.exclude_modules},

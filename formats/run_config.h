@@ -51,6 +51,7 @@ struct RunConfig {
   double lora_dropout = 0.0;
   // As peft takes them; see lora_config_of.
   bool use_rslora = false;
+  bool use_dora = false;
   Json init_lora_weights = true;  ///< true, false or "gaussian"
   Json target_modules =
       "all-linear";          ///< a preset, a list of path endings, or a regular expression

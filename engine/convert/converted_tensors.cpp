@@ -39,6 +39,17 @@ std::vector<std::byte> bytes_of(const std::vector<float>& values, DType dtype,
   return bytes;
 }
 
+// Gives the rows of k values their magnitudes.
+void scale_rows(std::vector<float>& values, int64_t k, const std::vector<float>& magnitude) {
+  for (size_t i = 0; i < magnitude.size(); ++i) {
+    float* const row = values.data() + i * static_cast<size_t>(k);
+    double square = 0.0;
+    for (int64_t j = 0; j < k; ++j) square += static_cast<double>(row[j]) * row[j];
+    const double factor = square > 0.0 ? magnitude[i] / std::sqrt(square) : 0.0;
+    for (int64_t j = 0; j < k; ++j) row[j] = static_cast<float>(row[j] * factor);
+  }
+}
+
 }  // namespace
 
 ConvertedTensors::ConvertedTensors(const std::string& folder, const ConvertOptions& options,
@@ -93,6 +104,13 @@ void ConvertedTensors::read_adapters() {
       QE_CHECK(pair.in == site.k && pair.out == site.n, adapter.folder, ": ", pair.module,
                ": the adapter is for another base: expected a ", site.n, " x ", site.k,
                " linear, got ", pair.out, " x ", pair.in);
+      const bool scales_rows = !pair.magnitude.empty();
+      QE_CHECK(!scales_rows || adapter.weight == 1.0, adapter.folder,
+               ": an adapter with magnitudes (DoRA) is merged with weight 1, got ", adapter.weight);
+      QE_CHECK(
+          site.deltas.empty() || (!scales_rows && site.deltas[0].pair.magnitude.empty()),
+          adapter.folder, ": ", pair.module,
+          ": an adapter with magnitudes (DoRA) is merged alone, others change this linear too");
       const double scale = adapter.weight * targets.scale(pair.module);
       site.deltas.push_back({std::move(pair), static_cast<float>(scale)});
     }
@@ -159,9 +177,12 @@ void ConvertedTensors::add_deltas(const Site& site, std::vector<float>& values) 
                        .mode = GradientMode::kAccumulate};
     run_alone(ctx, [&](Context& alone) { gemm(alone, product); });
   }
-  if (sum.data == values.data()) return;
-  copy_bytes(ctx, values.data(), sum.data, values.size() * sizeof(float));
-  synchronize(ctx);
+  if (sum.data != values.data()) {
+    copy_bytes(ctx, values.data(), sum.data, values.size() * sizeof(float));
+    synchronize(ctx);
+  }
+  const std::vector<float>& magnitude = site.deltas[0].pair.magnitude;
+  if (!magnitude.empty()) scale_rows(values, site.k, magnitude);
 }
 
 std::unique_ptr<HostQuant4> ConvertedTensors::quantized(const Site& site) const {

@@ -15,7 +15,8 @@
 
 namespace qe {
 
-/// An adapter folder and how much of it is added: W += weight * scale * B A.
+/// An adapter folder and how much of it is added: W += weight * scale * B A. With DoRA the rows of
+/// the sum then take their magnitudes; weight is 1, and no other adapter changes the same Linear.
 struct WeightedAdapter {
   std::string folder;
   double weight = 1.0;

@@ -263,7 +263,7 @@ Var encode_labelled(const MaskedLm& model, const ForwardPass& pass, bool checkpo
 std::vector<LoraSite> MaskedLm::lora_sites() const {
   std::vector<LoraSite> sites;
   const auto add = [&](const Linear& l) {
-    if (l) sites.push_back({l.id, l.module, l.weight.k(), l.weight.n()});
+    if (l) sites.push_back({l.id, l.module, l.weight.k(), l.weight.n(), l.weight});
   };
   add(embedding_projection);
   for (const EncoderLayer& layer : layers) {

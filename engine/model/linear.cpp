@@ -2,7 +2,7 @@
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #include "engine/model/linear.h"
 
-#include "kernels/ops/lora.h"
+#include "kernels/ops/dora.h"
 #include "kernels/ops/transfer.h"
 
 namespace qe {
@@ -17,14 +17,17 @@ struct Branches {
   Dropout dropout;
   Tensor t;   // of lora_forward: behind x in its memory,
   Var own_t;  // or this Var's
+  bool has_magnitudes = false;
+  Var z;  // of dora_forward, where it is not y's memory
 
   bool any() const { return ranks > 0; }
 };
 
-// The same as lora_forward and lora_backward take them.
+// The same as the ops take them.
 struct LoraLinears {
   LoraSegment segments[kMaxLoraParts];
   LoraLinear parts[kMaxLoraParts];
+  DoraScale scales[kMaxLoraParts];
   size_t count;
 
   LoraLinears(const Branches& branches, int64_t n_rows) : count(branches.count) {
@@ -43,9 +46,11 @@ struct LoraLinears {
       part.segments = {&segments[i], 1};
       part.d_a = pair->d_a;
       part.d_b = pair->d_b;
+      scales[i] = {pair->magnitude, pair->norms, pair->d_magnitude};
     }
   }
   std::span<const LoraLinear> span() const { return {parts, count}; }
+  std::span<const DoraScale> magnitudes() const { return {scales, count}; }
 };
 
 Branches make_branches(const ForwardPass& pass, std::span<const Linear> linears, uint32_t layer,
@@ -60,7 +65,9 @@ Branches make_branches(const ForwardPass& pass, std::span<const Linear> linears,
   for (size_t i = 0; i < linears.size(); ++i) {
     branches.n += linears[i].weight.n();
     branches.pairs[i] = pass.adapter ? pass.adapter->pair(linears[i].id) : nullptr;
-    if (branches.pairs[i]) branches.ranks += branches.pairs[i]->r;
+    if (!branches.pairs[i]) continue;
+    branches.ranks += branches.pairs[i]->r;
+    branches.has_magnitudes = static_cast<bool>(branches.pairs[i]->magnitude);
   }
   return branches;
 }
@@ -78,8 +85,23 @@ Var make_output(const ForwardPass& pass, const Branches& branches, Var x) {
                    {.gradient = trains ? lora_room(tape.context(), branches.ranks) : 0});
 }
 
+// The same with magnitudes. z may be y's memory where nobody reads it again.
+void forward_magnitudes(Tape& tape, Branches& branches, bool trains, Var x, Var y) {
+  const Tensor in = tape.value(x);
+  const bool apart = trains || branches.dropout.p > 0.0f;
+  if (apart) branches.z = tape.make(in.rows, tape.row_capacity(x), branches.n, false);
+  const LoraLinears linears(branches, in.rows);
+  dora_forward(tape.context(), {.x = in,
+                                .dropout = branches.dropout,
+                                .parts = linears.span(),
+                                .scales = linears.magnitudes(),
+                                .t = branches.t,
+                                .z = tape.value(apart ? branches.z : y),
+                                .y = tape.value(y)});
+}
+
 // y = base(x) + LoRA(x). Takes the room behind x.
-void forward_parts(Tape& tape, Branches& branches, Var x, Var y) {
+void forward_parts(Tape& tape, Branches& branches, bool trains, Var x, Var y) {
   const Tensor in = tape.value(x);
   if (branches.any()) {
     branches.t = tape.take_room(x, branches.ranks);
@@ -88,6 +110,7 @@ void forward_parts(Tape& tape, Branches& branches, Var x, Var y) {
       branches.t = tape.value(branches.own_t);
     }
   }
+  if (branches.has_magnitudes) return forward_magnitudes(tape, branches, trains, x, y);
   lora_forward(tape.context(), {.x = in,
                                 .dropout = branches.dropout,
                                 .parts = LoraLinears(branches, in.rows).span(),
@@ -95,17 +118,39 @@ void forward_parts(Tape& tape, Branches& branches, Var x, Var y) {
                                 .y = tape.value(y)});
 }
 
-// Keeps t for backward, or frees it.
-void keep_t(Tape& tape, const Branches& branches, bool keep) {
-  if (branches.own_t.index < 0) return;
-  if (keep) tape.save(branches.own_t);
-  tape.drop(branches.own_t);
+// Keeps t and z for backward, or frees them. In the order in which the arena gave them, reversed.
+void keep_products(Tape& tape, const Branches& branches, bool keep) {
+  for (const Var made : {branches.z, branches.own_t}) {
+    if (made.index < 0) continue;
+    if (keep) tape.save(made);
+    tape.drop(made);
+  }
+}
+
+// The same with magnitudes. Overwrites y's gradient.
+void backward_magnitudes(Tape& tape, const Branches& branches, const Tensor& x, Var y,
+                         const GradientTarget& dx) {
+  const Tensor dy = tape.gradient(y);
+  const LoraLinears linears(branches, dy.rows);
+  dora_backward(tape.context(), {.x = x,
+                                 .dropout = branches.dropout,
+                                 .parts = linears.span(),
+                                 .scales = linears.magnitudes(),
+                                 .t = branches.t,
+                                 .z = tape.value(branches.z),
+                                 .dy = dy,
+                                 .u = tape.gradient_room(y, branches.ranks),
+                                 .d_x = dx.tensor,
+                                 .d_x_mode = dx.mode});
+  tape.finish(branches.z);
+  if (branches.own_t.index >= 0) tape.finish(branches.own_t);
 }
 
 // LoRA gradients and, where dx is given, that of what the Linears read: x, or activation(x).
 void backward_parts(Tape& tape, const Branches& branches, const Tensor& x,
                     std::optional<Activation> activation, Var y, const GradientTarget& dx) {
   const Tensor dy = tape.gradient(y);
+  if (branches.has_magnitudes) return backward_magnitudes(tape, branches, x, y, dx);
   lora_backward(tape.context(), {.x = x,
                                  .activation = activation,
                                  .dropout = branches.dropout,
@@ -175,8 +220,8 @@ Var linear(const ForwardPass& pass, std::span<const Linear> parts, Var x, uint32
   Branches branches = make_branches(pass, parts, layer, site);
   const bool trains = trainable(pass, branches);
   const Var y = make_output(pass, branches, x);
-  forward_parts(tape, branches, x, y);
-  keep_t(tape, branches, trains);
+  forward_parts(tape, branches, trains, x, y);
+  keep_products(tape, branches, trains);
   if (trains) tape.save(x);
   tape.record(y, [branches, x, y](Tape& t) {
     backward_parts(t, branches, t.value(x), {}, y, t.target(x));
@@ -194,17 +239,20 @@ Var activation_linear(const ForwardPass& pass, const FfnActivation& f, const Lin
   const Var activated = tape.make(in.rows, tape.row_capacity(x), part.weight.k(), false,
                                   {.value = lora_room(tape.context(), branches.ranks)});
   activate(tape.context(), f, in, tape.value(activated));
-  forward_parts(tape, branches, activated, y);
+  forward_parts(tape, branches, trains, activated, y);
   if (trains && branches.own_t.index < 0) {  // f(x) goes, and the room behind it
     branches.own_t = tape.make(in.rows, tape.row_capacity(x), branches.ranks, false);
     cast(tape.context(), branches.t, tape.value(branches.own_t));
     branches.t = tape.value(branches.own_t);
   }
-  keep_t(tape, branches, trains);
+  keep_products(tape, branches, trains);
   tape.drop(activated);
   if (tape.needs_gradient(y)) tape.save(x);
   tape.record(y, [branches, f, trains, x, y](Tape& t) {
-    if (f.gated || f.dropout.p > 0.0f) return remade_backward(t, branches, f, trains, x, y);
+    // With magnitudes more than one product reads f(x).
+    if (f.gated || f.dropout.p > 0.0f || branches.has_magnitudes) {
+      return remade_backward(t, branches, f, trains, x, y);
+    }
     const GradientTarget dx = t.target(x);
     backward_parts(t, branches, t.value(x), f.function, y, dx);
     if (!dx.tensor) return;

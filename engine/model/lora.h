@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "engine/memory/memory.h"
+#include "engine/model/frozen_weight.h"
 #include "formats/adapter.h"
 #include "kernels/core/context.h"
 #include "kernels/core/tensor.h"
@@ -28,13 +29,29 @@ struct LoraPair {
   Tensor d_b;
   Tensor computed_a;  ///< a in the compute type, for products; the same memory where that is fp32
   Tensor computed_b;
+  FrozenWeight weight;  ///< the base's
+  // Of DoRA (kernels/ops/dora.h), else absent. fp32, (1, out).
+  Tensor magnitude;
+  Tensor d_magnitude;  ///< absent when not trainable
+  Tensor squares;      ///< of the base's rows
+  Tensor norms;        ///< of the adapted rows, as refresh has left them
 };
+
+/// Calls visit(what follows the module in the tensor's name, tensor) for what a pair trains, in the
+/// order of the flat buffers.
+template <class Visit>
+void for_each_trained(const LoraPair& pair, const Visit& visit) {
+  visit(kLoraASuffix, pair.a);
+  visit(kLoraBSuffix, pair.b);
+  if (pair.magnitude) visit(kLoraMagnitudeSuffix, pair.magnitude);
+}
 
 /// A Linear that an adapter may attach to.
 struct LoraSite {
   int linear_id = -1;
   std::string module;
   int64_t in = 0, out = 0;
+  FrozenWeight weight;
 };
 
 class LoraAdapter {
@@ -42,8 +59,8 @@ class LoraAdapter {
   /// Adapts every site of `sites` whose module `config` targets (not a preset: see
   /// resolve_target_preset), with the rank and scale that `config` gives it. n_linears: ids are
   /// below it. Trainable adapters have gradients. Memory rows: "LoRA parameters", "LoRA gradients",
-  /// and in 16 bits "LoRA parameters (BF16)". ctx: device, compute type and stream. Throws Error
-  /// when nothing matches (naming the targets).
+  /// "DoRA norms" and in 16 bits "LoRA parameters (BF16)". ctx: device, compute type and stream.
+  /// Throws Error when nothing matches (naming the targets).
   LoraAdapter(const AdapterConfig& config, const std::vector<LoraSite>& sites, int n_linears,
               bool trainable, const Context& ctx, Memory& memory);
 
@@ -57,13 +74,14 @@ class LoraAdapter {
   float dropout() const { return static_cast<float>(config_.lora_dropout); }
   bool trainable() const { return !gradients_.empty(); }
 
-  /// All pairs, A then B, in the device's memory.
+  /// All pairs, A, B and then magnitudes, in the device's memory.
   std::span<float> parameters() const { return parameters_; }
   std::span<float> gradients() const { return gradients_; }
   /// The device of both.
   const Context& context() const { return ctx_; }
 
-  /// Brings computed_a and computed_b up to date; after every change of the parameters.
+  /// Brings computed_a, computed_b and norms up to date; after every change of the parameters.
+  /// Scratch with DoRA: dora_norms'.
   void refresh(Context& ctx) const;
 
   /// As the configuration's `init` says; a pure function of seed and module path.
@@ -77,6 +95,7 @@ class LoraAdapter {
   std::vector<AdapterPairView> views(const float* host) const;
 
  private:
+  void place(Memory& memory);
   void upload(const std::vector<float>& parameters);
 
   AdapterConfig config_;

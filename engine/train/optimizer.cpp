@@ -27,11 +27,11 @@ Optimizer::Optimizer(const OptimizerOptions& options, const LoraAdapter& adapter
   int64_t n_fp32 = 0;
   int64_t n_blocks = 0;
   for (const LoraPair& pair : adapter.pairs()) {
-    for (const Tensor& tensor : {pair.a, pair.b}) {
+    for_each_trained(pair, [&](const char*, const Tensor& tensor) {
       const bool blocked = in_8bit && tensor.size() >= kMin8BitSize;
       matrices_.push_back({tensor.f32() - parameters_.data(), tensor.size(), blocked, {}});
       (blocked ? n_blocks : n_fp32) += blocked ? blocks_of(tensor.size()) : tensor.size();
-    }
+    });
   }
   const bool paged = options.paged.value_or(options.name.starts_with("paged_"));
   const char* const row = paged ? "optimizer states (paged)" : "optimizer states";

@@ -70,7 +70,11 @@ void TrainingParts::allocate_arena(const RunConfig& config, const RunShape& shap
     n_bytes = std::max(n_bytes, needed);
     return n_sequences * length;
   };
-  if (shape.trains) train_capacity = plan(shape.train_batch(config), shape.train_length, true);
+  if (shape.trains) {
+    train_capacity = plan(shape.train_batch(config), shape.train_length, true);
+    n_bytes = std::max(
+        n_bytes, planned_arena_bytes(ctx, [&](Context& planning) { adapter->refresh(planning); }));
+  }
   if (shape.eval_samples > 0) {
     eval_capacity = plan(shape.eval_batch(config), shape.eval_length, false);
   }

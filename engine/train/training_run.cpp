@@ -84,6 +84,7 @@ Json Trainer::arguments() const {
                                  {"weight_decay", c.weight_decay},
                                  {"whole_word_mask", c.whole_word_mask},
                                  {"wwm_compat", c.wwm_compat}});
+  if (parts_->adapter->config().use_dora) arguments.set("use_dora", true);
   // Evaluations count where the learning rate follows them.
   if (learning_rate_->follows_metric()) {
     arguments.set("eval_data_hash", eval_data_.hash());

@@ -102,8 +102,9 @@ std::vector<NamedState> named_states(const LoraAdapter& adapter, const Optimizer
     }
   };
   for (const LoraPair& pair : adapter.pairs()) {
-    add(pair.module + ".lora_A.weight", pair.a);
-    add(pair.module + ".lora_B.weight", pair.b);
+    for_each_trained(pair, [&](const char* suffix, const Tensor& tensor) {
+      add(pair.module + suffix, tensor);
+    });
   }
   return named;
 }

@@ -406,6 +406,39 @@ TEST_CASE("trainer: save_strategy best writes a checkpoint when an evaluation is
   CHECK(expected.size() < 8);
 }
 
+DEVICE_TEST_CASE("trainer: magnitudes resume bit for bit, in the memory that was planned") {
+  const TemporaryFolder folder;
+  const auto config_of = [&](const std::string& name) {
+    RunConfig config = random_run(folder, name);
+    config.use_dora = true;
+    config.lora_dropout = 0.2;
+    config.gradient_checkpointing = true;
+    config.max_steps = 6;
+    return config;
+  };
+  const RunConfig whole = config_of("whole");
+  run(whole);
+  const RunConfig config = config_of("stopped");
+  std::atomic<bool> stop = false;
+  run(config, {.on_step = [&](const StepMetrics& m) { stop = m.step == 4; }, .stop = &stop});
+  const SafetensorsFile states(config.output_dir + "/checkpoint-4/optimizer.safetensors");
+  CHECK(states.tensors().count("bert.encoder.layer.0.output.dense.lora_magnitude_vector.exp_avg") ==
+        1);
+  CHECK(run(config).first_step == 4);
+  CHECK(adapter_bytes(config.output_dir) == adapter_bytes(whole.output_dir));
+  RunConfig other = config;
+  other.use_dora = false;
+  CHECK(error_of([&] { run(other); }) != "");
+
+  const Trainer planned(whole, Trainer::Task::kTrain, true, Log());
+  const Trainer real(whole, Trainer::Task::kTrain, false, Log());
+  REQUIRE(planned.memory().size() == real.memory().size());
+  for (size_t i = 0; i < real.memory().size(); ++i) {
+    CHECK(planned.memory()[i].name == real.memory()[i].name);
+    CHECK(planned.memory()[i].n_bytes == real.memory()[i].n_bytes);
+  }
+}
+
 DEVICE_TEST_CASE("trainer: 8-bit states resume bit for bit") {
   const TemporaryFolder folder;
   const auto config_of = [&](const std::string& name) {

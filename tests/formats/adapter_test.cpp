@@ -65,6 +65,56 @@ TEST_CASE("an adapter survives writing and reading") {
   CHECK(adapter.pairs[1].b == example.output_b);
 }
 
+TEST_CASE("magnitudes of DoRA survive writing and reading, and are there when they should be") {
+  const TemporaryFolder folder;
+  Example example;
+  example.config.use_dora = true;
+  const std::vector<float> of_output = {1, 2, 3, 4}, of_query = {5, 0.5f, 6};
+  std::vector<AdapterPairView> pairs = example.pairs();
+  CHECK(error_of([&] { write_adapter(folder.path(), example.config, pairs); }) ==
+        folder.path() + ": LoRA pair \"" + kOutput + "\": no magnitudes, with use_dora");
+  pairs[0].magnitude = of_output.data();
+  pairs[1].magnitude = of_query.data();
+  write_adapter(folder.path(), example.config, pairs);
+  const Adapter adapter = read_adapter(folder.path());
+  CHECK(adapter.config.use_dora);
+  CHECK(adapter.pairs[0].magnitude == of_query);
+  CHECK(adapter.pairs[1].magnitude == of_output);
+  const std::string weights = folder.path() + "/adapter_model.safetensors";
+  const SafetensorsFile file(weights);
+  CHECK(file.tensors().size() == 6);
+  const std::string magnitude = "base_model.model." + kQuery + ".lora_magnitude_vector";
+  CHECK(file.tensors().at(magnitude).shape == std::vector<int64_t>{3});
+
+  example.config.use_dora = false;
+  CHECK(error_of([&] {
+          write_adapter(folder.path(), example.config, pairs);
+        }).find("magnitudes without use_dora") != std::string::npos);
+  const auto error = [&](std::vector<int64_t> shape, bool dora, bool pair) {
+    std::vector<TensorToWrite> tensors;
+    if (!shape.empty()) {
+      tensors.push_back({magnitude, DType::kF32, std::move(shape), of_query.data()});
+    }
+    const std::string stem = "base_model.model." + kQuery;
+    if (pair) {
+      tensors.push_back({stem + ".lora_A.weight", DType::kF32, {2, 4}, example.query_a.data()});
+      tensors.push_back({stem + ".lora_B.weight", DType::kF32, {3, 2}, example.query_b.data()});
+    }
+    write_safetensors(weights, tensors);
+    Json config = Json::parse(content_of(folder.path() + "/adapter_config.json"), "config");
+    config.set("use_dora", dora);
+    folder.write("adapter_config.json", config.dump());
+    return error_of([&] { read_adapter(folder.path()); });
+  };
+  CHECK(error({3}, true, true) == "");
+  CHECK(error({3}, false, true).find("use_dora is false") != std::string::npos);
+  CHECK(error({2}, true, true).find("expected a vector of 3") != std::string::npos);
+  CHECK(error({3, 1}, true, true).find("expected a vector of 3") != std::string::npos);
+  CHECK(error({}, true, true).find("its partner ending in .lora_magnitude_vector is missing") !=
+        std::string::npos);
+  CHECK(error({3}, true, false).find("its partners ending in") != std::string::npos);
+}
+
 TEST_CASE("adapter_config.json has peft's core keys, sorted") {
   const TemporaryFolder folder;
   const Example example;
@@ -193,7 +243,6 @@ struct Broken {
 TEST_CASE("settings that would change the result are refused by key") {
   Broken broken;
   const std::vector<std::pair<std::string, std::string>> refused = {
-      {"use_dora", "true"},
       {"use_qalora", "true"},
       {"lora_bias", "true"},
       {"bias", "\"all\""},

@@ -11,6 +11,7 @@ qe_device_test(qe_kernels_tests qe_kernels
   kernels/ceilings_test.cpp
   kernels/contract_test.cpp
   kernels/convolution_test.cpp
+  kernels/dora_test.cpp
   kernels/dropout_test.cpp
   kernels/dtype_test.cpp
   kernels/embedding_test.cpp

@@ -1,0 +1,117 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+# SPDX-FileCopyrightText: 2026 The qlora-engine authors
+"""Writes tests/golden/adapters/NAME: what peft makes, in fp32 on the CPU, of variants of LoRA over
+models of tests/golden/families. tests/golden/README.md says what each file holds; the tests take
+whatever folders are there.
+
+    make_adapter_goldens.py tests/golden                all of them
+    make_adapter_goldens.py tests/golden dora           some
+    make_adapter_goldens.py tests/golden --check        make again elsewhere and compare
+
+A variant is one row of VARIANTS. pip packages as in make_goldens.py.
+"""
+
+import argparse
+import copy
+import json
+import pathlib
+import sys
+import tempfile
+
+import numpy as np
+import peft
+import torch
+import transformers
+
+import make_family_goldens as family
+import torch_reference as ref
+from make_goldens import compare, write_json, write_tensors
+
+# name: family, settings of peft.LoraConfig.
+VARIANTS = {
+    "dora": ("roberta", {"r": 2, "lora_alpha": 4, "use_dora": True,
+                         "target_modules": "all-linear"}),
+    "dora-patterns": ("modernbert", {"r": 3, "lora_alpha": 5, "use_dora": True, "use_rslora": True,
+                                     "target_modules": ["Wqkv", "Wo", "Wi"],
+                                     "exclude_modules": ["0.mlp.Wo"], "rank_pattern": {"Wo": 1}}),
+    "dora-shared": ("albert", {"r": 2, "lora_alpha": 2, "use_dora": True,
+                               "target_modules": ["query", "value", "ffn"]}),
+}
+
+
+def make_adapter(folder, model, settings):
+    """A peft adapter all of whose tensors are as if they had been trained."""
+    adapted = peft.get_peft_model(model, peft.LoraConfig(**settings))
+    random = np.random.RandomState(4)
+    for name, p in ref.lora_parameters(adapted):
+        if "lora_A" in name:
+            values = random.uniform(-1, 1, p.shape) / p.shape[1] ** 0.5
+        elif "lora_B" in name:
+            values = 0.1 * random.randn(*p.shape)
+        else:  # magnitudes, of rows whose norms are what they start from
+            values = p.detach().numpy() * (1 + 0.2 * random.randn(*p.shape))
+        p.data = torch.from_numpy(np.asarray(values, dtype=np.float32))
+    adapted.save_pretrained(folder)
+    (folder / "README.md").unlink()
+    path = folder / "adapter_config.json"
+    values = json.loads(path.read_text())
+    if isinstance(values["target_modules"], list):
+        values["target_modules"] = sorted(values["target_modules"])
+    values["base_model_name_or_path"] = "model"
+    path.write_text(json.dumps(values, indent=2, sort_keys=True))
+
+
+def on_disk(parameters):
+    """Names and shapes as peft writes them."""
+    return {name.replace("lora_magnitude_vector.weight", "lora_magnitude_vector"): p
+            for name, p in parameters}
+
+
+def make_variant(name, goldens, out):
+    base_name, settings = VARIANTS[name]
+    folder = goldens / "families" / base_name
+    base = family.load_model(base_name, folder / "model")
+    make_adapter(out / "adapter", family.load_model(base_name, folder / "model"), settings)
+    rows = [json.loads(line) for line in (folder / "train.jsonl").read_text().splitlines()]
+    batch = family.pad(base, rows)
+    forward, loss = {}, {}
+    for kind, model in (("base", base), ("nf4", ref.round_trip_4bit(copy.deepcopy(base)))):
+        adapted = family.with_adapter(model, out / "adapter")
+        forward[f"{kind}.logits"], loss[kind] = family.labelled_logits(adapted, batch)
+        for _ in ref.train(adapted, [[batch]], **family.TRAINING):
+            write_tensors(out / f"{kind}.gradients.safetensors",
+                          on_disk((n, p.grad.clone()) for n, p in family.used_parameters(adapted)))
+        if kind == "base":
+            write_tensors(out / "base.final.safetensors",
+                          on_disk((n, p.detach()) for n, p in family.used_parameters(adapted)))
+    write_tensors(out / "forward.safetensors", forward)
+    write_json(out / "golden.json", {
+        "made_with": {m.__name__: m.__version__ for m in (torch, transformers, peft)},
+        "family": base_name, "loss": loss})
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("goldens", type=pathlib.Path)
+    parser.add_argument("names", nargs="*", help="variants; none: all")
+    parser.add_argument("--check", action="store_true", help="compare instead of writing")
+    options = parser.parse_args()
+    transformers.utils.logging.disable_progress_bar()
+    torch.set_num_threads(1)
+    bad = 0
+    for name in options.names or VARIANTS:
+        out = options.goldens / "adapters" / name
+        if not options.check:
+            out.mkdir(parents=True, exist_ok=True)
+            make_variant(name, options.goldens, out)
+            continue
+        with tempfile.TemporaryDirectory() as work:
+            make_variant(name, options.goldens, pathlib.Path(work))
+            bad += compare(out, pathlib.Path(work))
+    sys.exit(bad > 0)
+
+
+if __name__ == "__main__":
+    main()
