@@ -159,6 +159,8 @@ void LoraAdapter::assign(const Adapter& adapter, const std::string& folder) {
              pair.module, ": the adapter is for another base: expected A (", pair.r, ", ", pair.in,
              ") and B (", pair.out, ", ", pair.r, "), got A (", source.r, ", ", source.in,
              ") and B (", source.out, ", ", source.r, ")");
+    QE_CHECK(source.magnitude.empty() != static_cast<bool>(pair.magnitude), folder, ": ",
+             pair.module, ": expected ", pair.magnitude ? "" : "no ", "magnitudes (use_dora)");
     const auto place = [&](const Tensor& matrix) {
       return parameters.begin() + (matrix.f32() - parameters_.data());
     };

@@ -102,9 +102,8 @@ std::vector<NamedState> named_states(const LoraAdapter& adapter, const Optimizer
     }
   };
   for (const LoraPair& pair : adapter.pairs()) {
-    for_each_trained(pair, [&](const char* suffix, const Tensor& tensor) {
-      add(pair.module + suffix, tensor);
-    });
+    for_each_trained(
+        pair, [&](const char* suffix, const Tensor& tensor) { add(pair.module + suffix, tensor); });
   }
   return named;
 }

@@ -35,14 +35,19 @@ std::vector<std::pair<int64_t, std::string>> checkpoints(const std::string& outp
 }
 
 void require_same_arguments(const Json& stored, const Json& now, const std::string& file) {
-  for (const auto& [key, value] : now.members()) {
-    const Json* old = stored.find(key);
-    const std::string old_text = old ? old->dump(-1, true) : "nothing";
-    const std::string new_text = value.dump(-1, true);
+  const auto text_of = [](const Json& arguments, const std::string& key) {
+    const Json* value = arguments.find(key);
+    return value ? value->dump(-1, true) : std::string("nothing");
+  };
+  const auto compare = [&](const std::string& key) {
+    const std::string old_text = text_of(stored, key);
+    const std::string new_text = text_of(now, key);
     QE_CHECK(old_text == new_text, file, ": the checkpoint was made with ", key, " = ", old_text,
              ", now it is ", new_text,
              "; use the same settings and data, another output_dir, or --resume no");
-  }
+  };
+  for (const auto& [key, value] : now.members()) compare(key);
+  for (const auto& [key, value] : stored.members()) compare(key);
 }
 
 void read_optimizer(const std::string& path, const LoraAdapter& adapter, Optimizer& optimizer) {
