@@ -38,12 +38,6 @@ std::vector<Variant> variants() {
   return all;
 }
 
-struct Base {
-  int64_t bits;
-  const char* name;
-};
-constexpr Base kBases[] = {{32, "base"}, {4, "nf4"}};
-
 // The variant's adapter over its base.
 struct VariantModel : test::GoldenModel {
   VariantModel(const Variant& variant, int64_t bits) : GoldenModel(variant.family, bits, false) {
@@ -51,33 +45,12 @@ struct VariantModel : test::GoldenModel {
   }
 };
 
-// Matrices against a golden file's: each on its own in fp32, in 16 bits all together.
-class Compared {
- public:
-  void add(const std::string& name, const std::vector<float>& found,
-           const SafetensorsFile& golden) {
-    const std::vector<float> expected = test::golden_tensor(golden, name);
-    REQUIRE(found.size() == expected.size());
-    if (test::compute_type() == DType::kF32) {
-      CAPTURE(name);
-      CHECK(test::relative_error(found, expected) < allowed());
-    }
-    found_.insert(found_.end(), found.begin(), found.end());
-    expected_.insert(expected_.end(), expected.begin(), expected.end());
-  }
-  void check() const { CHECK(test::relative_error(found_, expected_) < allowed()); }
-
- private:
-  static double allowed() { return test::tolerance(test::Result::kModelGradients, 1e-4); }
-  std::vector<float> found_, expected_;
-};
-
 }  // namespace
 
 DEVICE_TEST_CASE("adapter variants: logits and loss") {
   for (const Variant& variant : variants()) {
     const SafetensorsFile golden(variant.folder + "/forward.safetensors");
-    for (const Base& base : kBases) {
+    for (const test::GoldenBase& base : test::kGoldenBases) {
       CAPTURE(variant.folder);
       const std::string name = base.name;
       CAPTURE(name);
@@ -101,7 +74,7 @@ DEVICE_TEST_CASE("adapter variants: logits and loss") {
 
 DEVICE_TEST_CASE("adapter variants: every gradient, with and without checkpointing") {
   for (const Variant& variant : variants()) {
-    for (const Base& base : kBases) {
+    for (const test::GoldenBase& base : test::kGoldenBases) {
       const SafetensorsFile golden(variant.folder + "/" + base.name + ".gradients.safetensors");
       std::vector<float> gradients[2];
       for (const bool checkpoint : {false, true}) {
@@ -110,8 +83,8 @@ DEVICE_TEST_CASE("adapter variants: every gradient, with and without checkpointi
         const PackedBatch batch =
             test::pack(model.lm.config, variant.rows, 0, variant.rows.size(), false);
         model.train(batch, 1.0f / static_cast<float>(batch.n_labels()), checkpoint);
-        gradients[checkpoint] = model.host(model.adapter->gradients());
-        Compared compared;
+        gradients[checkpoint] = model.gradients();
+        test::ComparedMatrices compared;
         size_t n = 0;
         for (const LoraPair& pair : model.adapter->pairs()) {
           for_each_trained(pair, [&](const char* suffix, const Tensor& tensor) {
@@ -143,7 +116,7 @@ DEVICE_TEST_CASE("adapter variants: with dropout checkpointing gives the same bi
       const PackedBatch batch =
           test::pack(model.lm.config, variant.rows, 0, variant.rows.size(), false);
       model.train(batch, 1.0f / static_cast<float>(batch.n_labels()), checkpoint);
-      gradients[checkpoint] = model.host(model.adapter->gradients());
+      gradients[checkpoint] = model.gradients();
     }
     CHECK(gradients[0] == gradients[1]);
   }
@@ -153,7 +126,7 @@ TEST_CASE("adapter variants: merged, the same logits") {
   for (const Variant& variant : variants()) {
     CAPTURE(variant.folder);
     const SafetensorsFile golden(variant.folder + "/forward.safetensors");
-    for (const Base& base : kBases) {
+    for (const test::GoldenBase& base : test::kGoldenBases) {
       const TemporaryFolder out;
       ThreadPool threads(2);
       ConvertOptions options{.base = ConvertOptions::Base::kTrained,
@@ -236,7 +209,7 @@ DEVICE_TEST_CASE("adapter variants: one optimizer step, as it is written") {
     const SafetensorsFile trained(config.output_dir + "/adapter_model.safetensors");
     const SafetensorsFile golden(variant.folder + "/base.final.safetensors");
     REQUIRE(trained.tensors().size() == golden.tensors().size());
-    Compared compared;
+    test::ComparedMatrices compared;
     for (const auto& [name, tensor] : golden.tensors()) {
       CHECK(trained.tensors().at(name).shape == tensor.shape);
       compared.add(name, test::golden_tensor(trained, name), golden);

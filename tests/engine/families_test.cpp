@@ -24,38 +24,10 @@ std::vector<std::string> golden_families() {
   return folders;
 }
 
-struct Base {
-  int64_t bits;
-  const char* name;
-};
-constexpr Base kBases[] = {{32, "base"}, {4, "nf4"}};
-
 // On the CPU: the largest absolute difference of a logit.
 double logit_tolerance(const std::string& family) {
   return family.find("deberta") == std::string::npos ? 1e-4 : 5e-4;
 }
-
-// Matrices against a golden file's: each on its own in fp32. In 16 bits all together, since those
-// whose gradients are small beside others' are mostly rounding.
-class Compared {
- public:
-  void add(const std::string& name, const std::vector<float>& found,
-           const SafetensorsFile& golden) {
-    const std::vector<float> expected = test::golden_tensor(golden, name);
-    REQUIRE(found.size() == expected.size());
-    if (test::compute_type() == DType::kF32) {
-      CAPTURE(name);
-      CHECK(test::relative_error(found, expected) < allowed());
-    }
-    found_.insert(found_.end(), found.begin(), found.end());
-    expected_.insert(expected_.end(), expected.begin(), expected.end());
-  }
-  void check() const { CHECK(test::relative_error(found_, expected_) < allowed()); }
-
- private:
-  static double allowed() { return test::tolerance(test::Result::kModelGradients, 1e-4); }
-  std::vector<float> found_, expected_;
-};
 
 }  // namespace
 
@@ -73,7 +45,7 @@ DEVICE_TEST_CASE("golden families: logits and loss, of the base and with an adap
     const SafetensorsFile golden(folder + "/forward.safetensors");
     const Json losses = Json::parse_file(folder + "/golden.json").at("loss");
     const std::vector<Record> rows = test::rows_of(folder + "/train.jsonl");
-    for (const Base& base : kBases) {
+    for (const test::GoldenBase& base : test::kGoldenBases) {
       for (const bool with_adapter : {false, true}) {
         const std::string name = std::string(base.name) + (with_adapter ? ".adapter" : "");
         CAPTURE(folder);
@@ -113,7 +85,7 @@ DEVICE_TEST_CASE("NomicBERT under the names of published checkpoints is the same
 DEVICE_TEST_CASE("golden families: every LoRA gradient, with and without checkpointing") {
   for (const std::string& folder : golden_families()) {
     const std::vector<Record> rows = test::rows_of(folder + "/train.jsonl");
-    for (const Base& base : kBases) {
+    for (const test::GoldenBase& base : test::kGoldenBases) {
       const SafetensorsFile golden(folder + "/" + base.name + ".gradients.safetensors");
       std::vector<float> gradients[2];
       for (const bool checkpoint : {false, true}) {
@@ -123,8 +95,8 @@ DEVICE_TEST_CASE("golden families: every LoRA gradient, with and without checkpo
         test::GoldenModel model(folder, base.bits, true);
         const PackedBatch batch = test::pack(model.lm.config, rows, 0, rows.size(), false);
         model.train(batch, 1.0f / static_cast<float>(batch.n_labels()), checkpoint);
-        gradients[checkpoint] = model.host(model.adapter->gradients());
-        Compared compared;
+        gradients[checkpoint] = model.gradients();
+        test::ComparedMatrices compared;
         for (const LoraPair& pair : model.adapter->pairs()) {
           const std::string prefix = "base_model.model." + pair.module;
           compared.add(prefix + ".lora_A.weight", model.gradient(pair.d_a), golden);
@@ -158,7 +130,7 @@ TEST_CASE("gradients are the loss's slope where every dropout is active") {
       const PackedBatch batch = test::pack(config, rows, 0, rows.size(), false);
       const MlmTotals totals =
           model.train(batch, 1.0f / static_cast<float>(batch.n_labels()), checkpoint);
-      if (gradients) *gradients = model.host(model.adapter->gradients());
+      if (gradients) *gradients = model.gradients();
       return totals.loss / static_cast<double>(totals.n_labels);
     };
     std::vector<float> gradients, checkpointed;
@@ -200,7 +172,7 @@ DEVICE_TEST_CASE("golden families: one optimizer step") {
     const SafetensorsFile trained(config.output_dir + "/adapter_model.safetensors");
     const SafetensorsFile golden(folder + "/base.final.safetensors");
     REQUIRE(trained.tensors().size() == golden.tensors().size());
-    Compared compared;
+    test::ComparedMatrices compared;
     for (const auto& [name, tensor] : golden.tensors()) {
       compared.add(name, test::golden_tensor(trained, name), golden);
     }

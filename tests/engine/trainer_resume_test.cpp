@@ -436,6 +436,7 @@ DEVICE_TEST_CASE("trainer: magnitudes resume bit for bit, in the memory that was
   REQUIRE(planned.memory().size() == real.memory().size());
   for (size_t i = 0; i < real.memory().size(); ++i) {
     CHECK(planned.memory()[i].name == real.memory()[i].name);
+    if (planned.memory()[i].name == kDeviceOverheadRow) continue;  // measured
     CHECK(planned.memory()[i].n_bytes == real.memory()[i].n_bytes);
   }
 }

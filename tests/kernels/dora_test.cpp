@@ -55,14 +55,23 @@ struct Problem {
           d_a(Matrix::random(part.r, k, seed + 5).of_f32()),
           d_b(Matrix::random(part.n, part.r, seed + 6).of_f32()),
           d_m(Matrix::random(1, part.n, seed + 7).of_f32()) {
-      if (!part.quantized) return;
+      if (part.quantized) quantize(k);
+      if (part.r == 0) return;
+      // Of the norms' size, as in training: y would be a difference of large numbers otherwise.
+      const Doubles of_sum = reference::dora_norms(reference().linear);
+      for (int64_t i = 0; i < part.n; ++i) {
+        const double factor = 1.0 + 0.25 * double{m.at(0, i)};
+        m.at(0, i) = static_cast<float>(of_sum[static_cast<size_t>(i)] * factor);
+      }
+    }
+    void quantize(int64_t k) {
       std::vector<float> values;
       for (const double v : test::doubles(w)) values.push_back(static_cast<float>(v));
-      quantized.emplace(Quant4Type::kNf4, part.n, k, 64, true);
+      quantized.emplace(Quant4Type::kNf4, spec.n, k, 64, true);
       quantized->q.dtype = test::compute_type();
       test::quantize(*quantized, values);
       const std::vector<float> decoded = test::dequantize(quantized->view());
-      for (int64_t i = 0; i < part.n; ++i) {
+      for (int64_t i = 0; i < spec.n; ++i) {
         for (int64_t j = 0; j < k; ++j) w.at(i, j) = decoded[static_cast<size_t>(i * k + j)];
       }
     }

@@ -81,12 +81,42 @@ struct GoldenModel {
   std::vector<float> host(const Tensor& matrix) {
     return host({matrix.f32(), static_cast<size_t>(matrix.size())});
   }
-  // A matrix of gradients, without the loss scale.
-  std::vector<float> gradient(const Tensor& matrix) {
-    std::vector<float> values = host(matrix);
+  // Without the loss scale: the adapter's gradients, or one matrix of them.
+  std::vector<float> gradients() { return unscaled(host(adapter->gradients())); }
+  std::vector<float> gradient(const Tensor& matrix) { return unscaled(host(matrix)); }
+  std::vector<float> unscaled(std::vector<float> values) const {
     for (float& value : values) value /= loss_scale;
     return values;
   }
+};
+
+/// Bases that goldens are made over, and what their files call them.
+struct GoldenBase {
+  int64_t bits;
+  const char* name;
+};
+inline constexpr GoldenBase kGoldenBases[] = {{32, "base"}, {4, "nf4"}};
+
+/// Matrices against a golden file's: each on its own in fp32. In 16 bits all together, since those
+/// whose gradients are small beside others' are mostly rounding.
+class ComparedMatrices {
+ public:
+  void add(const std::string& name, const std::vector<float>& found,
+           const SafetensorsFile& golden) {
+    const std::vector<float> expected = golden_tensor(golden, name);
+    REQUIRE(found.size() == expected.size());
+    if (compute_type() == DType::kF32) {
+      CAPTURE(name);
+      CHECK(relative_error(found, expected) < allowed());
+    }
+    found_.insert(found_.end(), found.begin(), found.end());
+    expected_.insert(expected_.end(), expected.begin(), expected.end());
+  }
+  void check() const { CHECK(relative_error(found_, expected_) < allowed()); }
+
+ private:
+  static double allowed() { return tolerance(Result::kModelGradients, 1e-4); }
+  std::vector<float> found_, expected_;
 };
 
 inline PackedBatch pack(const EncoderConfig& config, const std::vector<Record>& rows, size_t begin,
