@@ -340,6 +340,15 @@ auto find_row(const Rows& rows, Name name, const std::string& key) -> decltype(&
   return nullptr;
 }
 
+/// The names in report_to.
+std::vector<std::string> reporters(const RunConfig& config) {
+  if (config.report_to.is_null()) return {};
+  if (config.report_to.is_string()) return {config.report_to.as_string()};
+  std::vector<std::string> names;
+  for (const Json& name : config.report_to.items()) names.push_back(name.as_string());
+  return names;
+}
+
 /// The whole reading of one configuration.
 class Reader {
  public:
@@ -384,6 +393,19 @@ class Reader {
     if (!is_listed(known, name)) fail_type(given, "one of " + readable(known));
   }
 
+  void finish_reporting() {
+    const auto* row = find_row(run_config::settings(), &Setting::key, "report_to");
+    for (const std::string& name : reporters(config_)) {
+      if (is_listed(row->allowed.choices, name)) continue;
+      const std::string place =
+          cat(config_path_.empty() ? "settings" : config_path_, ": report_to");
+      QE_CHECK(is_listed(run_config::other_reporters(), name), place, ": expected ",
+               readable(row->allowed.choices), " or a list of them, got ", Json(name).dump());
+      config_.notes.push_back(
+          cat(place, ": ", name, " does nothing here: nothing is sent anywhere"));
+    }
+  }
+
   // Three keys say the same thing.
   void finish_compute_type() {
     std::string& type = config_.compute_dtype;
@@ -419,6 +441,7 @@ class Reader {
     }
     lora_config_of(config_);  // throws what is wrong with it
     finish_compute_type();
+    finish_reporting();
     if (config_.eval_steps == 0) {
       config_.eval_steps = config_.logging_steps;
       origins_["eval_steps"] = "= logging_steps";
@@ -510,6 +533,13 @@ RunConfig read_run_config(const std::string& config_path,
   for (Given& given : all)
     if (!is_preset(given)) reader.apply(std::move(given));
   return reader.finish();
+}
+
+bool reports_to_tensorboard(const RunConfig& config) {
+  const auto names = reporters(config);
+  return std::any_of(names.begin(), names.end(), [](const std::string& name) {
+    return name == "tensorboard" || name == "all";
+  });
 }
 
 AdapterConfig lora_config_of(const RunConfig& config) {

@@ -104,6 +104,8 @@ struct RunConfig {
   std::string logging_strategy = "steps";
   double logging_steps = 500;
   bool logging_first_step = false;
+  Json report_to;                         ///< a name or a list; see reports_to_tensorboard
+  std::string logging_dir;                ///< of event files; "" = a new folder in output_dir/runs
   int64_t early_stopping_patience = 0;    ///< (ours) evaluations; 0 = never
   double early_stopping_threshold = 0.0;  ///< (ours)
   int64_t max_bad_steps = 10;             ///< (ours) in a row; 0 = any number
@@ -144,6 +146,9 @@ struct RunConfig {
 /// and values that are refused (with the reason and what to use instead).
 RunConfig read_run_config(const std::string& config_path,
                           const std::vector<std::pair<std::string, std::string>>& overrides);
+
+/// Whether report_to asks for event files: "tensorboard", "all", or a list with one of them.
+bool reports_to_tensorboard(const RunConfig& config);
 
 /// The LoRA settings of a run. target_modules may still be a preset (resolve_target_preset). Throws
 /// Error as read_lora_config does.

@@ -184,6 +184,12 @@ constexpr Setting kSettings[] = {
     {"logging_steps", &C::logging_steps, kMlm,
      "updates between log entries; below 1: a ratio of all updates", steps(false)},
     {"logging_first_step", &C::logging_first_step, kMlm, "log the first update as well"},
+    {"report_to", &C::report_to, kMlm,
+     "tensorboard or all: log entries also as event files that TensorBoard opens; a name or a list",
+     {.choices = "none|all|tensorboard", .shape = Shape::kNames}},
+    {"logging_dir", &C::logging_dir, kMlm,
+     "folder of the event files; empty: output_dir/runs/ and date, time and host. A resumed run "
+     "goes on in its folder"},
     {"early_stopping_patience", &C::early_stopping_patience, kOurs,
      "end after so many evaluations in a row without a better metric_for_best_model; 0: never",
      count(0)},
@@ -330,14 +336,12 @@ constexpr ForeignKey kForeignKeys[] = {
     {"use_cache", "", kNote, kNoGeneration},
     {"auto_find_batch_size", "false", kNote, kPlanned},
     {"log_on_each_node", "", kNote, kOneDevice},
-    {"logging_dir", "", kNote, kLogSink},
     {"logging_nan_inf_filter", "true", kNote, "a loss that is not finite is reported as it is"},
     {"include_num_input_tokens_seen", "no|false", kNote, "tokens seen are always counted"},
     {"include_tokens_per_second", "false", kNote, "tokens per second are always shown"},
     {"log_level", "passive", kNote, kLogSink},
     {"log_level_replica", "warning", kNote, kOneDevice},
     {"disable_tqdm", "", kNote, "the bar shows on a terminal only"},
-    {"report_to", "none|all|[]|[\"none\"]", kNote, "nothing is reported anywhere: no telemetry"},
     {"run_name", "", kNote, kLogSink},
     {"project", "huggingface", kNote, kNoHub},
     {"trackio_space_id", "", kNote, kNoHub},
@@ -515,6 +519,10 @@ std::span<const Alias> aliases() { return kAliases; }
 std::span<const Translation> translations() { return kTranslations; }
 std::span<const RefusedValue> refused_values() { return kRefusedValues; }
 std::span<const ForeignKey> foreign_keys() { return kForeignKeys; }
+const char* other_reporters() {
+  return "azure_ml|clearml|codecarbon|comet_ml|dagshub|dvclive|flyte|kubeflow|mlflow|neptune|"
+         "swanlab|trackio|wandb";
+}
 std::span<const PresetValue> preset_values() { return kPresetValues; }
 
 }  // namespace qe::run_config

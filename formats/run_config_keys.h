@@ -86,6 +86,9 @@ struct ForeignKey {
 };
 std::span<const ForeignKey> foreign_keys();
 
+/// Services that transformers reports to and that nothing is sent to here; separated by '|'.
+const char* other_reporters();
+
 /// A named set of defaults, as command line values.
 struct PresetValue {
   const char* preset;

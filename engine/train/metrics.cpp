@@ -2,13 +2,9 @@
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #include "engine/train/metrics.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <cerrno>
 #include <cmath>
-#include <cstring>
 #include <fstream>
+#include <string_view>
 
 #include "formats/atomic_write.h"
 #include "kernels/core/error.h"
@@ -46,8 +42,22 @@ Json to_json(const EvalMetrics& m) {
                         m.seconds > 0 ? static_cast<double>(m.n_samples) / m.seconds : 0.0}});
 }
 
-MetricsFile::MetricsFile(const std::string& path, int64_t last_step, int64_t n_lines)
-    : path_(path) {
+std::vector<EventFile::Scalar> event_scalars(const Json& log_entry) {
+  constexpr std::string_view kEval = "eval_";
+  std::vector<EventFile::Scalar> scalars;
+  for (const auto& [key, value] : log_entry.members()) {
+    if (key == "step" || !value.is_number()) continue;
+    scalars.emplace_back(
+        key.starts_with(kEval) ? "eval/" + key.substr(kEval.size()) : "train/" + key,
+        static_cast<float>(value.as_double()));
+  }
+  return scalars;
+}
+
+namespace {
+
+// Leaves in the file what the run goes on from, and gives its path.
+std::string kept_lines(const std::string& path, int64_t last_step, int64_t n_lines) {
   std::string kept;
   std::ifstream old(path);
   for (std::string line; n_lines > 0 && std::getline(old, line); --n_lines) {
@@ -59,20 +69,14 @@ MetricsFile::MetricsFile(const std::string& path, int64_t last_step, int64_t n_l
     kept += line + "\n";
   }
   write_file_atomically(path, kept);
-  file_ = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
-  QE_CHECK(file_ >= 0, path, ": ", std::strerror(errno));
+  return path;
 }
 
-MetricsFile::~MetricsFile() { ::close(file_); }
+}  // namespace
 
-void MetricsFile::append(const Json& line) {
-  const std::string text = line.dump() + "\n";
-  for (size_t done = 0; done < text.size();) {
-    const ssize_t n = ::write(file_, text.data() + done, text.size() - done);
-    if (n < 0 && errno == EINTR) continue;
-    QE_CHECK(n > 0, path_, ": ", std::strerror(errno));
-    done += static_cast<size_t>(n);
-  }
-}
+MetricsFile::MetricsFile(const std::string& path, int64_t last_step, int64_t n_lines)
+    : file_(kept_lines(path, last_step, n_lines), AppendFile::Open::kExisting) {}
+
+void MetricsFile::append(const Json& line) { file_.append(line.dump() + "\n"); }
 
 }  // namespace qe

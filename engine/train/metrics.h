@@ -6,7 +6,10 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
+#include "formats/append_file.h"
+#include "formats/event_file.h"
 #include "formats/json.h"
 
 namespace qe {
@@ -48,21 +51,21 @@ struct EvalMetrics {
 Json to_json(const StepMetrics& metrics);
 Json to_json(const EvalMetrics& metrics);
 
+/// The numbers of a log entry under the names that transformers gives them in TensorBoard: eval_x
+/// is eval/x, any other x is train/x. "step" is left out.
+std::vector<EventFile::Scalar> event_scalars(const Json& log_entry);
+
 /// Appends lines to a file, each flushed as it is written.
 class MetricsFile {
  public:
   /// Of an existing file keeps the first n_lines, as far as they are of steps up to `last_step` and
   /// whole: those of an interrupted run go on.
   MetricsFile(const std::string& path, int64_t last_step, int64_t n_lines);
-  ~MetricsFile();
-  MetricsFile(const MetricsFile&) = delete;
-  MetricsFile& operator=(const MetricsFile&) = delete;
   /// Throws Error.
   void append(const Json& line);
 
  private:
-  std::string path_;
-  int file_ = -1;
+  AppendFile file_;
 };
 
 }  // namespace qe

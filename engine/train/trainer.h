@@ -117,6 +117,8 @@ class Trainer {
   void resume(TrainingState& state);
   StepMetrics train_step(Run& run);
   void append_metrics(Run& run, const Json& line);
+  std::unique_ptr<EventFile> open_events(const Run& run) const;
+  void append_events(Run& run, const Json& log_entry);
   void record_step(Run& run, StepMetrics step, bool log);
   bool evaluate_in(Run& run, bool decides);
   void record_bad_batches(Run& run, const StepMetrics& step);

@@ -32,9 +32,10 @@ struct Trainer::Run {
   std::vector<PackedBatch> batches;       // micro-batches of the current update
   size_t n_batches = 0;                   // how many of them
   LossWatch watch;
-  std::string rewound_to;                // the newest checkpoint that the run went back to,
-  int n_rewinds = 0;                     // and how often
-  std::unique_ptr<MetricsFile> metrics;  // null: it could not be written
+  std::string rewound_to;                  // the newest checkpoint that the run went back to,
+  int n_rewinds = 0;                       // and how often
+  std::unique_ptr<MetricsFile> metrics;    // null: it could not be written
+  std::unique_ptr<EventFile> tensorboard;  // null: not asked for, or the same
   std::unique_ptr<CheckpointWriter> checkpoints;
   std::vector<EvalMetrics> evaluations;
 };
@@ -183,6 +184,32 @@ void Trainer::append_metrics(Run& run, const Json& line) {
   }
 }
 
+// A run that is resumed goes on in the folder that it had.
+std::unique_ptr<EventFile> Trainer::open_events(const Run& run) const {
+  if (!reports_to_tensorboard(config_)) return nullptr;
+  const bool resumed = run.state.step > 0;
+  std::string folder = config_.logging_dir;
+  if (folder.empty()) {
+    const std::string runs = config_.output_dir + "/runs";
+    const auto newest = resumed ? newest_event_folder(runs) : std::nullopt;
+    folder = newest.value_or(runs + "/" + event_folder_name());
+  }
+  auto events = std::make_unique<EventFile>(
+      folder, resumed ? std::optional(run.state.step + 1) : std::nullopt);
+  events->append_text(run.state.step, "args", arguments().dump(2, true));
+  return events;
+}
+
+void Trainer::append_events(Run& run, const Json& log_entry) {
+  if (!run.tensorboard) return;
+  try {
+    run.tensorboard->append_scalars(run.state.step, event_scalars(log_entry));
+  } catch (const Error& error) {
+    log_.warn(cat(error.what(), "; this run writes no more events there"));
+    run.tensorboard.reset();
+  }
+}
+
 // Adds a finished update to the run's state, its files and its listeners.
 void Trainer::record_step(Run& run, StepMetrics step, bool log) {
   step.logged = log;
@@ -203,6 +230,7 @@ void Trainer::record_step(Run& run, StepMetrics step, bool log) {
                       {"learning_rate", step.learning_rate},
                       {"loss", (state.loss_sum - state.logged_loss_sum) / n},
                       {"step", state.step}}));
+    append_events(run, state.log_history.items().back());
     state.logged_loss_sum = state.loss_sum;
     state.logged_n_losses = state.n_losses;
     state.logged_step = state.step;
@@ -277,6 +305,7 @@ bool Trainer::evaluate_in(Run& run, bool decides) {
   run.evaluations.push_back(metrics);
   append_metrics(run, to_json(metrics));
   state.log_history.push_back(to_json(metrics));
+  append_events(run, to_json(metrics));
   if (run.events.on_evaluation) run.events.on_evaluation(metrics);
   if (!decides) return false;
   const double value = best_.value_of(metrics);
@@ -382,6 +411,7 @@ TrainResult Trainer::train(const TrainEvents& events) {
   run.result.total_steps = schedule_.total_steps;
   run.metrics = std::make_unique<MetricsFile>(config_.output_dir + "/metrics.jsonl", run.state.step,
                                               run.state.metrics_lines);
+  run.tensorboard = open_events(run);
   run.checkpoints = std::make_unique<CheckpointWriter>(config_.output_dir, tokenizer_.files(),
                                                        config_.save_total_limit, *parts_->snapshot);
   run.batches.resize(config_.gradient_accumulation_steps);
@@ -417,6 +447,10 @@ TrainResult Trainer::train(const TrainEvents& events) {
   run.result.seconds = seconds_since(start);
   run.result.train_loss =
       run.state.loss_sum / static_cast<double>(std::max<int64_t>(1, run.state.n_losses));
+  if (!run.result.stopped && run.result.first_step < run.result.steps) {
+    append_events(run, Json::object({{"train_loss", run.result.train_loss},
+                                     {"train_runtime", run.result.seconds}}));
+  }
   save_results(run);
   return run.result;
 }

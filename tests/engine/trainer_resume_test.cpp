@@ -14,6 +14,8 @@
 
 namespace qe {
 
+namespace fs = std::filesystem;
+
 using test::adapter_bytes, test::random_run, test::run;
 
 DEVICE_TEST_CASE("trainer: stopping at any step and resuming gives the bytes of never stopping") {
@@ -167,6 +169,57 @@ TEST_CASE("trainer: metrics.jsonl goes on after a resume, also where a line was 
     CHECK(Json::parse(line, path).at("step").as_int() == ++n);
   }
   CHECK(n == config.max_steps);
+}
+
+TEST_CASE("trainer: event files of the log; a resumed run adds one to its folder") {
+  const TemporaryFolder folder;
+  RunConfig config = random_run(folder, "out");
+  config.logging_steps = 2;
+  config.eval_strategy = "steps";
+  config.eval_steps = 3;
+  run(config);
+  CHECK_FALSE(fs::exists(config.output_dir + "/runs"));  // nobody asked
+
+  config = random_run(folder, "asked");
+  config.report_to = "tensorboard";
+  config.logging_steps = 2;
+  config.eval_strategy = "steps";
+  config.eval_steps = 3;
+  std::atomic<bool> stop = false;
+  run(config, {.on_step = [&](const StepMetrics& m) { stop = m.step == 4; }, .stop = &stop});
+  run(config);
+  std::vector<std::string> runs, files;
+  for (const auto& entry : fs::directory_iterator(config.output_dir + "/runs")) {
+    runs.push_back(entry.path().string());
+  }
+  REQUIRE(runs.size() == 1);
+  for (const auto& entry : fs::directory_iterator(runs[0])) files.push_back(entry.path().string());
+  REQUIRE(files.size() == 2);
+  std::sort(files.begin(), files.end());
+  const auto count = [](const std::string& text, const std::string& part) {
+    size_t n = 0;
+    for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++n;
+    return n;
+  };
+  const std::string first = content_of(files[0]), second = content_of(files[1]);
+  for (const char* tag : {"train/loss", "train/learning_rate", "train/grad_norm"}) {
+    CAPTURE(tag);
+    CHECK(count(first, tag) == 2);   // updates 2 and 4
+    CHECK(count(second, tag) == 5);  // 6 to 14
+  }
+  CHECK(count(first, "eval/loss\x15") == 1);   // update 3
+  CHECK(count(second, "eval/loss\x15") == 4);  // 6, 9, 12, and 14 at the end
+  CHECK(count(first, "train/train_loss") == 0);
+  CHECK(count(second, "train/train_loss") == 1);
+  const std::string start{":\x02\x08\x01"};  // SessionLog START
+  CHECK(count(first, start) == 0);
+  CHECK(count(second, "\x10\x05" + start) == 1);  // at update 5
+
+  config.output_dir = folder.path() + "/elsewhere";
+  config.logging_dir = folder.path() + "/logs";
+  run(config);
+  CHECK(std::distance(fs::directory_iterator(config.logging_dir), {}) == 1);
+  CHECK_FALSE(fs::exists(config.output_dir + "/runs"));
 }
 
 TEST_CASE("trainer: save_total_limit keeps what was just written, and the best") {

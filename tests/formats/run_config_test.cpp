@@ -326,6 +326,28 @@ TEST_CASE("keys of other trainers pass, are noted or refused") {
         "--load_in_8bit: \"True\" is refused: 8-bit weights are not supported: use bits: 4");
 }
 
+TEST_CASE("report_to: TensorBoard, others are noted, unknown ones refused") {
+  const auto asked = [](const std::string& value) {
+    return reports_to_tensorboard(read("{\"report_to\": " + value + "}"));
+  };
+  for (const char* yes :
+       {"\"tensorboard\"", "\"all\"", "[\"all\"]", "[\"wandb\", \"tensorboard\"]"})
+    CHECK(asked(yes));
+  for (const char* no : {"null", "\"none\"", "[\"none\"]", "[]", "\"wandb\""})
+    CHECK_FALSE(asked(no));
+  CHECK_FALSE(reports_to_tensorboard(read("{}")));
+  CHECK(reports_to_tensorboard(read("{}", {{"report_to", "wandb,tensorboard"}})));
+  const auto noted = read(R"({"report_to": ["tensorboard", "wandb"]})").notes;
+  REQUIRE(noted.size() == 1);
+  CHECK(noted[0].ends_with(
+      "config.json: report_to: wandb does nothing here: nothing is sent anywhere"));
+  CHECK(error_of(R"({"report_to": "tensorbord"})") ==
+        "config.json: report_to: expected none, all, tensorboard or a list of them, got "
+        "\"tensorbord\"");
+  CHECK(error_of(R"({"report_to": 3})").find("expected a list of names or a text") !=
+        std::string::npos);
+}
+
 TEST_CASE("aliases set the setting they stand for") {
   const auto config = read(R"({"bnb_4bit_quant_type": "fp4", "bnb_4bit_use_double_quant": false,
                                "evaluation_strategy": "steps", "eval_steps": 50})");

@@ -12,6 +12,7 @@ qe_test(qe_formats_tests qe_formats
   formats/dataset/text_reader_test.cpp
   formats/dataset/text_stream_test.cpp
   formats/encoder_config_test.cpp
+  formats/event_file_test.cpp
   formats/families/bert_test.cpp
   formats/families/configs_test.cpp
   formats/families/names_test.cpp
