@@ -8,6 +8,7 @@
 
 #include "formats/atomic_write.h"
 #include "formats/mapped_file.h"
+#include "formats/model_card.h"
 #include "formats/safetensors.h"
 #include "kernels/core/error.h"
 
@@ -221,28 +222,6 @@ Json config_json(const AdapterConfig& config) {
   return Json::object(std::move(members));
 }
 
-/// A model card with peft's front matter. Strings are quoted as JSON, which is YAML as well.
-std::string model_card(const AdapterConfig& config, size_t n_pairs) {
-  const std::string& base = config.base_model_name_or_path;
-  std::string card = "---\n";
-  if (!base.empty()) card += cat("base_model: ", Json(base).dump(), "\n");
-  card += "library_name: peft\npipeline_tag: fill-mask\ntags:\n";
-  if (!base.empty()) card += cat("- ", Json("base_model:adapter:" + base).dump(), "\n");
-  card += "- lora\n- transformers\n---\n\n";
-  card += "# LoRA adapter for masked language modelling\n\n";
-  card += cat("- Base model: ", base.empty() ? "not recorded" : Json(base).dump(), "\n");
-  card += cat("- Rank ", config.r, ", alpha ", config.lora_alpha, ", dropout ", config.lora_dropout,
-              config.use_rslora ? ", rank-stabilized" : "",
-              config.use_dora ? ", with magnitudes (DoRA)" : "",
-              config.rank_pattern.empty() && config.alpha_pattern.empty()
-                  ? ""
-                  : ", with exceptions (adapter_config.json)",
-              "\n");
-  card += cat("- Adapted modules: ", n_pairs, "\n\n");
-  card += "Load it with `PeftModel.from_pretrained(base_model, this_folder)`.\n";
-  return card;
-}
-
 void check_pairs(const std::string& folder, const AdapterConfig& config,
                  const std::vector<AdapterPairView>& pairs) {
   const LoraTargets targets(config);
@@ -291,8 +270,8 @@ Adapter read_adapter(const std::string& folder) {
   return adapter;
 }
 
-void write_adapter(const std::string& folder, const AdapterConfig& config,
-                   const std::vector<AdapterPairView>& pairs) {
+bool write_adapter(const std::string& folder, const AdapterConfig& config,
+                   const std::vector<AdapterPairView>& pairs, const std::string& training) {
   AdapterConfig stored = config;
   stored.all_linear = false;
   if (stored.target_modules.empty() && stored.target_regex.empty()) {  // peft stores what it found
@@ -310,7 +289,7 @@ void write_adapter(const std::string& folder, const AdapterConfig& config,
   const fs::path base(folder);
   write_safetensors((base / kWeightsFile).string(), std::move(tensors));
   write_file_atomically((base / kConfigFile).string(), config_json(stored).dump(2, true) + "\n");
-  write_file_atomically((base / "README.md").string(), model_card(stored, pairs.size()));
+  return write_model_card(folder, model_card(stored, pairs.size(), training));
 }
 
 }  // namespace qe

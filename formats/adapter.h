@@ -47,9 +47,9 @@ struct AdapterPairView {
   const float* b = nullptr;
   const float* magnitude = nullptr;  ///< of DoRA
 };
-/// Writes adapter_config.json, adapter_model.safetensors and README.md (a model card) into the
-/// existing folder.
-void write_adapter(const std::string& folder, const AdapterConfig& config,
-                   const std::vector<AdapterPairView>& pairs);
+/// Writes adapter_config.json, adapter_model.safetensors and README.md (a model card that ends with
+/// `training`, Markdown) into the existing folder. False: README.md is somebody else's and stayed.
+bool write_adapter(const std::string& folder, const AdapterConfig& config,
+                   const std::vector<AdapterPairView>& pairs, const std::string& training = "");
 
 }  // namespace qe

@@ -8,6 +8,7 @@
 #include "engine/train/batch_dump.h"
 #include "engine/train/loss_watch.h"
 #include "engine/train/trainer.h"
+#include "engine/train/training_card.h"
 #include "engine/train/update.h"
 #include "formats/atomic_write.h"
 #include "formats/mapped_file.h"
@@ -457,24 +458,25 @@ TrainResult Trainer::train(const TrainEvents& events) {
 
 void Trainer::save_results(const Run& run) {
   const std::string& folder = config_.output_dir;
-  const double epoch = epoch_of(run.state.step);
   const auto write = [&](const char* name, const Json& json) {
     write_file_atomically(folder + "/" + name, json.dump(2, true) + "\n");
   };
-  write_adapter(folder, parts_->adapter->config(), parts_->adapter->views());
+  const Json training = Json::object({{"epoch", epoch_of(run.state.step)},
+                                      {"train_loss", run.result.train_loss},
+                                      {"train_runtime", run.result.seconds},
+                                      {"train_samples", train_data_.size()},
+                                      {"train_steps", run.state.step}});
+  Json all = training;
+  const Json evaluation =
+      run.evaluations.empty() ? Json::object() : to_json(run.evaluations.back());
+  for (const auto& [key, value] : evaluation.members()) all.set(key, value);
+  const bool has_card = write_adapter(folder, parts_->adapter->config(), parts_->adapter->views(),
+                                      training_card(config_, train_data_, eval_data_, all));
+  if (!has_card) log_.info(cat(folder, "/README.md is not this program's and stays as it is"));
   copy_files(tokenizer_.files(), folder);
   write("trainer_state.json", trainer_state_json(run.state, arguments(), progress_of(run)));
-  Json all = Json::object({{"epoch", epoch},
-                           {"train_loss", run.result.train_loss},
-                           {"train_runtime", run.result.seconds},
-                           {"train_samples", train_data_.size()},
-                           {"train_steps", run.state.step}});
-  write("train_results.json", all);
-  if (!run.evaluations.empty()) {
-    const Json eval = to_json(run.evaluations.back());
-    write("eval_results.json", eval);
-    for (const auto& [key, value] : eval.members()) all.set(key, value);
-  }
+  write("train_results.json", training);
+  if (!run.evaluations.empty()) write("eval_results.json", evaluation);
   write("all_results.json", all);
 }
 

@@ -222,6 +222,40 @@ TEST_CASE("trainer: event files of the log; a resumed run adds one to its folder
   CHECK_FALSE(fs::exists(config.output_dir + "/runs"));
 }
 
+TEST_CASE("trainer: the model card tells of the run, and leaves somebody else's alone") {
+  const TemporaryFolder folder;
+  RunConfig config = random_run(folder, "out");
+  config.eval_strategy = "steps";
+  config.save_strategy = "steps";
+  config.origins = {{"bits", "4", "default (qlora.py)"},
+                    {"train_file", "\"a`b\\n.txt\"", "config.json"},
+                    {"lora_r", "4", "--lora_r"}};
+  run(config);
+  const std::string path = config.output_dir + "/README.md";
+  const std::string card = content_of(path);
+  const Json results = Json::parse_file(config.output_dir + "/all_results.json");
+  const Json arguments = Json::parse_file(config.output_dir + "/checkpoint-14/training_args.json");
+  for (const std::string& part :
+       {cat("base_model: ", Json(config.model_name_or_path).dump(), "\nlibrary_name: peft\n"),
+        cat("- Training: `", Json(config.train_file).dump(), "`, 70 sequences, "),
+        cat("hash of the tokens `", arguments.at("train_data_hash").dump(), "`\n"),
+        cat("- Evaluation: `", Json(config.validation_file).dump(), "`, 70 sequences, "),
+        cat("- train_loss: ", results.at("train_loss").dump(), "\n"),
+        cat("- eval_loss: ", results.at("eval_loss").dump(), "\n"),
+        std::string("\n\n- train_file: `\"a\\u0060b\\n.txt\"`\n- lora_r: `4`\n\n"),
+        std::string("- qlora-engine 0."), std::string("- simdjson ")}) {
+    CAPTURE(part);
+    CHECK(card.find(part) != std::string::npos);
+  }
+  config.resume = "no";
+  run(config);
+  CHECK(content_of(path) != card);  // another runtime
+  std::ofstream(path, std::ios::app) << "Trained for a friend.\n";
+  const std::string edited = content_of(path);
+  run(config);
+  CHECK(content_of(path) == edited);
+}
+
 TEST_CASE("trainer: save_total_limit keeps what was just written, and the best") {
   const TemporaryFolder folder;
   const auto steps = [&] {

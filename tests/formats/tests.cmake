@@ -21,6 +21,7 @@ qe_test(qe_formats_tests qe_formats
   formats/lora_config_test.cpp
   formats/manifest_test.cpp
   formats/mapped_file_test.cpp
+  formats/model_card_test.cpp
   formats/named_shapes_test.cpp
   formats/quant4_file_test.cpp
   formats/quote_test.cpp
