@@ -215,7 +215,7 @@ expect_error 1 'load_best_model_at_end needs' "$engine" plan config.json --load_
 expect_error 1 'reduce_lr_on_plateau needs evaluations' "$engine" plan config.json --lr_scheduler_type reduce_lr_on_plateau
 expect_error 1 'metric_for_best_model: expected loss' "$engine" plan config.json --metric_for_best_model f1
 expect_error 1 'dataloader_drop_last' "$engine" plan config.json --dataloader_drop_last true --per_device_train_batch_size 1000
-expect_error 1 'use_dora: "true" is refused' "$engine" plan config.json --use_dora true
+expect_error 1 'use_qalora: "true" is refused' "$engine" plan config.json --use_qalora true
 expect_ok stderr 'whole_word_mask: every token of a chosen word becomes the mask token' "$engine" plan config.json --whole_word_mask true
 
 # An adapter of another base, in training, evaluation and use.
