@@ -18,12 +18,45 @@
 #include "kernels/core/error.h"
 
 namespace qe {
+
+namespace run_config {
+
+std::vector<std::string> split(std::string_view text, char separator) {
+  std::vector<std::string> parts;
+  while (true) {
+    const size_t end = text.find(separator);
+    parts.emplace_back(text.substr(0, end));
+    if (end == std::string_view::npos) return parts;
+    text.remove_prefix(end + 1);
+  }
+}
+
+Json stored_value(const RunConfig& config, const Setting& row) {
+  return std::visit(
+      [&](auto member) -> Json {
+        if constexpr (std::is_same_v<decltype(member), uint64_t RunConfig::*>) {
+          return Json(static_cast<int64_t>(config.*member));
+        } else if constexpr (std::is_same_v<decltype(member),
+                                            std::optional<int64_t> RunConfig::*> ||
+                             std::is_same_v<decltype(member), std::optional<bool> RunConfig::*>) {
+          return config.*member ? Json(*(config.*member)) : Json();
+        } else {
+          return Json(config.*member);
+        }
+      },
+      row.member);
+}
+
+}  // namespace run_config
+
 namespace {
 
 using run_config::Allowed;
 using run_config::ForeignKey;
 using run_config::Setting;
 using run_config::Shape;
+using run_config::split;
+using run_config::stored_value;
 
 /// One value somebody gave.
 struct Given {
@@ -38,16 +71,6 @@ std::string lower(std::string_view text) {
   std::string out(text);
   for (char& c : out) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
   return out;
-}
-
-std::vector<std::string> split(std::string_view text, char separator) {
-  std::vector<std::string> parts;
-  while (true) {
-    const size_t end = text.find(separator);
-    parts.emplace_back(text.substr(0, end));
-    if (end == std::string_view::npos) return parts;
-    text.remove_prefix(end + 1);
-  }
 }
 
 bool is_listed(std::string_view choices, const std::string& value) {
@@ -216,22 +239,6 @@ void check_choice(const Given& given, const Setting& row, const std::string& val
 std::string to_text(const Given& given) {
   if (!given.value.is_string()) fail_type(given, "a text");
   return given.value.as_string();
-}
-
-Json stored_value(const RunConfig& config, const Setting& row) {
-  return std::visit(
-      [&](auto member) -> Json {
-        if constexpr (std::is_same_v<decltype(member), uint64_t RunConfig::*>) {
-          return Json(static_cast<int64_t>(config.*member));
-        } else if constexpr (std::is_same_v<decltype(member),
-                                            std::optional<int64_t> RunConfig::*> ||
-                             std::is_same_v<decltype(member), std::optional<bool> RunConfig::*>) {
-          return config.*member ? Json(*(config.*member)) : Json();
-        } else {
-          return Json(config.*member);
-        }
-      },
-      row.member);
 }
 
 // ---- Values kept as JSON ----------------------------------------------------------------------
@@ -520,8 +527,11 @@ RunConfig read_run_config(const std::string& config_path,
   if (!config_path.empty()) {
     const Json file = Json::parse_file(config_path, size_t{16} << 20);
     QE_CHECK(file.is_object(), config_path, ": expected a JSON object with settings");
-    for (const auto& [key, value] : file.members())
-      all.push_back({key, value, value.where(), config_path, false});
+    for (const auto& [key, value] : file.members()) {
+      if (key != run_config::kSchemaKey) {
+        all.push_back({key, value, value.where(), config_path, false});
+      }
+    }
   }
   for (const auto& [key, text] : overrides)
     all.push_back({key, Json(text), "--" + key, "--" + key, true});

@@ -8,7 +8,10 @@
 
 #include <limits>
 #include <span>
+#include <string>
+#include <string_view>
 #include <variant>
+#include <vector>
 
 #include "formats/run_config.h"
 
@@ -49,6 +52,13 @@ struct Setting {
   Allowed allowed = {};
 };
 std::span<const Setting> settings();
+
+/// Its value, as JSON.
+Json stored_value(const RunConfig& config, const Setting& row);
+/// The parts of "a|b|c".
+std::vector<std::string> split(std::string_view text, char separator);
+/// What a file says to editors, and not to the engine.
+inline constexpr const char* kSchemaKey = "$schema";
 
 /// Another name for a setting.
 struct Alias {

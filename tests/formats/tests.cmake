@@ -26,6 +26,7 @@ qe_test(qe_formats_tests qe_formats
   formats/quant4_file_test.cpp
   formats/quote_test.cpp
   formats/regex_test.cpp
+  formats/run_config_schema_test.cpp
   formats/run_config_test.cpp
   formats/safetensors_test.cpp
   formats/token_shard_test.cpp

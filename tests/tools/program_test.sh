@@ -26,12 +26,15 @@ for isa in scalar ''; do # '': the best there is
   expect "doctor: both checks hold" [ "$(grep -c ' ok: .*bits as on every machine' stdout)" -eq 2 ]
 done
 expect_ok stdout '"healthy": true' "$engine" doctor --json
-for command in train eval fill-mask score embed plan tokenize bench; do
+for command in train eval fill-mask score embed plan config-schema tokenize bench; do
   expect_ok stdout "Usage: qlora-engine $command" "$engine" "$command" --help
   expect "$command --help has an example" grep -q '^Example:' stdout
 done
 "$engine" train --help | awk 'length > 100 { exit 1 }'
 expect "--help stays within 100 columns" [ "${PIPESTATUS[1]}" -eq 0 ]
+
+expect_ok stdout '"$schema": "https://json-schema.org/draft/2020-12/schema"' "$engine" config-schema
+expect_error 2 'config-schema' "$engine" config-schema config.json
 
 # ---- Plan
 expect_ok stdout 'total' "$engine" plan config.json --lora_alpha=32 --weight_decay 0.1
