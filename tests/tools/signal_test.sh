@@ -15,6 +15,7 @@ cat >config.json <<CONFIG
 CONFIG
 
 begin() { # COMMAND ...: in the background, as $pid
+  : >stderr # what await reads is never the last program's
   "$@" >stdout 2>stderr </dev/null &
   pid=$!
 }
