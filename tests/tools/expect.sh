@@ -9,7 +9,8 @@ set -uo pipefail
 engine=$1
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
+# Not by a child that a signal ends before it is another program.
+trap '[ "$BASHPID" != "$$" ] || rm -rf "$scratch"' EXIT
 cd "$scratch" || exit 1
 n_cases=0
 n_failures=0
