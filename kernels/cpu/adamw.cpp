@@ -26,7 +26,7 @@ AdamwConstants adamw_constants(const AdamwHyperparameters& h, const StepState& s
   const int64_t t = int64_t{step.step} + 1;
   const double c1 = 1.0 - power(h.beta1, t);
   const double root_c2 = std::sqrt(1.0 - power(h.beta2, t));
-  const double rate = step.learning_rate;
+  const double rate = step.learning_rate * h.learning_rate_scale;
   const double decay = 1.0 - rate * h.weight_decay;
   const bool torch = h.rule == AdamwRule::kTorch;
   return {

@@ -34,7 +34,7 @@ __device__ inline AdamwCoefficients adamw_coefficients(const AdamwHyperparameter
   const int64_t t = int64_t{step.step} + 1;
   const double c1 = 1.0 - adamw_power(s.beta1, t);
   const double root_c2 = sqrt(1.0 - adamw_power(s.beta2, t));
-  const double rate = static_cast<double>(step.learning_rate);
+  const double rate = static_cast<double>(step.learning_rate) * s.learning_rate_scale;
   const double decay = 1.0 - rate * s.weight_decay;
   const bool torch = s.rule == AdamwRule::kTorch;
   return {static_cast<float>(static_cast<double>(step.clip_factor) /

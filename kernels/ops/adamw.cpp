@@ -2,6 +2,8 @@
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #include "kernels/ops/adamw.h"
 
+#include <cmath>
+
 #include "kernels/core/dispatch.h"
 #include "kernels/cpu/adamw.h"
 #include "kernels/cuda/adamw.h"
@@ -13,6 +15,8 @@ void check_hyperparameters(const char* op, const AdamwHyperparameters& h) {
            ": expected betas in [0, 1), got ", h.beta1, " and ", h.beta2);
   QE_CHECK(h.epsilon >= 0, op, ": expected epsilon >= 0, got ", h.epsilon);
   QE_CHECK(h.weight_decay >= 0, op, ": expected weight decay >= 0, got ", h.weight_decay);
+  QE_CHECK(h.learning_rate_scale >= 0 && std::isfinite(h.learning_rate_scale), op,
+           ": expected a finite learning rate scale >= 0, got ", h.learning_rate_scale);
 }
 
 void adamw_step(Context& ctx, const AdamwSpan& args) {

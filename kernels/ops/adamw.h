@@ -26,8 +26,11 @@ struct AdamwHyperparameters {
   double beta2 = 0.999;
   double epsilon = 1e-8;
   double weight_decay = 0.0;
+  /// Multiplies StepState's learning rate, for the decay too: groups of parameters, LoRA+ (Hayou et
+  /// al. 2024, arXiv:2402.12354).
+  double learning_rate_scale = 1.0;
 };
-/// Throws Error unless betas are in [0, 1) and the others at least 0.
+/// Throws Error unless betas are in [0, 1), the others at least 0 and the rate's scale finite.
 void check_hyperparameters(const char* op, const AdamwHyperparameters& hyperparameters);
 
 struct AdamwSpan {

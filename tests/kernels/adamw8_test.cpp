@@ -116,6 +116,19 @@ DEVICE_TEST_CASE("adamw8's first step moves by the learning rate") {
   CHECK(b.v[kAdamw8Block] == 255);
 }
 
+DEVICE_TEST_CASE("adamw8's learning rate scale multiplies the rate, of the decay too") {
+  const auto updated = [](float rate, double scale) {
+    Buffers b(300, 20);
+    Adamw8Span args = b.span(0.1);
+    args.hyperparameters.learning_rate_scale = scale;
+    run_planned(1, {.step = 2, .learning_rate = rate},
+                [&](Context& ctx) { adamw8_step(ctx, args); });
+    return b.p.bits();
+  };
+  CHECK(updated(1e-2f, 16.0) == updated(16e-2f, 1.0));
+  CHECK(updated(1e-2f, 16.0) != updated(1e-2f, 1.0));
+}
+
 DEVICE_TEST_CASE(
     "adamw8: a small negative moment keeps its sign, a small positive one may vanish") {
   Buffers b(4, 1);

@@ -121,6 +121,22 @@ DEVICE_TEST_CASE("adamw with a learning rate of 0 moves the averages only") {
   CHECK(b.m.at(0, 0) != 0.0f);
 }
 
+DEVICE_TEST_CASE("adamw's learning rate scale multiplies the rate, of the decay too") {
+  for (const AdamwRule rule : {AdamwRule::kTorch, AdamwRule::kBitsandbytes}) {
+    const auto updated = [&](float rate, double scale) {
+      Buffers b(40);
+      AdamwSpan args = b.span(rule, 0.1);
+      args.hyperparameters.learning_rate_scale = scale;
+      const StepState state{.step = 2, .learning_rate = rate};
+      run_planned(1, state, [&](Context& ctx) { adamw_step(ctx, args); });
+      return b.p.bits();
+    };
+    CHECK(updated(1e-2f, 16.0) == updated(16e-2f, 1.0));  // a power of two: not rounded
+    CHECK(updated(1e-2f, 16.0) != updated(1e-2f, 1.0));
+    CHECK(updated(1e-2f, 0.0) == updated(0.0f, 1.0));
+  }
+}
+
 DEVICE_TEST_CASE("adamw gives the same bits everywhere") {
   for (const AdamwRule rule : {AdamwRule::kTorch, AdamwRule::kBitsandbytes}) {
     test::check_same_everywhere([&](int n_threads) {
@@ -144,6 +160,12 @@ TEST_CASE("adamw's contract") {
   args.hyperparameters.beta2 = 1.0;
   CHECK(test::error_of([&] { run_planned(1, [&](Context& ctx) { adamw_step(ctx, args); }); }) ==
         "adamw_step: expected betas in [0, 1), got 0.9 and 1");
+  args = b.span(AdamwRule::kTorch, 0.0);
+  for (const double scale : {-1.0, std::numeric_limits<double>::infinity(), std::nan("")}) {
+    args.hyperparameters.learning_rate_scale = scale;
+    CHECK(test::error_of([&] { run_planned(1, [&](Context& ctx) { adamw_step(ctx, args); }); })
+              .find("adamw_step: expected a finite learning rate scale >= 0, got ") == 0);
+  }
 }
 
 }  // namespace
