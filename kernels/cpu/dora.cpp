@@ -52,7 +52,7 @@ void dora_scale(Context& ctx, const DoraScaleForward& args) {
                  [&](int64_t begin, int64_t end) { kernel(rows, begin, end); });
 }
 
-void dora_scale_backward(Context& ctx, const DoraScaleBackward& args) {
+void dora_scale_backward(Context& ctx, const DoraScaleBackward& args, float*) {
   const DoraScaleColumns columns{
       .dy = args.dy.f32(),
       .dy_stride = args.dy.stride,
@@ -66,11 +66,8 @@ void dora_scale_backward(Context& ctx, const DoraScaleBackward& args) {
       .d_magnitude = args.z && args.scale.d_magnitude ? args.scale.d_magnitude.f32() : nullptr,
       .rows = args.dy.rows};
   const auto kernel = QE_ISA_SELECT(dora_scale_columns);
-  constexpr int64_t kColumns = 16;  // of a task: whole vectors
-  const int64_t n = args.dy.cols;
-  run_tasks(ctx, (n + kColumns - 1) / kColumns, [&](int64_t task, int) {
-    kernel(columns, task * kColumns, std::min(n, (task + 1) * kColumns));
-  });
+  for_column_ranges(ctx, args.dy.cols,
+                    [&](int64_t begin, int64_t end) { kernel(columns, begin, end); });
 }
 
 }  // namespace qe::cpu

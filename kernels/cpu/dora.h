@@ -10,6 +10,7 @@ namespace qe::cpu {
 void row_squares(Context& ctx, const Tensor& w, const Tensor& squares);
 void dora_row_norms(Context& ctx, const DoraNorms& args);
 void dora_scale(Context& ctx, const DoraScaleForward& args);
-void dora_scale_backward(Context& ctx, const DoraScaleBackward& args);
+/// Without scratch.
+void dora_scale_backward(Context& ctx, const DoraScaleBackward& args, float* scratch);
 
 }  // namespace qe::cpu

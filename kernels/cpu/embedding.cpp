@@ -17,21 +17,45 @@ EmbeddingTable table_of(const Tensor& table, std::span<const int32_t> ids) {
   return {.data = table.data, .stride = table.stride, .type = type, .ids = ids.data()};
 }
 
+template <class T>
+const T* data_or_null(std::span<const T> list) {
+  return list.empty() ? nullptr : list.data();
+}
+
 }  // namespace
 
 void embedding_forward(Context& ctx, const EmbeddingForward& args) {
-  const EmbeddingRows rows{
-      .tables = {table_of(args.word_table, args.token_ids),
-                 table_of(args.type_table, args.type_ids),
-                 table_of(args.position_table, args.position_ids)},
-      .word_scales = args.word_scales.empty() ? nullptr : args.word_scales.data(),
-      .out = args.out.f32(),
-      .out_stride = args.out.stride,
-      .cols = args.out.cols};
+  const EmbeddingRows rows{.tables = {table_of(args.word_table, args.token_ids),
+                                      table_of(args.type_table, args.type_ids),
+                                      table_of(args.position_table, args.position_ids)},
+                           .word_scales = data_or_null(args.word_scales),
+                           .slots = args.replaced.rows ? args.replaced.slots.data() : nullptr,
+                           .replaced = args.replaced.rows ? args.replaced.rows.f32() : nullptr,
+                           .replaced_stride = args.replaced.rows.stride,
+                           .out = args.out.f32(),
+                           .out_stride = args.out.stride,
+                           .cols = args.out.cols};
   const auto kernel = QE_ISA_SELECT(embedding_rows);
   for_row_ranges(ctx, args.out.rows, rows.cols,
                  [&](int64_t begin, int64_t end) { kernel(rows, begin, end); });
 }
+
+void embedding_backward(Context& ctx, const EmbeddingBackward& args, void*) {
+  const EmbeddingGradient gradient{.ids = args.ids.data(),
+                                   .slots = data_or_null(args.slots),
+                                   .scales = data_or_null(args.scales),
+                                   .padding_id = args.padding_id,
+                                   .d_out = args.d_out.f32(),
+                                   .d_out_stride = args.d_out.stride,
+                                   .rows = args.d_out.rows,
+                                   .d_table = args.d_table.f32(),
+                                   .d_table_stride = args.d_table.stride};
+  const auto kernel = QE_ISA_SELECT(embedding_gradient);
+  for_column_ranges(ctx, args.d_table.cols,
+                    [&](int64_t begin, int64_t end) { kernel(gradient, begin, end); });
+}
+
+size_t embedding_backward_workspace_bytes(int64_t, int64_t) { return 0; }
 
 void gather_rows(Context& ctx, const Tensor& x, std::span<const int32_t> rows, const Tensor& y) {
   const float* from = x.f32();

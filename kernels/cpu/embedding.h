@@ -7,6 +7,9 @@
 namespace qe::cpu {
 
 void embedding_forward(Context& ctx, const EmbeddingForward& args);
+/// Without scratch.
+void embedding_backward(Context& ctx, const EmbeddingBackward& args, void* scratch);
+size_t embedding_backward_workspace_bytes(int64_t n_tokens, int64_t cols);
 void gather_rows(Context& ctx, const Tensor& x, std::span<const int32_t> rows, const Tensor& y);
 void scatter_rows(Context& ctx, const Tensor& dy, std::span<const int32_t> rows, const Tensor& dx,
                   GradientMode mode);

@@ -9,8 +9,6 @@
 namespace qe::cpu {
 namespace {
 
-constexpr int64_t kColumnsPerTask = 64;
-
 float* data_or_null(const Tensor& t) { return t ? t.f32() : nullptr; }
 
 void column_sums(Context& ctx, const LayerNormBackwardRows& rows) {
@@ -18,9 +16,7 @@ void column_sums(Context& ctx, const LayerNormBackwardRows& rows) {
   for_row_ranges(ctx, rows.rows, rows.cols,
                  [&](int64_t begin, int64_t end) { statistics(rows, begin, end); });
   const auto sums = QE_ISA_SELECT(layernorm_column_sums);
-  run_tasks(ctx, (rows.cols + kColumnsPerTask - 1) / kColumnsPerTask, [&](int64_t task, int) {
-    sums(rows, task * kColumnsPerTask, std::min(rows.cols, (task + 1) * kColumnsPerTask));
-  });
+  for_column_ranges(ctx, rows.cols, [&](int64_t begin, int64_t end) { sums(rows, begin, end); });
 }
 
 }  // namespace
@@ -72,6 +68,11 @@ void layernorm_backward(Context& ctx, const LayerNormBackward& args, float* stat
   const auto kernel = QE_ISA_SELECT(layernorm_backward_rows);
   for_row_ranges(ctx, rows.rows, rows.cols,
                  [&](int64_t begin, int64_t end) { kernel(rows, begin, end); });
+}
+
+// mean and rstd of each row.
+size_t layernorm_sums_workspace_bytes(int64_t rows, int64_t) {
+  return static_cast<size_t>(rows) * 2 * sizeof(float);
 }
 
 }  // namespace qe::cpu

@@ -3,6 +3,7 @@
 #include "kernels/cpu/mlm_loss.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "kernels/cpu/row_loop.h"
 #include "kernels/cpu/softmax_kernel.h"
@@ -32,6 +33,29 @@ void mlm_loss_rows(Context& ctx, const MlmLossRows& args) {
     args.totals->n_labels += 1;
     args.totals->n_correct += args.correct[i];
   }
+}
+
+void put_columns(Context& ctx, const ChosenColumns& args) {
+  for_row_ranges(ctx, args.all.rows, args.chosen.cols, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      float* const to = args.all.f32() + i * args.all.stride;
+      const float* from = args.chosen.f32() + i * args.chosen.stride;
+      for (const int32_t id : args.ids) {
+        to[id] = args.bias ? *from + args.bias.f32()[id] : *from;
+        ++from;
+      }
+    }
+  });
+}
+
+void take_columns(Context& ctx, const ChosenColumns& args) {
+  for_row_ranges(ctx, args.all.rows, args.chosen.cols, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      float* const from = args.all.f32() + i * args.all.stride;
+      float* to = args.chosen.f32() + i * args.chosen.stride;
+      for (const int32_t id : args.ids) *to++ = std::exchange(from[id], 0.0f);
+    }
+  });
 }
 
 }  // namespace qe::cpu

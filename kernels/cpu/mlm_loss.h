@@ -7,5 +7,7 @@
 namespace qe::cpu {
 
 void mlm_loss_rows(Context& ctx, const MlmLossRows& args);
+void put_columns(Context& ctx, const ChosenColumns& args);
+void take_columns(Context& ctx, const ChosenColumns& args);
 
 }  // namespace qe::cpu

@@ -28,4 +28,14 @@ void for_row_ranges(Context& ctx, int64_t rows, int64_t row_cost, const Body& bo
             [&](int64_t task, int) { body(task * step, std::min(rows, (task + 1) * step)); });
 }
 
+/// Calls body(begin, end) for consecutive ranges of whole vectors that cover [0, cols): what sums
+/// over rows.
+template <class Body>
+void for_column_ranges(Context& ctx, int64_t cols, const Body& body) {
+  constexpr int64_t kColumns = 16;
+  run_tasks(ctx, (cols + kColumns - 1) / kColumns, [&](int64_t task, int) {
+    body(task * kColumns, std::min(cols, (task + 1) * kColumns));
+  });
+}
+
 }  // namespace qe::cpu

@@ -74,6 +74,43 @@ inline SumParts choose_parts(const Context& ctx, int64_t m, int64_t n, int64_t k
   return best;
 }
 
+// ---- Sums over rows (column_sums.cuh, layernorm.cu, embedding.cu)
+// --------------------------------
+
+struct Slices {
+  int64_t tokens;  // of one
+  int64_t n;
+};
+
+// At most so many slices of rows, and not fewer for more rows: a plan is made for the most.
+inline int64_t most_row_slices(int64_t rows, int64_t cols) {
+  constexpr int64_t kBlocksWanted = 512;
+  constexpr int64_t kTileColumns = 256;
+  constexpr int64_t kMinSlice = 64;
+  constexpr int64_t kMost = 64;
+  const int64_t tiles = std::max<int64_t>(pieces(cols, kTileColumns), 1);
+  return std::min({pieces(kBlocksWanted, tiles), pieces(rows, kMinSlice), kMost});
+}
+
+inline Slices choose_row_slices(int64_t rows, int64_t cols) {
+  const int64_t tokens = pieces(rows, std::max<int64_t>(most_row_slices(rows, cols), 1));
+  return {tokens, tokens == 0 ? 0 : pieces(rows, tokens)};
+}
+
+// LayerNorm's gradients of gamma and beta: rows that a block takes one after the other.
+inline int64_t most_norm_slices(int64_t rows) {
+  constexpr int64_t kMost = 1024;
+  return std::min(rows, kMost);
+}
+
+inline Slices choose_norm_slices(int64_t rows) {
+  const int64_t tokens = pieces(rows, std::max<int64_t>(most_norm_slices(rows), 1));
+  return {tokens, tokens == 0 ? 0 : pieces(rows, tokens)};
+}
+
+// Tokens, ordered by the rows of a table, that a block of embedding_backward adds up.
+inline constexpr int64_t kEmbeddingPiece = 32;
+
 // ---- Sums of outer products (lora.cu) -----------------------------------------------------------
 
 struct OuterProductTile {
@@ -87,11 +124,6 @@ inline int64_t narrow_columns(int64_t n_narrow) {
   constexpr int64_t kUnit = OuterProductTile::kNarrowest;
   return std::clamp<int64_t>(pieces(n_narrow, kUnit), 1, 3) * kUnit;
 }
-
-struct Slices {
-  int64_t tokens;  // of one
-  int64_t n;
-};
 
 // At most so many slices, and not fewer for more tokens: a plan is made for the most.
 inline int64_t most_slices(int64_t n_tokens, int64_t n_wide, int64_t n_narrow) {

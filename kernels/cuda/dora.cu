@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 // DoRA's norms and row factors. Sums run in an order that the shape fixes.
+#include "kernels/cuda/column_sums.cuh"
 #include "kernels/cuda/dora.h"
 #include "kernels/cuda/elementwise.cuh"
 #include "kernels/cuda/reduce.cuh"
@@ -11,8 +12,6 @@ namespace {
 // The smallest square of a norm: what divides by a norm stays finite.
 constexpr float kTiny = 0x1p-126f;
 constexpr int kThreads = 256;
-// A block of dora_columns_kernel: 32 columns, whose rows 32 warps take in turns.
-constexpr int kRowThreads = 32;
 
 __global__ void row_squares_kernel(AnyMatrix w, int64_t k, float* squares) {
   __shared__ float lanes[kWarp];
@@ -74,29 +73,41 @@ struct ScaleBody {
   }
 };
 
-template <class T>
-__global__ void __launch_bounds__(kWarp* kRowThreads)
-    dora_columns_kernel(const T* dy, int64_t dy_stride, const T* z, int64_t z_stride,
-                        const float* magnitude, const float* norms, float shift, T* dz,
-                        int64_t dz_stride, float* d_magnitude, int64_t rows, int64_t n) {
-  __shared__ float sums[kRowThreads][kWarp];
-  const int64_t column = static_cast<int64_t>(blockIdx.x) * kWarp + threadIdx.x;
-  float sum = 0.0f;
-  if (column < n) {
-    const float g = factor(magnitude, norms, column) - shift;
-    for (int64_t t = threadIdx.y; t < rows; t += kRowThreads) {
-      const float d = to_float(dy[t * dy_stride + column]);
-      if (d_magnitude != nullptr) sum = fmaf(d, to_float(z[t * z_stride + column]), sum);
-      dz[t * dz_stride + column] = from_float<T>(g * d);
+// The terms of d_magnitude's sums, dy z; writes dz on the way.
+template <class T, int N>
+struct MagnitudeTerms {
+  const T *dy, *z;
+  int64_t dy_stride, z_stride;
+  const float* magnitude;
+  const float* norms;
+  float shift;
+  T* dz;
+  int64_t dz_stride;
+
+  struct Column {
+    MagnitudeTerms terms;
+    int64_t column;
+    float g[N];
+
+    __device__ void operator()(int64_t row, float (&sums)[N]) const {
+      float d[N], v[N];
+      load_pack(terms.dy + row * terms.dy_stride + column, d);
+      load_pack(terms.z + row * terms.z_stride + column, v);
+#pragma unroll
+      for (int i = 0; i < N; ++i) {
+        sums[i] = fmaf(d[i], v[i], sums[i]);
+        d[i] *= g[i];
+      }
+      store_pack(terms.dz + row * terms.dz_stride + column, d);
     }
+  };
+  __device__ Column at(int64_t column) const {
+    Column out{*this, column, {}};
+#pragma unroll
+    for (int i = 0; i < N; ++i) out.g[i] = factor(magnitude, norms, column + i) - shift;
+    return out;
   }
-  if (d_magnitude == nullptr) return;
-  sums[threadIdx.y][threadIdx.x] = sum;
-  __syncthreads();
-  if (threadIdx.y != 0 || column >= n) return;
-  for (int i = 1; i < kRowThreads; ++i) sum += sums[i][threadIdx.x];
-  d_magnitude[column] += sum / norms[column];
-}
+};
 
 const float* row_of(const Tensor& t) { return t ? t.f32() : nullptr; }
 
@@ -107,6 +118,21 @@ void scale_rows(Context& ctx, const DoraScaleForward& args) {
                                      row_of(args.scale.magnitude), row_of(args.scale.norms),
                                      args.shift, static_cast<const T*>(args.bias.data),
                                      static_cast<T*>(args.y.data), args.y.stride, args.add});
+}
+
+template <class T, int N>
+void sum_magnitudes(Context& ctx, const DoraScaleBackward& args, float* partials) {
+  const MagnitudeTerms<T, N> terms{static_cast<const T*>(args.dy.data),
+                                   static_cast<const T*>(args.z.data),
+                                   args.dy.stride,
+                                   args.z.stride,
+                                   row_of(args.scale.magnitude),
+                                   row_of(args.scale.norms),
+                                   args.shift,
+                                   static_cast<T*>(args.dz.data),
+                                   args.dz.stride};
+  add_column_sums<N>(ctx, "dora_scale_backward", terms, args.dy.rows, args.dy.cols, partials,
+                     args.scale.d_magnitude.f32(), row_of(args.scale.norms));
 }
 
 }  // namespace
@@ -138,16 +164,16 @@ void dora_scale(Context& ctx, const DoraScaleForward& args) {
   });
 }
 
-void dora_scale_backward(Context& ctx, const DoraScaleBackward& args) {
+void dora_scale_backward(Context& ctx, const DoraScaleBackward& args, float* partials) {
+  const bool sums = args.z && args.scale.d_magnitude;
+  if (!sums) {  // dz is dy, scaled as z is forward
+    return dora_scale(ctx, {.z = args.dy, .scale = args.scale, .shift = args.shift, .y = args.dz});
+  }
   with_type(ctx.compute, [&](auto type) {
     using T = typename decltype(type)::type;
-    float* const d_magnitude =
-        args.z && args.scale.d_magnitude ? args.scale.d_magnitude.f32() : nullptr;
-    launch(ctx, "dora_scale_backward", dora_columns_kernel<T>,
-           dim3(static_cast<unsigned>(ceil_div(args.dy.cols, kWarp))), dim3(kWarp, kRowThreads), 0,
-           static_cast<const T*>(args.dy.data), args.dy.stride, static_cast<const T*>(args.z.data),
-           args.z.stride, row_of(args.scale.magnitude), row_of(args.scale.norms), args.shift,
-           static_cast<T*>(args.dz.data), args.dz.stride, d_magnitude, args.dy.rows, args.dy.cols);
+    constexpr int kN = kPack<T>;
+    const bool packs = packable(args.dy, kN) && packable(args.z, kN) && packable(args.dz, kN);
+    packs ? sum_magnitudes<T, kN>(ctx, args, partials) : sum_magnitudes<T, 1>(ctx, args, partials);
   });
 }
 

@@ -10,6 +10,7 @@ namespace qe::cuda {
 void row_squares(Context& ctx, const Tensor& w, const Tensor& squares);
 void dora_row_norms(Context& ctx, const DoraNorms& args);
 void dora_scale(Context& ctx, const DoraScaleForward& args);
-void dora_scale_backward(Context& ctx, const DoraScaleBackward& args);
+/// partials: column_sums_workspace_bytes of scratch, used when d_magnitude is there.
+void dora_scale_backward(Context& ctx, const DoraScaleBackward& args, float* partials);
 
 }  // namespace qe::cuda

@@ -8,9 +8,13 @@
 //
 // Backward with frozen gamma and beta has no sums over rows:
 //   d = rstd * (g - mean(g) - xhat * mean(g xhat)),  g = dy gamma.
-// Trainable ones take a second kernel over columns, which adds rows in a fixed order.
+// With trainable ones a block takes several rows, one after the other, and each thread adds up what
+// they give for its columns; a second kernel adds the blocks' sums. So dy and sum are still read
+// once, and d_x may take dy's place.
 #include <algorithm>
 
+#include "kernels/cuda/choices.h"
+#include "kernels/cuda/column_sums.cuh"
 #include "kernels/cuda/dropout.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/layernorm.h"
@@ -127,17 +131,17 @@ struct BackwardArgs {
   float epsilon;
   bool rms;
   Rows<T> d_residual, d_x;
-  bool accumulate;         // into d_residual
-  Statistics* statistics;  // (rows) nullable
+  bool accumulate;  // into d_residual
+  float* partials;  // (blocks, 2, cols) nullable: sums for gamma, then for beta
+  int64_t rows;
+  int64_t block_rows;  // 1 without partials
   int cols;
 };
 
 template <class T, int N>
-__global__ void layernorm_backward_kernel(BackwardArgs<T> args) {
-  extern __shared__ float row[];  // (2, cols): sum, then g
-  __shared__ float lanes[kWarp];
+__device__ void row_backward(const BackwardArgs<T>& args, int64_t t, float* row, float* lanes) {
   float* const gs = row + args.cols;
-  const int64_t t = blockIdx.x;
+  float* const sums = gs + args.cols;
   const int step = static_cast<int>(blockDim.x) * N;
   float total = 0.0f;
   for (int c = static_cast<int>(threadIdx.x) * N; c < args.cols; c += step) {
@@ -153,7 +157,6 @@ __global__ void layernorm_backward_kernel(BackwardArgs<T> args) {
     }
   }
   const Statistics s = row_statistics<N>(row, args.cols, total, args.epsilon, args.rms, lanes);
-  if (args.statistics != nullptr && threadIdx.x == 0) args.statistics[t] = s;
   float g_sum = 0.0f;
   float gx_sum = 0.0f;
   for (int c = static_cast<int>(threadIdx.x) * N; c < args.cols; c += step) {
@@ -162,7 +165,16 @@ __global__ void layernorm_backward_kernel(BackwardArgs<T> args) {
       g_sum += gs[c + i];
       gx_sum = fmaf(gs[c + i], (row[c + i] - s.mean) * s.rstd, gx_sum);
     }
+    if (args.partials == nullptr) continue;
+    float dy[N];
+    load_pack(args.dy.at(t, c), dy);
+#pragma unroll
+    for (int i = 0; i < N; ++i) {
+      sums[c + i] = fmaf(dy[i], (row[c + i] - s.mean) * s.rstd, sums[c + i]);
+      sums[args.cols + c + i] += dy[i];
+    }
   }
+  if (!args.d_residual && !args.d_x) return;
   const float n = static_cast<float>(args.cols);
   const float g_mean = args.rms ? 0.0f : block_reduce(g_sum, Plus{}, 0.0f, lanes) / n;
   const float gx_mean = block_reduce(gx_sum, Plus{}, 0.0f, lanes) / n;
@@ -196,34 +208,27 @@ __global__ void layernorm_backward_kernel(BackwardArgs<T> args) {
   }
 }
 
-constexpr int kColumns = 32;   // of a block of the column sums
-constexpr int kRowLanes = 16;  // each adds rows lane, lane + 16, ...; then lanes in order
-
-template <class T>
-__global__ void layernorm_column_sums_kernel(Rows<const T> sum, Rows<const T> dy, int64_t rows,
-                                             int cols, const Statistics* statistics, float* d_gamma,
-                                             float* d_beta) {
-  __shared__ float gamma_sums[kRowLanes][kColumns];
-  __shared__ float beta_sums[kRowLanes][kColumns];
-  const int column = static_cast<int>(blockIdx.x) * kColumns + static_cast<int>(threadIdx.x);
-  float gamma_sum = 0.0f;
-  float beta_sum = 0.0f;
-  for (int64_t t = threadIdx.y; column < cols && t < rows; t += kRowLanes) {
-    const Statistics s = statistics[t];
-    const float g = to_float(*dy.at(t, column));
-    gamma_sum = fmaf(g, (to_float(*sum.at(t, column)) - s.mean) * s.rstd, gamma_sum);
-    beta_sum += g;
-  }
-  gamma_sums[threadIdx.y][threadIdx.x] = gamma_sum;
-  beta_sums[threadIdx.y][threadIdx.x] = beta_sum;
-  __syncthreads();
-  if (threadIdx.y != 0 || column >= cols) return;
-  for (int lane = 1; lane < kRowLanes; ++lane) {
-    gamma_sum += gamma_sums[lane][threadIdx.x];
-    beta_sum += beta_sums[lane][threadIdx.x];
-  }
-  if (d_gamma != nullptr) d_gamma[column] += gamma_sum;
-  if (d_beta != nullptr) d_beta[column] += beta_sum;
+template <class T, int N>
+__global__ void layernorm_backward_kernel(BackwardArgs<T> args) {
+  extern __shared__ float row[];  // (2, cols): sum, g; with partials (4, cols): and their sums
+  __shared__ float lanes[kWarp];
+  float* const sums = row + 2 * args.cols;
+  const int first = static_cast<int>(threadIdx.x) * N;
+  const int step = static_cast<int>(blockDim.x) * N;
+  // Both are a thread's own columns, as all of a row is.
+  const auto for_own_sums = [&](const auto& body) {
+    for (int c = first; c < args.cols && args.partials != nullptr; c += step) {
+      for (int i = 0; i < N; ++i) {
+        body(c + i);
+        body(args.cols + c + i);
+      }
+    }
+  };
+  for_own_sums([&](int at) { sums[at] = 0.0f; });
+  const int64_t begin = int64_t{blockIdx.x} * args.block_rows;
+  const int64_t end = begin + args.block_rows < args.rows ? begin + args.block_rows : args.rows;
+  for (int64_t t = begin; t < end; ++t) row_backward<T, N>(args, t, row, lanes);
+  for_own_sums([&](int at) { args.partials[int64_t{blockIdx.x} * 2 * args.cols + at] = sums[at]; });
 }
 
 // Threads that cover a row in as few and as full turns as possible.
@@ -256,7 +261,7 @@ void forward(Context& ctx, const LayerNormForward& args) {
 }
 
 template <class T, int N>
-void backward(Context& ctx, const LayerNormBackward& args, Statistics* statistics) {
+void backward(Context& ctx, const LayerNormBackward& args, const Slices& slices, float* partials) {
   const BackwardArgs<T> kernel_args{.sum = Rows<const T>::of(args.sum),
                                     .dy = Rows<const T>::of(args.dy),
                                     .d_sum = Rows<const T>::of(args.d_sum),
@@ -267,11 +272,14 @@ void backward(Context& ctx, const LayerNormBackward& args, Statistics* statistic
                                     .d_residual = Rows<T>::of(args.d_residual),
                                     .d_x = Rows<T>::of(args.d_x),
                                     .accumulate = args.d_residual_mode == GradientMode::kAccumulate,
-                                    .statistics = statistics,
+                                    .partials = partials,
+                                    .rows = args.sum.rows,
+                                    .block_rows = slices.tokens,
                                     .cols = static_cast<int>(args.sum.cols)};
+  const int64_t n_floats = (partials != nullptr ? 4 : 2) * args.sum.cols;
   launch(ctx, "layernorm_backward_kernel", layernorm_backward_kernel<T, N>,
-         dim3(static_cast<unsigned>(args.sum.rows)), threads_for(args.sum.cols, N),
-         2 * static_cast<size_t>(args.sum.cols) * sizeof(float), kernel_args);
+         dim3(static_cast<unsigned>(slices.n)), threads_for(args.sum.cols, N),
+         static_cast<size_t>(n_floats) * sizeof(float), kernel_args);
 }
 
 }  // namespace
@@ -292,41 +300,29 @@ void layernorm_forward(Context& ctx, const LayerNormForward& args) {
   });
 }
 
-void layernorm_backward(Context& ctx, const LayerNormBackward& args, float* statistics) {
-  const bool column_sums = args.d_gamma || args.d_beta;
-  const auto rows = reinterpret_cast<Statistics*>(column_sums ? statistics : nullptr);
+void layernorm_backward(Context& ctx, const LayerNormBackward& args, float* partials) {
+  const bool sums = args.d_gamma || args.d_beta;
+  if (args.sum.rows == 0 || (!sums && !args.d_residual && !args.d_x)) return;
+  const Slices slices = sums ? choose_norm_slices(args.sum.rows) : Slices{1, args.sum.rows};
   with_type(ctx.compute, [&](auto type) {
     using T = typename decltype(type)::type;
     constexpr int kN = kPack<T>;
-    if (column_sums) {
-      // Before dy's memory may be overwritten by d_x: statistics alone.
-      BackwardArgs<T> none{.sum = Rows<const T>::of(args.sum),
-                           .dy = Rows<const T>::of(args.dy),
-                           .gamma = args.gamma.f32(),
-                           .epsilon = args.epsilon,
-                           .rms = args.rms,
-                           .statistics = rows,
-                           .cols = static_cast<int>(args.sum.cols)};
-      launch(ctx, "layernorm_backward_kernel", layernorm_backward_kernel<T, 1>,
-             dim3(static_cast<unsigned>(args.sum.rows)), threads_for(args.sum.cols, 1),
-             2 * static_cast<size_t>(args.sum.cols) * sizeof(float), none);
-      launch(ctx, "layernorm_column_sums_kernel", layernorm_column_sums_kernel<T>,
-             dim3(static_cast<unsigned>(ceil_div(args.sum.cols, kColumns))),
-             dim3(kColumns, kRowLanes), 0, Rows<const T>::of(args.sum), Rows<const T>::of(args.dy),
-             args.sum.rows, static_cast<int>(args.sum.cols), rows, data_or_null(args.d_gamma),
-             data_or_null(args.d_beta));
-    }
-    if (!args.d_residual && !args.d_x) return;
     bool packs = vector_packable(args.gamma, kN);
     for (const Tensor* t : {&args.sum, &args.dy, &args.d_sum, &args.d_residual, &args.d_x}) {
       packs = packs && (!*t || packable(*t, kN));
     }
     if (packs) {
-      backward<T, kN>(ctx, args, nullptr);
+      backward<T, kN>(ctx, args, slices, sums ? partials : nullptr);
     } else {
-      backward<T, 1>(ctx, args, nullptr);
+      backward<T, 1>(ctx, args, slices, sums ? partials : nullptr);
     }
   });
+  if (!sums) return;
+  add_slices(ctx, {.partials = partials,
+                   .n_slices = slices.n,
+                   .n_sums = 2,
+                   .cols = args.sum.cols,
+                   .out = {data_or_null(args.d_gamma), data_or_null(args.d_beta)}});
 }
 
 }  // namespace qe::cuda

@@ -7,7 +7,8 @@
 namespace qe::cuda {
 
 void layernorm_forward(Context& ctx, const LayerNormForward& args);
-/// statistics: (T, 2) scratch, used when d_gamma or d_beta is there.
-void layernorm_backward(Context& ctx, const LayerNormBackward& args, float* statistics);
+/// partials: layernorm_sums_workspace_bytes of scratch, used when d_gamma or d_beta is there.
+void layernorm_backward(Context& ctx, const LayerNormBackward& args, float* partials);
+size_t layernorm_sums_workspace_bytes(int64_t rows, int64_t cols);
 
 }  // namespace qe::cuda

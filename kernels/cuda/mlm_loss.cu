@@ -11,6 +11,7 @@
 //
 // Sums of the threads meet in a fixed tree, sums of the rows in another: the same bits in every
 // run.
+#include "kernels/cuda/elementwise.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/mlm_loss.h"
 #include "kernels/cuda/reduce.cuh"
@@ -197,6 +198,36 @@ __global__ void __launch_bounds__(kThreads)
   totals->n_correct += n_correct;
 }
 
+struct PutBody {
+  float* all;
+  int64_t all_stride;
+  const int32_t* ids;
+  const float* chosen;
+  int64_t chosen_stride;
+  const float* bias;  // nullable
+
+  __device__ void operator()(int64_t row, int64_t j) const {
+    const int32_t id = ids[j];
+    const float value = chosen[row * chosen_stride + j];
+    all[row * all_stride + id] = bias != nullptr ? value + bias[id] : value;
+  }
+};
+
+template <class T>
+struct TakeBody {
+  T* all;
+  int64_t all_stride;
+  const int32_t* ids;
+  T* chosen;
+  int64_t chosen_stride;
+
+  __device__ void operator()(int64_t row, int64_t j) const {
+    T& from = all[row * all_stride + ids[j]];
+    chosen[row * chosen_stride + j] = from;
+    from = from_float<T>(0.0f);
+  }
+};
+
 }  // namespace
 
 void mlm_loss_rows(Context& ctx, const MlmLossRows& args) {
@@ -221,6 +252,21 @@ void mlm_loss_rows(Context& ctx, const MlmLossRows& args) {
   launch(ctx, "add_totals_kernel", add_totals_kernel, dim3(1), dim3(kThreads), 0,
          static_cast<const float*>(args.losses), static_cast<const int32_t*>(args.correct),
          static_cast<int>(n), args.totals);
+}
+
+void put_columns(Context& ctx, const ChosenColumns& args) {
+  launch_elementwise(ctx, "put_columns", args.chosen.rows, args.chosen.cols, 1,
+                     PutBody{args.all.f32(), args.all.stride, args.ids.data(), args.chosen.f32(),
+                             args.chosen.stride, args.bias ? args.bias.f32() : nullptr});
+}
+
+void take_columns(Context& ctx, const ChosenColumns& args) {
+  with_type(ctx.compute, [&](auto type) {
+    using T = typename decltype(type)::type;
+    launch_elementwise(ctx, "take_columns", args.chosen.rows, args.chosen.cols, 1,
+                       TakeBody<T>{static_cast<T*>(args.all.data), args.all.stride, args.ids.data(),
+                                   static_cast<T*>(args.chosen.data), args.chosen.stride});
+  });
 }
 
 }  // namespace qe::cuda

@@ -3,8 +3,11 @@
 // Scratch of the CUDA backend's ops, in every build: planning for a GPU needs no CUDA.
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/choices.h"
+#include "kernels/cuda/column_sums.h"
 #include "kernels/cuda/cublaslt.h"
+#include "kernels/cuda/embedding.h"
 #include "kernels/cuda/gemm.h"
+#include "kernels/cuda/layernorm.h"
 #include "kernels/cuda/lora.h"
 #include "kernels/cuda/matmul4.h"
 
@@ -26,6 +29,20 @@ size_t gemm_workspace_bytes(const Context& ctx, int64_t m, int64_t n, int64_t k)
   const int64_t parts =
       k < kLongSum ? 0 : std::min(kSumPartBytes, kMaxSumParts * m * n * int64_t{sizeof(float)});
   return product_library_bytes(ctx) + CublasLt::kWorkspaceAlignment + static_cast<size_t>(parts);
+}
+
+size_t column_sums_workspace_bytes(int64_t rows, int64_t cols) {
+  return static_cast<size_t>(most_row_slices(rows, cols) * cols) * sizeof(float);
+}
+
+size_t layernorm_sums_workspace_bytes(int64_t rows, int64_t cols) {
+  return static_cast<size_t>(most_norm_slices(rows) * 2 * cols) * sizeof(float);
+}
+
+// Rows of the table, tokens and rows in order; then two sums for each piece.
+size_t embedding_backward_workspace_bytes(int64_t n_tokens, int64_t cols) {
+  const int64_t n_pieces = pieces(n_tokens, kEmbeddingPiece);
+  return static_cast<size_t>(n_pieces * (3 * kEmbeddingPiece + 2 * cols)) * sizeof(float);
 }
 
 // The decoded weight lies behind the product's workspace.

@@ -12,6 +12,7 @@
 #include "kernels/core/dispatch.h"
 #include "kernels/cpu/dora.h"
 #include "kernels/cuda/dora.h"
+#include "kernels/ops/column_sums.h"
 #include "kernels/ops/contract.h"
 #include "kernels/ops/gemm.h"
 
@@ -102,7 +103,9 @@ void scale_gradients(Context& ctx, const DoraBackward& args, const Tensor& z, fl
                            .dz = dz.col_range(column, n)};
     if (z) part.z = z.col_range(column, n);
     if (!z) part.scale.d_magnitude = {};
-    QE_DISPATCH(ctx, dora_scale_backward, ctx, part);
+    const bool sums = static_cast<bool>(part.scale.d_magnitude);
+    const Scratch scratch(*ctx.arena, sums ? column_sums_workspace_bytes(ctx, args.dy.rows, n) : 0);
+    QE_DISPATCH(ctx, dora_scale_backward, ctx, part, scratch.f32());
   });
 }
 

@@ -50,8 +50,8 @@ struct DoraBackward {
   GradientMode d_x_mode = GradientMode::kAccumulate;
 };
 /// d_magnitude += sum over rows of dy z / ||V||, rows in ascending order (GPU: in an order that the
-/// shape fixes); then lora_backward's gradients from g dy. Scratch: lora_backward's; with dropout
-/// 2 T * K + T * sum of N elements and u more.
+/// shape fixes); then lora_backward's gradients from g dy. Scratch: lora_backward's or
+/// column_sums'; with dropout 2 T * K + T * sum of N elements and u more.
 void dora_backward(Context& ctx, const DoraBackward& args);
 
 }  // namespace qe

@@ -62,11 +62,11 @@ void layernorm_backward(Context& ctx, const LayerNormBackward& args) {
   check_output("d_residual", args.d_residual);
   check_output("d_x", args.d_x);
   contract::check_disjoint(kOp, "d_residual", args.d_residual, "d_x", args.d_x);
-  // mean and rstd of each row, for the column sums.
-  const bool column_sums = args.d_gamma || args.d_beta;
-  const Scratch statistics(*ctx.arena,
-                           column_sums ? static_cast<size_t>(rows) * 2 * sizeof(float) : 0);
-  QE_DISPATCH(ctx, layernorm_backward, ctx, args, statistics.f32());
+  const bool sums = args.d_gamma || args.d_beta;
+  const Scratch scratch(
+      *ctx.arena,
+      sums ? QE_ON_DEVICE(ctx.device.kind, layernorm_sums_workspace_bytes, rows, cols) : 0);
+  QE_DISPATCH(ctx, layernorm_backward, ctx, args, scratch.f32());
 }
 
 }  // namespace qe

@@ -44,7 +44,9 @@ struct LayerNormBackward {
   Tensor d_beta;   ///< (1, C) nullable, accumulated
 };
 /// Gradients of rows are of the compute type, those of gamma and beta fp32. mean and rstd are
-/// recomputed from sum. d_gamma and d_beta sum over rows in a fixed order (CPU: ascending).
+/// recomputed from sum. d_gamma and d_beta sum over rows in a fixed order (CPU: ascending, from
+/// what they are). Scratch, where one of the two is there: CPU: T * 8 bytes, GPU: min(T, 1024) * C
+/// * 8.
 void layernorm_backward(Context& ctx, const LayerNormBackward& args);
 
 }  // namespace qe

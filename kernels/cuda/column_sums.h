@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#pragma once
+
+#include "kernels/core/context.h"
+#include "kernels/core/tensor.h"
+
+namespace qe::cuda {
+
+/// partials: column_sums_workspace_bytes of scratch.
+void column_sums(Context& ctx, const Tensor& x, const Tensor& out, float* partials);
+size_t column_sums_workspace_bytes(int64_t rows, int64_t cols);
+
+}  // namespace qe::cuda
