@@ -10,6 +10,8 @@
 #include "kernels/ops/adamw8.h"
 #include "kernels/ops/attention.h"
 #include "kernels/ops/ceilings.h"
+#include "kernels/ops/column_sums.h"
+#include "kernels/ops/dora.h"
 #include "kernels/ops/embedding.h"
 #include "kernels/ops/layernorm.h"
 #include "kernels/ops/lora.h"
@@ -67,9 +69,11 @@ class OpsBench {
     dense("LoRA t B^T", t, c, r, false, true);
     dense("LoRA dy^T t", c, r, t, true, false);
     dense("LoRA u^T x", r, c, t, true, false);
+    for (const auto& [n, k] : {std::pair{c, c}, {f, c}, {c, f}}) weight_gradient(n, k);
     lora(3, c, c);
     lora(1, f, c);
     lora(1, c, f);
+    for (const auto& [n, k] : {std::pair{c, c}, {f, c}, {c, f}}) dora(n, k);
     attentions();
     rotary();
     layernorm();
@@ -253,6 +257,107 @@ class OpsBench {
     });
   }
 
+  // A whole Linear's: dW += dy^T x, db += the sum of dy's rows.
+  void weight_gradient(int64_t n, int64_t k) {
+    const int64_t t = options_.tokens;
+    measure(
+        product("dense dW += dy^T x", n, k, t, element_ * real(t * (n + k)) + 8.0 * real(n * k)),
+        [&](Operands& o) {
+          return
+              [args = Gemm{.a = o.random(t, n),
+                           .b = o.random(t, k),
+                           .a_transposed = true,
+                           .b_transposed = false,
+                           .c = o.matrix(n, k, DType::kF32),
+                           .mode = GradientMode::kAccumulate}](Context& ctx) { gemm(ctx, args); };
+        });
+    measure({.op = "column sums", .shape = cat(t, " x ", n), .bytes = element_ * real(t * n)},
+            [&](Operands& o) {
+              return [x = o.random(t, n), out = o.matrix(1, n, DType::kF32)](Context& ctx) {
+                column_sums(ctx, x, out);
+              };
+            });
+  }
+
+  // A 4-bit Linear with DoRA and dropout: the rows' norms, as after every step, forward, and
+  // backward with all gradients. Bytes: of the Linear's operands.
+  void dora(int64_t n, int64_t k) {
+    const int64_t t = options_.tokens, r = options_.lora_r;
+    struct Operand {
+      Quant4Matrix weight;
+      LoraSegment segment;
+      LoraLinear part;
+      DoraScale scale;
+      Tensor squares;
+      Dropout dropout;
+      Tensor x, t, z, y, u, d_x;
+
+      std::span<const LoraLinear> parts() {
+        part.quantized = &weight;
+        part.segments = {&segment, 1};
+        return {&part, 1};
+      }
+      std::span<const DoraScale> scales() const { return {&scale, 1}; }
+    };
+    const auto operand = [&](Operands& o) {
+      const auto vector = [&] {
+        return o.list(std::vector<float>(static_cast<size_t>(n), 1.0f)).data();
+      };
+      const auto row = [&] {
+        return make_tensor(vector(), 1, n, DType::kF32, timer_.context().device);
+      };
+      return Operand{.weight = o.quantized(n, k),
+                     .segment = {0, t, o.random(r, k), o.random(n, r), 1.0f},
+                     .part = {.bias = o.random(1, n),
+                              .d_a = o.matrix(r, k, DType::kF32),
+                              .d_b = o.matrix(n, r, DType::kF32)},
+                     .scale = {row(), row(), row()},
+                     .squares = row(),
+                     .dropout = dropout_spec(o, 0.05f),
+                     .x = o.random(t, k),
+                     .t = o.matrix(t, r),
+                     .z = o.random(t, n),
+                     .y = o.random(t, n),
+                     .u = o.matrix(t, r),
+                     .d_x = o.matrix(t, k)};
+    };
+    const double weights = kQuantizedBytes * real(n * k) + element_ * real(r * (n + k));
+    measure(product("DoRA norms", r, n, k, weights), [&](Operands& o) {
+      return [all = operand(o)](Context& ctx) mutable {
+        dora_norms(ctx, all.parts()[0], all.squares, all.scale.norms);
+      };
+    });
+    OpRate rate = product("Linear + DoRA forward", t, n, k, weights + element_ * real(t * (k + n)));
+    rate.flops *= 2.0;  // of x and of dropout(x)
+    measure(rate, [&](Operands& o) {
+      return [all = operand(o)](Context& ctx) mutable {
+        dora_forward(ctx, {.x = all.x,
+                           .dropout = all.dropout,
+                           .parts = all.parts(),
+                           .scales = all.scales(),
+                           .t = all.t,
+                           .z = all.z,
+                           .y = all.y});
+      };
+    });
+    rate.op = "Linear + DoRA backward";
+    rate.bytes *= 2.0;
+    measure(rate, [&](Operands& o) {
+      return [all = operand(o)](Context& ctx) mutable {
+        dora_backward(ctx, {.x = all.x,
+                            .dropout = all.dropout,
+                            .parts = all.parts(),
+                            .scales = all.scales(),
+                            .t = all.t,
+                            .z = all.z,
+                            .dy = all.y,
+                            .u = all.u,
+                            .d_x = all.d_x,
+                            .d_x_mode = GradientMode::kOverwrite});
+      };
+    });
+  }
+
   // What families ask of attention.
   struct AttentionKind {
     const char* name = "";
@@ -372,16 +477,22 @@ class OpsBench {
                           .sum = o.matrix(t, c),
                           .y = o.matrix(t, c)}](Context& ctx) { layernorm_forward(ctx, args); };
             });
-    measure({.op = "dropout + LayerNorm backward", .shape = shape, .bytes = bytes},
-            [&](Operands& o) {
-              return [args = LayerNormBackward{
-                          .sum = o.random(t, c),
-                          .gamma = vector(o),
-                          .dropout = dropout_spec(o, config_.attention_output_dropout),
-                          .dy = o.random(t, c),
-                          .d_residual = o.matrix(t, c),
-                          .d_x = o.matrix(t, c)}](Context& ctx) { layernorm_backward(ctx, args); };
-            });
+    for (const bool trained : {false, true}) {
+      measure({.op = cat("dropout + LayerNorm backward", trained ? ", trained" : ""),
+               .shape = shape,
+               .bytes = bytes},
+              [&](Operands& o) {
+                LayerNormBackward args{.sum = o.random(t, c),
+                                       .gamma = vector(o),
+                                       .dropout = dropout_spec(o, config_.attention_output_dropout),
+                                       .dy = o.random(t, c),
+                                       .d_residual = o.matrix(t, c),
+                                       .d_x = o.matrix(t, c)};
+                if (trained) args.d_gamma = vector(o);
+                if (trained) args.d_beta = vector(o);
+                return [args](Context& ctx) { layernorm_backward(ctx, args); };
+              });
+    }
   }
 
   void activation() {
@@ -450,6 +561,21 @@ class OpsBench {
                 embedding_forward(ctx, args);
               };
             });
+    const Tensor d_words = tables.matrix(v, c, DType::kF32);
+    const std::vector<int32_t> types(static_cast<size_t>(t), 0);
+    for (const bool of_types : {false, true}) {
+      const double of_table = of_types ? 0.0 : 8.0 * real(t * c);  // most words are there once
+      measure({.op = cat("embedding backward, ", of_types ? "types" : "words"),
+               .shape = cat(t, " x ", c),
+               .bytes = element_ * real(t * c) + of_table},
+              [&](Operands& o) {
+                return [args = EmbeddingBackward{.ids = o.list(of_types ? types : ids),
+                                                 .d_out = o.random(t, c),
+                                                 .d_table = d_words}](Context& ctx) {
+                  embedding_backward(ctx, args);
+                };
+              });
+    }
     const double bytes = 2.0 * element_ * real(m * c);
     measure({.op = "gather rows", .shape = cat(m, " x ", c), .bytes = bytes}, [&](Operands& o) {
       return [x = o.random(t, c), at = o.list(rows), y = o.matrix(m, c)](Context& ctx) {
@@ -493,6 +619,7 @@ class OpsBench {
       rate.op = "loss and its gradient";
       rate.flops *= 2.0;
     }
+    trained_head(labels, held);
     constexpr int64_t kRows = 16, kBest = 5;
     const int64_t k = std::min(kBest, v);
     measure({.op = "best 5", .shape = cat(kRows, " x ", v), .bytes = 4.0 * real(kRows * v)},
@@ -504,6 +631,43 @@ class OpsBench {
                 topk(ctx, args);
               };
             });
+  }
+
+  // The loss with all gradients, the decoder's too: it is read and written for each chunk of rows.
+  // And with some rows of the decoder replaced.
+  void trained_head(const std::vector<int32_t>& labels, int64_t held) {
+    const int64_t m = static_cast<int64_t>(labels.size());
+    const int64_t c = config_.hidden_size;
+    const int64_t v = config_.vocab_size;
+    const int64_t chunk = mlm_loss_chunk_rows(timer_.context().device, v);
+    const double of_decoder = element_ * real(held * c);
+    const double passes = std::ceil(real(m) / real(chunk));
+    const int64_t n_replaced = std::min<int64_t>(64, v);
+    std::vector<int32_t> replaced;
+    for (int64_t i = 0; i < n_replaced; ++i) replaced.push_back(static_cast<int32_t>(v - 1 - i));
+    for (const bool whole : {true, false}) {
+      OpRate rate = product(whole ? "loss and its gradients, trained decoder"
+                                  : "loss and its gradient, 64 replaced rows",
+                            m, held, c, of_decoder + (whole ? passes * 8.0 * real(held * c) : 0.0));
+      rate.flops *= whole ? 3.0 : 2.0;
+      measure(rate, [&](Operands& o) {
+        MlmLoss args{.hidden = o.random(m, c),
+                     .decoder = o.random(held, c),
+                     .bias = o.random(1, held, DType::kF32),
+                     .vocab_size = v,
+                     .labels = o.list(labels),
+                     .d_hidden = o.matrix(m, c),
+                     .totals = o.list(std::vector<MlmTotals>(1)).data()};
+        if (whole) {
+          args.d_decoder = o.matrix(v, c, DType::kF32);
+          args.d_bias = o.matrix(1, v, DType::kF32);
+        } else {
+          args.replaced = {.ids = o.list(replaced), .rows = o.random(n_replaced, c)};
+          args.d_replaced = o.matrix(n_replaced, c, DType::kF32);
+        }
+        return [args](Context& ctx) { mlm_loss(ctx, args); };
+      });
+    }
   }
 
   void optimizer() {

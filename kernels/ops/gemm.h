@@ -3,7 +3,11 @@
 #pragma once
 
 // The dense matrix product. On the CPU every output element is one fp32 FMA chain over ascending k
-// from a fixed start, whatever the tile, thread count, row position or vector width.
+// from a fixed start, whatever the tile, thread count, row position or vector width. So the
+// gradient of a Linear's weight, dW += dY^T X (a = dY transposed, b = X not transposed, c fp32,
+// kAccumulate; k counts tokens), is one chain over the tokens in ascending order, of all calls that
+// add to it. On a GPU sums are fp32 too, in an order that shape and device fix (choose_parts in
+// kernels/cuda/choices.h cuts long ones).
 
 #include "kernels/core/context.h"
 #include "kernels/core/tensor.h"

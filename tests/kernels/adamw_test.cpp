@@ -163,8 +163,9 @@ TEST_CASE("adamw's contract") {
   args = b.span(AdamwRule::kTorch, 0.0);
   for (const double scale : {-1.0, std::numeric_limits<double>::infinity(), std::nan("")}) {
     args.hyperparameters.learning_rate_scale = scale;
-    CHECK(test::error_of([&] { run_planned(1, [&](Context& ctx) { adamw_step(ctx, args); }); })
-              .find("adamw_step: expected a finite learning rate scale >= 0, got ") == 0);
+    CHECK(test::error_of([&] {
+            run_planned(1, [&](Context& ctx) { adamw_step(ctx, args); });
+          }).find("adamw_step: expected a finite learning rate scale >= 0, got ") == 0);
   }
 }
 

@@ -242,6 +242,48 @@ DEVICE_TEST_CASE("gemm: sums that GPUs cut into parts") {
   }
 }
 
+DEVICE_TEST_CASE("gemm: the gradient of a Linear's weight, dW += dY^T X over many tokens") {
+  struct Size {
+    int64_t n, k, tokens;
+    DType x_dtype = DType::kF32;  // on the CPU
+  };
+  // n not a multiple of 8: heads, vocabularies.
+  for (const Size& size :
+       {Size{256, 192, 16384}, Size{768, 128, 2056, DType::kBF16}, Size{3, 768, 4096},
+        Size{96, 320, 1001, DType::kF16}, Size{250, 64, 9000}, Size{1024, 1024, 37}}) {
+    const Case c{.m = size.n,
+                 .n = size.k,
+                 .k = size.tokens,
+                 .a_transposed = true,
+                 .b_transposed = false,
+                 .b_dtype = size.x_dtype,
+                 .mode = GradientMode::kAccumulate,
+                 .f32_result = true};
+    CAPTURE(describe(c));
+    Operands in(c);
+    const Matrix start = fresh_c(c);
+    const Matrix got = run(c, in, 2);
+    const auto a = [&](int64_t i, int64_t t) { return in.a.at(t, i); };
+    const auto b = [&](int64_t t, int64_t j) { return in.b.at(t, j); };
+    // Some rows and columns, the last ones among them.
+    test::Doubles found, expected;
+    int64_t different = 0;
+    for (int64_t i = (c.m - 1) % 17; i < c.m; i += 17) {
+      for (int64_t j = (c.n - 1) % 13; j < c.n; j += 13) {
+        expected.push_back(reference::dot(a, b, i, j, c.k, double{start.at(i, j)}).value);
+        found.push_back(double{got.at(i, j)});
+        if (test::on_gpu()) continue;
+        const float chain = reference::chain(a, b, i, j, c.k, start.at(i, j));
+        different += std::bit_cast<uint32_t>(chain) != std::bit_cast<uint32_t>(got.at(i, j));
+      }
+    }
+    CHECK(test::relative_error(found, expected) < 2e-5);
+    CHECK(different == 0);
+    CHECK(got.guards_intact());
+    CHECK(run(c, in, 1).bits() == got.bits());
+  }
+}
+
 TEST_CASE("gemm: thread counts and tile borders change no bit") {
   // Large enough to be cut into many tasks.
   for (const Case& c :

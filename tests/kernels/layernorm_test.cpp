@@ -276,6 +276,77 @@ DEVICE_TEST_CASE("layernorm gives the same bits everywhere, and for a row alone"
   for (int64_t c = 0; c < 333; ++c) CHECK(y.at(0, c) == o.y.at(41, c));
 }
 
+DEVICE_TEST_CASE("gradients of gamma and beta over many rows, with d_x in dy's place") {
+  for (const bool rms : {false, true}) {
+    for (const auto& [rows, cols] :
+         {std::pair<int64_t, int64_t>{1025, 37}, {2500, 768}, {5000, 100}, {1500, 1030}}) {
+      CAPTURE(rms);
+      CAPTURE(cols);
+      Problem p(rows, cols, 0.2f);
+      Outputs o(p);
+      Matrix dy = p.dy;
+      Doubles d_gamma = Problem::row(o.d_gamma, 0);
+      Doubles d_beta = Problem::row(o.d_beta, 0);
+      const Doubles gamma = Problem::row(p.gamma, 0);
+      Doubles d_residual, d_x;
+      for (int64_t t = 0; t < rows; ++t) {
+        const Doubles row = Problem::row(p.x, t);
+        const Doubles g = Problem::row(p.dy, t);
+        const Doubles xhat = reference::normalize(row, kEpsilon, rms).xhat;
+        const Doubles dx = reference::layernorm_gradient(row, kEpsilon, gamma, g, rms);
+        for (size_t c = 0; c < g.size(); ++c) {
+          d_gamma[c] += g[c] * xhat[c];
+          d_beta[c] += g[c];
+          d_residual.push_back(dx[c]);
+          d_x.push_back(dx[c] * p.scale(t, static_cast<int64_t>(c)));
+        }
+      }
+      run_planned(2, kStep, [&](Context& ctx) {
+        layernorm_backward(ctx, {.sum = p.x.view(),
+                                 .gamma = p.gamma.view(),
+                                 .epsilon = kEpsilon,
+                                 .rms = rms,
+                                 .dropout = p.dropout(),
+                                 .dy = dy.view(),
+                                 .d_residual = o.d_residual.view(),
+                                 .d_x = dy.view(),
+                                 .d_gamma = o.d_gamma.view(),
+                                 .d_beta = o.d_beta.view()});
+      });
+      const double allowed = test::tolerance(test::Result::kElements, 3e-6);
+      CHECK(test::relative_error(o.d_residual, d_residual) < allowed);
+      CHECK(test::relative_error(dy, d_x) < allowed);
+      // fp32 sums of terms that are not rounded on their way, on every device.
+      CHECK(test::relative_error(o.d_gamma, d_gamma) < 1e-5);
+      CHECK(test::relative_error(o.d_beta, d_beta) < 1e-5);
+    }
+  }
+}
+
+DEVICE_TEST_CASE("gradients of gamma and beta give the same bits everywhere, each alone too") {
+  Problem p(1100, 41, 0.0f);
+  const auto sums = [&](int n_threads, bool of_gamma, bool of_beta) {
+    Outputs o(p);
+    run_planned(n_threads, kStep, [&](Context& ctx) {
+      layernorm_backward(ctx, {.sum = p.x.view(),
+                               .gamma = p.gamma.view(),
+                               .epsilon = kEpsilon,
+                               .dy = p.dy.view(),
+                               .d_gamma = of_gamma ? o.d_gamma.view() : Tensor{},
+                               .d_beta = of_beta ? o.d_beta.view() : Tensor{}});
+    });
+    std::vector<uint32_t> bits;
+    if (of_gamma) test::append_bits(bits, o.d_gamma);
+    if (of_beta) test::append_bits(bits, o.d_beta);
+    return bits;
+  };
+  test::check_same_everywhere([&](int n_threads) { return sums(n_threads, true, true); });
+  std::vector<uint32_t> apart = sums(2, true, false);
+  const std::vector<uint32_t> of_beta = sums(2, false, true);
+  apart.insert(apart.end(), of_beta.begin(), of_beta.end());
+  CHECK(sums(2, true, true) == apart);
+}
+
 TEST_CASE("layernorm's contract") {
   Problem p(3, 8, 0.0f);
   Outputs o(p);

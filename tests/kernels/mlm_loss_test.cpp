@@ -282,6 +282,235 @@ DEVICE_TEST_CASE("mlm_loss gives the same bits everywhere") {
   }
 }
 
+// What is trained of a head, and its gradients by float64.
+struct Trained {
+  int64_t rows_of_gradient;
+  Matrix d_decoder, d_bias, replacements, d_replaced;
+  test::List<int32_t> ids, slots;
+  Doubles expected_hidden, expected_decoder, expected_bias, expected_replaced, losses;
+
+  // n_more: rows of gradients beyond the vocabulary.
+  Trained(const Problem& p, std::vector<int32_t> replaced, int64_t n_more = 0)
+      : rows_of_gradient(p.vocab + n_more),
+        d_decoder(Matrix::random(rows_of_gradient, p.cols, 11, p.cols + 1).of_f32()),
+        d_bias(Matrix::random(1, rows_of_gradient, 12).of_f32()),
+        replacements(Matrix::random(static_cast<int64_t>(replaced.size()), p.cols, 13)),
+        d_replaced(
+            Matrix::random(static_cast<int64_t>(replaced.size()), p.cols, 14, p.cols + 5).of_f32()),
+        ids(std::move(replaced)) {}
+
+  ReplacedRows rows() {
+    return ids.empty() ? ReplacedRows{}
+                       : ReplacedRows{.ids = ids.span(), .rows = replacements.view()};
+  }
+  // The decoder with replaced rows in their places.
+  double weight(const Problem& p, int64_t v, int64_t c) const {
+    for (size_t i = 0; i < ids.size(); ++i) {
+      if (ids[i] == v) return double{replacements.at(static_cast<int64_t>(i), c)};
+    }
+    return double{p.decoder.at(v, c)};
+  }
+  void expect(const Problem& p, float smoothing) {
+    expected_decoder = test::doubles(d_decoder);
+    expected_bias = test::doubles(d_bias);
+    expected_replaced = test::doubles(d_replaced);
+    const size_t cols = static_cast<size_t>(p.cols);
+    std::vector<double> weights;
+    for (int64_t v = 0; v < p.vocab; ++v) {
+      for (int64_t c = 0; c < p.cols; ++c) weights.push_back(weight(p, v, c));
+    }
+    std::vector<double*> to;  // where a word's gradient goes
+    for (int64_t v = 0; v < p.vocab; ++v) {
+      to.push_back(&expected_decoder[static_cast<size_t>(v) * cols]);
+    }
+    for (size_t i = 0; i < ids.size(); ++i) {
+      to[static_cast<size_t>(ids[i])] = &expected_replaced[i * cols];
+    }
+    for (int64_t i = 0; i < p.rows; ++i) {
+      Doubles logits, d_hidden(cols, 0.0);
+      for (int64_t v = 0; v < p.vocab; ++v) {
+        double sum = double{p.bias.at(0, v)};
+        for (int64_t c = 0; c < p.cols; ++c) {
+          sum += double{p.hidden.at(i, c)} * weights[static_cast<size_t>(v * p.cols + c)];
+        }
+        logits.push_back(sum);
+      }
+      const reference::CrossEntropy row = reference::cross_entropy(
+          logits, static_cast<size_t>(p.labels[static_cast<size_t>(i)]), double{smoothing});
+      losses.push_back(row.loss);
+      for (size_t v = 0; v < row.d_logits.size(); ++v) {
+        const double d = row.d_logits[v];  // kStep scales by 8 * 0.125
+        expected_bias[v] += d;
+        for (size_t c = 0; c < cols; ++c) {
+          to[v][c] += d * double{p.hidden.at(i, static_cast<int64_t>(c))};
+          d_hidden[c] += d * weights[v * cols + c];
+        }
+      }
+      expected_hidden.insert(expected_hidden.end(), d_hidden.begin(), d_hidden.end());
+    }
+  }
+};
+
+void run_trained(int n_threads, Problem& p, Outputs& o, Trained& trained, bool wants_hidden = true,
+                 float smoothing = 0.0f) {
+  run_planned(n_threads, kStep, [&](Context& ctx) {
+    mlm_loss(ctx, {.hidden = p.hidden.view(),
+                   .decoder = p.decoder_view(),
+                   .bias = p.bias.view(),
+                   .vocab_size = p.vocab,
+                   .labels = p.labels,
+                   .d_hidden = wants_hidden ? o.d_hidden.view() : Tensor{},
+                   .row_loss = o.row_loss.view(),
+                   .totals = o.sums.pointer(),
+                   .label_smoothing = smoothing,
+                   .d_decoder = trained.d_decoder.view(),
+                   .d_bias = trained.d_bias.view(),
+                   .replaced = trained.rows(),
+                   .d_replaced = trained.ids.empty() ? Tensor{} : trained.d_replaced.view()});
+  });
+  o.totals = o.sums.get();
+}
+
+DEVICE_TEST_CASE("gradients of the decoder, its bias and replaced rows against float64") {
+  for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
+    if (test::on_gpu() && dtype != test::compute_type()) continue;
+    for (const std::vector<int32_t>& ids :
+         {std::vector<int32_t>{}, {5}, {1002, 0, 517, 44, 45, 46, 700, 3, 999, 64}}) {
+      for (const auto& [n_padding, n_more] :
+           {std::pair<int64_t, int64_t>{0, 0}, {21, 0}, {21, 21}, {21, 5}}) {
+        const float smoothing = n_more == 5 ? 0.1f : 0.0f;
+        CAPTURE(ids.size());
+        CAPTURE(n_more);
+        Problem p(37, 48, 1003, dtype, n_padding);
+        if (!ids.empty()) p.labels[7] = ids[0];
+        Trained trained(p, ids, n_more);
+        Outputs o(p);
+        trained.expect(p, smoothing);
+        run_trained(2, p, o, trained, true, smoothing);
+        const double allowed = test::tolerance(test::Result::kGradients, 3e-6);
+        CHECK(test::relative_error(o.row_loss, trained.losses) <
+              test::tolerance(test::Result::kLoss, 1e-6));
+        CHECK(test::relative_error(o.d_hidden, trained.expected_hidden) < allowed);
+        CHECK(test::relative_error(trained.d_decoder, trained.expected_decoder) < allowed);
+        CHECK(test::relative_error(trained.d_bias, trained.expected_bias) < allowed);
+        if (ids.empty()) continue;
+        CHECK(test::relative_error(trained.d_replaced, trained.expected_replaced) < allowed);
+        const Trained before(p, ids, n_more);
+        for (int64_t c = 0; c < 48; ++c) {
+          CHECK(trained.d_decoder.at(ids[0], c) == before.d_decoder.at(ids[0], c));
+        }
+      }
+    }
+  }
+}
+
+DEVICE_TEST_CASE("gradients of the decoder over several chunks, and without d_hidden") {
+  constexpr int64_t kVocab = 30000;
+  const int64_t rows = mlm_loss_chunk_rows(test::device(), kVocab) + 3;
+  Problem p(rows, 4, kVocab);
+  Trained trained(p, {77, 29999}), alone(p, {77, 29999});
+  Outputs o(p), without(p);
+  trained.expect(p, 0.0f);
+  run_trained(2, p, o, trained);
+  run_trained(1, p, without, alone, false);
+  const double allowed = test::tolerance(test::Result::kGradients, 1e-5);
+  CHECK(test::relative_error(trained.d_decoder, trained.expected_decoder) < allowed);
+  CHECK(test::relative_error(trained.d_bias, trained.expected_bias) < allowed);
+  CHECK(test::relative_error(trained.d_replaced, trained.expected_replaced) < allowed);
+  CHECK(test::count_different(alone.d_decoder, trained.d_decoder) == 0);
+  CHECK(test::count_different(alone.d_bias, trained.d_bias) == 0);
+  CHECK(test::count_different(alone.d_replaced, trained.d_replaced) == 0);
+  // d_hidden in hidden's place.
+  Trained again(p, {77, 29999});
+  Outputs in_place(p);
+  in_place.d_hidden = p.hidden;
+  const Tensor hidden = in_place.d_hidden.view();
+  run_planned(2, kStep, [&](Context& ctx) {
+    mlm_loss(ctx, {.hidden = hidden,
+                   .decoder = p.decoder_view(),
+                   .bias = p.bias.view(),
+                   .labels = p.labels,
+                   .d_hidden = hidden,
+                   .d_decoder = again.d_decoder.view(),
+                   .replaced = again.rows(),
+                   .d_replaced = again.d_replaced.view()});
+  });
+  CHECK(test::count_different(again.d_decoder, trained.d_decoder) == 0);
+  CHECK(test::count_different(again.d_replaced, trained.d_replaced) == 0);
+  CHECK(test::count_different(in_place.d_hidden, o.d_hidden) == 0);
+}
+
+TEST_CASE("gradients of the decoder: chunks of rows change no bit") {
+  Problem p(515, 4, 30000);
+  Trained trained(p, {5, 6}), parts(p, {5, 6});
+  Outputs o(p), part_outputs(p);
+  run_trained(2, p, o, trained);
+  for (const auto& [begin, n] : {std::pair<int64_t, int64_t>{0, 100}, {100, 415}}) {
+    run_planned(1, kStep, [&](Context& ctx) {
+      mlm_loss(ctx, {.hidden = p.hidden.view().row_range(begin, n),
+                     .decoder = p.decoder_view(),
+                     .bias = p.bias.view(),
+                     .labels = p.labels.span().subspan(static_cast<size_t>(begin),
+                                                       static_cast<size_t>(n)),
+                     .d_decoder = parts.d_decoder.view(),
+                     .d_bias = parts.d_bias.view(),
+                     .replaced = parts.rows(),
+                     .d_replaced = parts.d_replaced.view()});
+    });
+  }
+  CHECK(test::count_different(trained.d_decoder, parts.d_decoder) == 0);
+  CHECK(test::count_different(trained.d_bias, parts.d_bias) == 0);
+  CHECK(test::count_different(trained.d_replaced, parts.d_replaced) == 0);
+}
+
+DEVICE_TEST_CASE("a replaced row is a row of the decoder") {
+  Problem p(19, 24, 200);
+  const std::vector<int32_t> ids = {199, 3, 64};
+  Trained trained(p, ids);
+  Outputs o(p);
+  run_trained(2, p, o, trained);
+  Problem changed = p;
+  for (size_t i = 0; i < ids.size(); ++i) {
+    for (int64_t c = 0; c < 24; ++c) {
+      changed.decoder.at(ids[i], c) = trained.replacements.at(static_cast<int64_t>(i), c);
+    }
+  }
+  changed.stored = test::StoredMatrix(changed.decoder, test::compute_type());
+  Outputs expected(changed);
+  run(2, changed, expected);
+  CHECK(o.totals.n_correct == expected.totals.n_correct);
+  Matrix logits = Matrix(19, 200, 203).of_f32(), other = Matrix(19, 200).of_f32();
+  for (const bool biased : {true, false}) {
+    const Tensor bias = biased ? p.bias.view() : Tensor{};
+    run_planned(1, [&](Context& ctx) {
+      mlm_logits(ctx, p.hidden.view(), p.decoder_view(), bias, logits.view(), trained.rows());
+      mlm_logits(ctx, p.hidden.view(), changed.decoder_view(), bias, other.view());
+    });
+    CHECK(logits.guards_intact());
+    if (test::on_gpu()) {
+      CHECK(test::relative_error(logits, test::doubles(other)) < 1e-5);
+    } else {
+      CHECK(logits.bits() == other.bits());
+    }
+  }
+  if (!test::on_gpu()) CHECK(o.row_loss.bits() == expected.row_loss.bits());
+}
+
+DEVICE_TEST_CASE("gradients of the decoder are the same bits everywhere") {
+  Problem p(23, 40, 777, test::on_gpu() ? test::compute_type() : DType::kBF16);
+  test::check_same_everywhere([&](int n_threads) {
+    Outputs o(p);
+    Trained trained(p, {700, 8, 9});
+    run_trained(n_threads, p, o, trained);
+    std::vector<uint32_t> bits;
+    for (const Matrix* m :
+         {&o.d_hidden, &o.row_loss, &trained.d_decoder, &trained.d_bias, &trained.d_replaced}) {
+      test::append_bits(bits, *m);
+    }
+    return bits;
+  });
+}
+
 TEST_CASE("mlm_logits is the decoder's product") {
   Problem p(3, 20, 50);
   Matrix logits(3, 50, 53);
@@ -313,6 +542,25 @@ TEST_CASE("mlm_loss's contract") {
           Outputs o(p);
           run(1, p, o, 1.0f);
         }) == "mlm_loss: expected label smoothing in [0, 1), got 1");
+  const auto trained_error = [&](const std::function<void(Trained&)>& change) {
+    Trained trained(p, {4, 7});
+    change(trained);
+    return test::error_of([&] {
+      Outputs o(p);
+      run_trained(1, p, o, trained);
+    });
+  };
+  CHECK(trained_error([](Trained&) {}).empty());
+  CHECK(trained_error([](Trained& t) { t.ids[1] = 30; }) ==
+        "mlm_loss: replaced id [1] is 30, expected 0 .. 29");
+  CHECK(trained_error([](Trained& t) { t.ids.push_back(1); }) ==
+        "mlm_loss: expected replaced rows of 3 x 8, got 2 x 8");
+  CHECK(trained_error([](Trained& t) { t.d_replaced = Matrix(3, 8); }) ==
+        "mlm_loss: expected d_replaced of 2 x 8, got 3 x 8");
+  CHECK(trained_error([](Trained& t) { t.d_decoder = Matrix(31, 8); }) ==
+        "mlm_loss: expected d_decoder of 30 to 30 words, got 31");
+  CHECK(trained_error([](Trained& t) { t.d_bias = Matrix(1, 29); }) ==
+        "mlm_loss: expected d_bias of 30 to 30 words, got 29");
   p.labels = test::List<int32_t>{0, 0};
   CHECK(error() == "mlm_loss: expected 3 labels, got 2");
 }

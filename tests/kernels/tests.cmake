@@ -9,6 +9,7 @@ qe_device_test(qe_kernels_tests qe_kernels
   kernels/attention_test.cpp
   kernels/background_test.cpp
   kernels/ceilings_test.cpp
+  kernels/column_sums_test.cpp
   kernels/contract_test.cpp
   kernels/convolution_test.cpp
   kernels/dora_test.cpp
