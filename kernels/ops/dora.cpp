@@ -15,22 +15,10 @@
 #include "kernels/ops/column_sums.h"
 #include "kernels/ops/contract.h"
 #include "kernels/ops/gemm.h"
+#include "kernels/ops/temporary.h"
 
 namespace qe {
 namespace {
-
-// A dense matrix in the arena that lives as long as this.
-class Temporary {
- public:
-  Temporary(Context& ctx, int64_t rows, int64_t cols)
-      : scratch_(*ctx.arena, static_cast<size_t>(rows * cols) * dtype_size(ctx.compute)),
-        matrix_(make_tensor(scratch_.data(), rows, cols, ctx.compute, ctx.device)) {}
-  const Tensor& matrix() const { return matrix_; }
-
- private:
-  Scratch scratch_;
-  Tensor matrix_;
-};
 
 // Copies of a call's parts without what dora adds itself.
 class Parts {

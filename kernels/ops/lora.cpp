@@ -16,6 +16,7 @@
 #include "kernels/ops/contract.h"
 #include "kernels/ops/gemm.h"
 #include "kernels/ops/matmul4.h"
+#include "kernels/ops/temporary.h"
 #include "kernels/ops/transfer.h"
 
 namespace qe {
@@ -89,19 +90,6 @@ Group group_of(const Context& ctx, const char* op, std::span<const LoraLinear> p
   }
   return group;
 }
-
-// A dense matrix in the arena that lives as long as this.
-class Temporary {
- public:
-  Temporary(Context& ctx, int64_t rows, int64_t cols)
-      : scratch_(*ctx.arena, static_cast<size_t>(rows * cols) * dtype_size(ctx.compute)),
-        matrix_(make_tensor(scratch_.data(), rows, cols, ctx.compute, ctx.device)) {}
-  const Tensor& matrix() const { return matrix_; }
-
- private:
-  Scratch scratch_;
-  Tensor matrix_;
-};
 
 // Whether `behind` is the columns right behind those of `t`, in the same rows.
 bool follows(const Tensor& t, const Tensor& behind) {
