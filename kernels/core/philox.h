@@ -9,16 +9,9 @@
 // never of step, batch row, rank, thread or tile. Masks and dropout are therefore equal for any
 // accumulation, packing, number of GPUs, and after a resume.
 
-#include <array>
 #include <cstdint>
 
-#ifdef __CUDACC__
-#define QE_HOST_DEVICE __host__ __device__
-#else
-// Always inlined, so that no copy compiled for one instruction set is kept for another
-// (kernels/cpu/simd.h).
-#define QE_HOST_DEVICE [[gnu::always_inline]]
-#endif
+#include "kernels/core/random_word.h"
 
 namespace qe {
 
@@ -57,13 +50,10 @@ enum class RandomPurpose : uint32_t {
   kEmbeddingNoise = 9,
 };
 
-/// The key of one purpose: splitmix64's finalizer over seed and purpose.
+/// The key of one purpose: a word of the seed's stream.
 QE_HOST_DEVICE constexpr PhiloxKey philox_key(uint64_t seed, RandomPurpose purpose) {
-  uint64_t z = seed + 0x9E3779B97F4A7C15ull * (static_cast<uint64_t>(purpose) + 1);
-  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
-  z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
-  z ^= z >> 31;
-  return PhiloxKey{static_cast<uint32_t>(z), static_cast<uint32_t>(z >> 32)};
+  const uint64_t word = random_word(seed, static_cast<uint64_t>(purpose) + 1);
+  return PhiloxKey{static_cast<uint32_t>(word), static_cast<uint32_t>(word >> 32)};
 }
 
 /// The counter of columns 4 * quad .. 4 * quad + 3 of `row`: .x serves the first of them, .w the

@@ -2,12 +2,15 @@
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #pragma once
 
-// The words of ops/random.h.
+// Words of random bits without state: those of ops/random.h, and keys (philox.h).
 
-#include "kernels/core/philox.h"
+#include <cstdint>
+
+#include "kernels/core/host_device.h"
 
 namespace qe {
 
+/// Word i of a stream: splitmix64's finalizer.
 QE_HOST_DEVICE constexpr uint64_t random_word(uint64_t stream, uint64_t i) {
   uint64_t z = stream + i * 0x9E3779B97F4A7C15ull;
   z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;

@@ -6,7 +6,7 @@
 
 #include <cmath>
 
-#include "kernels/core/philox.h"
+#include "kernels/core/host_device.h"
 #include "kernels/core/step_state.h"
 
 namespace qe {

@@ -25,6 +25,13 @@ TEST_CASE("philox: known answers of the reference implementation (Random123 kat_
         {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1});
 }
 
+TEST_CASE("philox: keys are splitmix64's words after the first (Vigna's, seed 1234567)") {
+  constexpr PhiloxKey kShuffled = philox_key(1234567, RandomPurpose::kShuffle);
+  CHECK((uint64_t{kShuffled.k1} << 32 | kShuffled.k0) == 3203168211198807973ull);
+  constexpr PhiloxKey kMasked = philox_key(1234567, RandomPurpose::kMask);
+  CHECK((uint64_t{kMasked.k1} << 32 | kMasked.k0) == 9817491932198370423ull);
+}
+
 TEST_CASE("philox: keys and counters keep every coordinate apart") {
   std::set<uint64_t> keys;
   for (uint64_t seed : {0ull, 1ull, 42ull, ~0ull}) {
