@@ -101,25 +101,21 @@ inline constexpr GoldenBase kGoldenBases[] = {{32, "base"}, {4, "nf4"}};
 /// whose gradients are small beside others' are mostly rounding.
 class ComparedMatrices {
  public:
-  /// In 16 bits the tolerance is `factor` times the table's.
-  explicit ComparedMatrices(double factor = 1.0)
-      : allowed_(tolerance(Result::kModelGradients, 1e-4) *
-                 (compute_type() == DType::kF32 ? 1.0 : factor)) {}
   void add(const std::string& name, const std::vector<float>& found,
            const SafetensorsFile& golden) {
     const std::vector<float> expected = golden_tensor(golden, name);
     REQUIRE(found.size() == expected.size());
     if (compute_type() == DType::kF32) {
       CAPTURE(name);
-      CHECK(relative_error(found, expected) < allowed_);
+      CHECK(relative_error(found, expected) < allowed());
     }
     found_.insert(found_.end(), found.begin(), found.end());
     expected_.insert(expected_.end(), expected.begin(), expected.end());
   }
-  void check() const { CHECK(relative_error(found_, expected_) < allowed_); }
+  void check() const { CHECK(relative_error(found_, expected_) < allowed()); }
 
  private:
-  double allowed_;
+  static double allowed() { return tolerance(Result::kModelGradients, 1e-4); }
   std::vector<float> found_, expected_;
 };
 
