@@ -436,6 +436,9 @@ class Reader {
     QE_CHECK(config_.lr_scheduler_type != "reduce_lr_on_plateau" || config_.eval_strategy != "no",
              config_path_.empty() ? "settings" : config_path_,
              ": lr_scheduler_type: reduce_lr_on_plateau needs evaluations: set eval_strategy");
+    QE_CHECK(!config_.span_mask || !config_.whole_word_mask,
+             config_path_.empty() ? "settings" : config_path_,
+             ": span_mask: spans are of whole words already: leave out whole_word_mask");
     if (config_.whole_word_mask) {
       config_.mask_replace_prob = 1;
       config_.random_replace_prob = 0;

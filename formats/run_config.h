@@ -38,8 +38,11 @@ struct RunConfig {
   double mlm_probability = 0.15;
   double mask_replace_prob = 0.8;
   double random_replace_prob = 0.1;
-  bool whole_word_mask = false;  ///< sets the two above to 1 and 0
-  bool wwm_compat = false;       ///< (ours) words as transformers counts them
+  bool whole_word_mask = false;   ///< sets the two above to 1 and 0
+  bool wwm_compat = false;        ///< (ours) words as transformers counts them
+  bool span_mask = false;         ///< (ours) see engine/train/mlm_collator.h
+  double span_geometric_p = 0.2;  ///< (ours)
+  int64_t span_max_words = 10;    ///< (ours)
 
   // Quantization and LoRA
   int64_t bits = 4;                ///< 4, or 16 and 32: the stored weights

@@ -65,8 +65,15 @@ constexpr Setting kSettings[] = {
     {"whole_word_mask", &C::whole_word_mask, kMlm,
      "predict words with all their tokens; every one of them becomes the mask token"},
     {"wwm_compat", &C::wwm_compat, kOurs,
-     "whole_word_mask: words as transformers 5 counts them, tokens that touch, instead of the "
-     "tokenizer's own"},
+     "whole_word_mask, span_mask: words as transformers 5 counts them, tokens that touch, instead of "
+     "the tokenizer's own"},
+    {"span_mask", &C::span_mask, kOurs,
+     "predict spans of whole words (SpanBERT), until mlm_probability of a sequence's tokens are; a "
+     "span becomes mask tokens, random ones, or stays as a whole"},
+    {"span_geometric_p", &C::span_geometric_p, kOurs,
+     "span_mask: a span ends after each word with this probability", {.low = 0, .high = 1, .low_open = true}},
+    {"span_max_words", &C::span_max_words, kOurs, "span_mask: words of the longest span",
+     between(1, 1000)},
 
     // Quantization and LoRA
     {"bits", &C::bits, kQlora, "stored weights of the frozen base", one_of("4|16|32")},

@@ -176,13 +176,17 @@ void Trainer::load_data(StopToken stop) {
 }
 
 MlmCollator Trainer::collator(RandomPurpose purpose) const {
-  uint8_t word_flag = 0;
-  if (config_.whole_word_mask) word_flag = config_.wwm_compat ? kTouchesPrevious : kInsideWord;
+  const MaskUnit unit = config_.span_mask         ? MaskUnit::kSpan
+                        : config_.whole_word_mask ? MaskUnit::kWord
+                                                  : MaskUnit::kToken;
   return MlmCollator(encoder_,
                      MaskOptions{.mlm_probability = config_.mlm_probability,
                                  .mask_replace_prob = config_.mask_replace_prob,
                                  .random_replace_prob = config_.random_replace_prob,
-                                 .word_flag = word_flag,
+                                 .unit = unit,
+                                 .word_flag = config_.wwm_compat ? kTouchesPrevious : kInsideWord,
+                                 .span_geometric_p = config_.span_geometric_p,
+                                 .span_max_words = config_.span_max_words,
                                  .mask_id = *tokenizer_.mask_id(),
                                  .n_random_ids = std::min(tokenizer_.size(), encoder_.vocab_size)},
                      philox_key(config_.seed, purpose));

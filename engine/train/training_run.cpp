@@ -87,6 +87,11 @@ Json Trainer::arguments() const {
                                  {"whole_word_mask", c.whole_word_mask},
                                  {"wwm_compat", c.wwm_compat}});
   if (parts_->adapter->config().use_dora) arguments.set("use_dora", true);
+  if (c.span_mask) {
+    arguments.set("span_mask", true);
+    arguments.set("span_geometric_p", c.span_geometric_p);
+    arguments.set("span_max_words", c.span_max_words);
+  }
   // Evaluations count where the learning rate follows them.
   if (learning_rate_->follows_metric()) {
     arguments.set("eval_data_hash", eval_data_.hash());

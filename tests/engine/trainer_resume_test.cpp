@@ -402,6 +402,31 @@ TEST_CASE("trainer: whole words and grouped batches resume bit for bit") {
         }).find("wwm_compat = true, now it is false") != std::string::npos);
 }
 
+TEST_CASE("trainer: spans resume bit for bit, and are part of a checkpoint") {
+  const TemporaryFolder folder;
+  const auto config_of = [&](const std::string& name) {
+    RunConfig config = random_run(folder, name);
+    config.span_mask = true;
+    config.max_steps = 6;
+    return config;
+  };
+  const RunConfig whole = config_of("whole");
+  run(whole);
+  RunConfig tokens = config_of("tokens");
+  tokens.span_mask = false;
+  run(tokens);
+  CHECK(adapter_bytes(tokens.output_dir) != adapter_bytes(whole.output_dir));
+  RunConfig config = config_of("stopped");
+  std::atomic<bool> stop = false;
+  run(config, {.on_step = [&](const StepMetrics& m) { stop = m.step == 4; }, .stop = &stop});
+  RunConfig other = config;
+  other.span_max_words = 3;
+  CHECK(error_of([&] { run(other); }).find("span_max_words = 10, now it is 3") !=
+        std::string::npos);
+  CHECK(run(config).first_step == 4);
+  CHECK(adapter_bytes(config.output_dir) == adapter_bytes(whole.output_dir));
+}
+
 TEST_CASE(
     "trainer: the best checkpoint is kept, found again after a resume, and loaded at the end") {
   const TemporaryFolder folder;

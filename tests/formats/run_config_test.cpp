@@ -381,6 +381,16 @@ TEST_CASE("whole_word_mask sets how words are replaced, and says so") {
   CHECK(origin_of(config, "mask_replace_prob") == "1.0 <- whole_word_mask, as transformers 5");
 }
 
+TEST_CASE("span_mask leaves the ratios alone, and is not for whole_word_mask too") {
+  const auto config = read(R"({"span_mask": true, "mask_replace_prob": 0.5})");
+  CHECK(config.mask_replace_prob == 0.5);
+  CHECK(config.notes.empty());
+  CHECK(error_of(R"({"span_mask": true, "whole_word_mask": true})") ==
+        "config.json: span_mask: spans are of whole words already: leave out whole_word_mask");
+  CHECK(error_of(R"({"span_geometric_p": 0})")
+            .find("span_geometric_p: expected a number in (0, 1]") != std::string::npos);
+}
+
 TEST_CASE("preset qlora lies below file and command line") {
   const auto config = read(R"({"learning_rate": 0.001, "preset": "qlora"})", {{"max_steps", "5"}});
   CHECK(config.learning_rate == 0.001);
