@@ -23,4 +23,4 @@ fi
 mode=(-i)
 [ "${1:-}" != --check ] || mode=(--dry-run -Werror)
 find kernels formats engine tools tests \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' \
-  -o -name '*.cuh' \) -print0 | xargs -0 -r "$tool" "${mode[@]}"
+  -o -name '*.cuh' -o -name '*.hpp' -o -name '*.c' \) -print0 | xargs -0 -r "$tool" "${mode[@]}"

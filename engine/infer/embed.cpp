@@ -11,19 +11,22 @@
 namespace qe {
 namespace {
 
-void normalize_row(std::span<float> row) {
-  double squares = 0.0;
-  for (const float x : row) squares += static_cast<double>(x) * static_cast<double>(x);
-  const double norm = std::max(std::sqrt(squares), 1e-12);
-  for (float& x : row) x = static_cast<float>(static_cast<double>(x) / norm);
-}
-
 InferOptions without_head(InferOptions options) {
   options.base.needs_head = false;
   return options;
 }
 
 }  // namespace
+
+void normalize_rows(std::span<float> rows, int64_t columns) {
+  for (size_t at = 0; at < rows.size(); at += static_cast<size_t>(columns)) {
+    const std::span<float> row = rows.subspan(at, static_cast<size_t>(columns));
+    double squares = 0.0;
+    for (const float x : row) squares += static_cast<double>(x) * static_cast<double>(x);
+    const double norm = std::max(std::sqrt(squares), 1e-12);
+    for (float& x : row) x = static_cast<float>(static_cast<double>(x) / norm);
+  }
+}
 
 // The rows that are pooled are the batch's labelled ones: the last layer computes no others.
 InferSession::Use Embedder::use() {
@@ -45,10 +48,13 @@ InferSession::Use Embedder::use() {
 }
 
 Embedder::Embedder(const InferOptions& options, const EmbedOptions& embed, const Log& log)
-    : options_(embed), session_(without_head(options), use(), log) {}
+    : options_(embed),
+      own_session_(std::make_unique<InferSession>(without_head(options), use(), log)) {
+  attach(*own_session_);
+}
 
 EncodedText Embedder::prepare(std::string_view text, bool truncate) const {
-  EncodedText encoded = session_.encode(text, truncate);
+  EncodedText encoded = session_->encode(text, truncate);
   QE_CHECK(!encoded.ids.empty(), "the text has no token");
   return encoded;
 }
@@ -70,13 +76,11 @@ void Embedder::forward(const MaskedLm& model, const ForwardPass& pass) const {
 
 // Runs the batch; its rows of `out`.
 void Embedder::finish(std::span<float> out) {
-  if (session_.empty()) return;
-  session_.run([this](const MaskedLm& model, const ForwardPass& pass) { forward(model, pass); });
-  copy_bytes(session_.context(), out.data(), pooled_, out.size_bytes());
-  synchronize(session_.context());
-  if (!options_.normalize) return;
-  const auto columns = static_cast<size_t>(size());
-  for (size_t at = 0; at < out.size(); at += columns) normalize_row(out.subspan(at, columns));
+  if (session_->empty()) return;
+  session_->run([this](const MaskedLm& model, const ForwardPass& pass) { forward(model, pass); });
+  copy_bytes(session_->context(), out.data(), pooled_, out.size_bytes());
+  synchronize(session_->context());
+  if (options_.normalize) normalize_rows(out, size());
 }
 
 void Embedder::embed(std::span<const EncodedText> texts, std::span<float> out) {
@@ -89,9 +93,9 @@ void Embedder::embed(std::span<const EncodedText> texts, std::span<float> out) {
     const std::vector<int32_t>& ids = texts[i].ids;
     labels.assign(ids.size(), options_.pooling == Pooling::kMean ? 0 : kNoLabel);
     labels[0] = 0;
-    if (session_.append(ids, labels)) continue;
+    if (session_->append(ids, labels)) continue;
     finish(out.subspan(begin * columns, (i - begin) * columns));
-    session_.append(ids, labels);
+    session_->append(ids, labels);
     begin = i;
   }
   finish(out.subspan(begin * columns, (texts.size() - begin) * columns));

@@ -20,8 +20,14 @@ constexpr int64_t kUsualTopK = 16;
 }  // namespace
 
 FillMask::FillMask(const InferOptions& options, const Log& log)
-    : batches_(options.batch_tokens > 0), session_(options, use(), log) {
-  QE_CHECK(tokenizer().mask_id(), options.model, ": the tokenizer has no mask token");
+    : batches_(options.batch_tokens > 0),
+      own_session_(std::make_unique<InferSession>(options, use(), log)) {
+  attach(*own_session_);
+}
+
+void FillMask::attach(InferSession& session) {
+  session_ = &session;
+  QE_CHECK(tokenizer().mask_id(), session.name(), ": the tokenizer has no mask token");
 }
 
 InferSession::Use FillMask::use() {
@@ -60,14 +66,14 @@ std::vector<int32_t> FillMask::target_ids(const std::vector<std::string>& target
     if (!id) {
       const Encoding pieces = tokenizer().encode(target, {.add_special_tokens = false});
       if (pieces.ids.empty()) {
-        session_.log().warn(cat("target \"", target, "\" has no token; ignored"));
+        session_->log().warn(cat("target \"", target, "\" has no token; ignored"));
         continue;
       }
       id = pieces.ids.front();
-      session_.log().warn(cat("target \"", target, "\" is not in the vocabulary; using \"",
-                              tokenizer().token(*id), "\""));
+      session_->log().warn(cat("target \"", target, "\" is not in the vocabulary; using \"",
+                               tokenizer().token(*id), "\""));
     }
-    session_.check_id(*id);
+    session_->check_id(*id);
     if (std::find(ids.begin(), ids.end(), *id) == ids.end()) ids.push_back(*id);
   }
   QE_CHECK(!ids.empty(), "targets: none of them is a token of this model");
@@ -84,9 +90,9 @@ std::vector<std::vector<int32_t>> FillMask::target_tokens(
     } else {
       ids = tokenizer().encode(target, {.add_special_tokens = false}).ids;
     }
-    for (const int32_t id : ids) session_.check_id(id);
+    for (const int32_t id : ids) session_->check_id(id);
     if (ids.empty()) {
-      session_.log().warn(cat("target \"", target, "\" has no token; ignored"));
+      session_->log().warn(cat("target \"", target, "\" has no token; ignored"));
     } else if (std::find(words.begin(), words.end(), ids) == words.end()) {
       words.push_back(std::move(ids));
     }
@@ -107,13 +113,13 @@ std::vector<int64_t> FillMask::mask_positions(const std::vector<int32_t>& ids) c
 bool FillMask::append(const std::vector<int32_t>& ids, std::span<const int64_t> positions) {
   std::vector<int32_t> labels(ids.size(), kNoLabel);
   for (const int64_t position : positions) labels[position] = 0;
-  return session_.append(ids, labels);
+  return session_->append(ids, labels);
 }
 
 // Logits (masks, V) of the batch, which is empty afterwards.
 Tensor FillMask::run() {
   Tensor logits;
-  session_.run([&](const MaskedLm& model, const ForwardPass& pass) {
+  session_->run([&](const MaskedLm& model, const ForwardPass& pass) {
     logits = logits_of(model, pass);
     masked_lm_logits(model, pass, logits);
   });
@@ -126,21 +132,21 @@ std::vector<std::vector<float>> FillMask::logits(const std::vector<int32_t>& ids
     append(ids, {&position, 1});
     const Tensor row = run();
     all.emplace_back(row.cols);
-    copy_bytes(session_.context(), all.back().data(), row.data, all.back().size() * sizeof(float));
-    synchronize(session_.context());
+    copy_bytes(session_->context(), all.back().data(), row.data, all.back().size() * sizeof(float));
+    synchronize(session_->context());
   }
   return all;
 }
 
 MaskedText FillMask::prepare(const std::string& text, int64_t top_k,
-                             const std::vector<int32_t>& candidates) const {
+                             const std::vector<int32_t>& candidates, bool truncate) const {
   QE_CHECK(top_k > 0, "top_k: expected a positive number, got ", top_k);
-  EncodedText encoded = session_.encode(text);
+  EncodedText encoded = session_->encode(text, truncate);
   MaskedText out{.positions = mask_positions(encoded.ids), .candidates = candidates};
   QE_CHECK(!out.positions.empty(), "No mask_token (", tokenizer().mask_token(),
            ") found on the input: \"", text.substr(0, 200), "\"");
   const int64_t n_choices =
-      candidates.empty() ? session_.config().vocab_size : static_cast<int64_t>(candidates.size());
+      candidates.empty() ? session_->config().vocab_size : static_cast<int64_t>(candidates.size());
   out.top_k = std::min(top_k, n_choices);
   out.ids = std::move(encoded.ids);
   return out;
@@ -173,7 +179,7 @@ std::vector<std::vector<std::vector<BestToken>>> FillMask::best_tokens(
     std::span<const MaskedText> texts) {
   std::vector<std::vector<std::vector<BestToken>>> best(texts.size());
   std::vector<Part> parts;
-  const size_t n_at_once = static_cast<size_t>(session_.capacity().labels);
+  const size_t n_at_once = static_cast<size_t>(session_->capacity().labels);
   for (size_t i = 0; i < texts.size(); ++i) {
     const std::span<const int64_t> positions = texts[i].positions;
     best[i].resize(positions.size());
@@ -203,7 +209,7 @@ void FillMask::answer(std::span<const Part> parts) {
 }
 
 void FillMask::answer(const Part& part, const Tensor& logits) {
-  Context& ctx = session_.context();
+  Context& ctx = session_->context();
   const MaskedText& text = *part.text;
   const size_t k = static_cast<size_t>(text.top_k);
   std::vector<int32_t> ids(part.positions.size() * k);
@@ -229,7 +235,7 @@ void FillMask::answer(const Part& part, const Tensor& logits) {
 
 void FillMask::check_words(const MaskedText& text,
                            const std::vector<std::vector<int32_t>>& words) const {
-  const int64_t longest = session_.config().max_length();
+  const int64_t longest = session_->config().max_length();
   for (const std::vector<int32_t>& word : words) {
     const size_t n_tokens = text.ids.size() + word.size() - 1;
     QE_CHECK(static_cast<int64_t>(n_tokens) <= longest, "the text has ", n_tokens,
@@ -255,14 +261,14 @@ TokensAnswers FillMask::fill_with(const MaskedText& text,
       scored[m][w].factors.resize(word.size());
       for (size_t i = 0; i < word.size(); ++i) {
         const int64_t position = at + static_cast<int64_t>(i);
-        scores_.add(session_, ids, position, word[i], &scored[m][w].factors[i]);
+        scores_.add(*session_, ids, position, word[i], &scored[m][w].factors[i]);
         ids[position] = word[i];
       }
       scored[m][w].answer.tokens = word;
       scored[m][w].answer.sequence = sequence_of(std::move(ids), text.positions.size() == 1);
     }
   }
-  scores_.flush(session_);
+  scores_.flush(*session_);
   TokensAnswers answers(scored.size());
   for (size_t m = 0; m < scored.size(); ++m) {
     for (Scored& one : scored[m]) {

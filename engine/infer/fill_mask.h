@@ -52,8 +52,14 @@ struct BestToken {
 
 class FillMask {
  public:
-  /// Throws Error as InferSession does, and when the tokenizer has no mask token.
+  /// Over a session of its own. Throws Error as InferSession does, and when the tokenizer has no
+  /// mask token.
   FillMask(const InferOptions& options, const Log& log);
+  /// Over a session that serves others as well: one whose Use has use(), which attach is given
+  /// before anything is asked. batches: texts share forward passes.
+  explicit FillMask(bool batches) : batches_(batches) {}
+  InferSession::Use use();
+  void attach(InferSession& session);
 
   /// Resolves target words to ids: exact vocabulary entries, else the first token of the word
   /// (logged). Duplicates are dropped. Throws Error when none is valid.
@@ -64,9 +70,9 @@ class FillMask {
 
   /// Asks for the best top_k answers for every mask of the text. candidates: only these ids, scores
   /// not renormalized; empty = all. Throws Error when the text has no mask token or more tokens
-  /// than the model has positions.
-  MaskedText prepare(const std::string& text, int64_t top_k,
-                     const std::vector<int32_t>& candidates) const;
+  /// than the model has positions, unless it may be cut.
+  MaskedText prepare(const std::string& text, int64_t top_k, const std::vector<int32_t>& candidates,
+                     bool truncate = false) const;
   /// The answers to each; every mask is filled independently.
   std::vector<MaskAnswers> fill(std::span<const MaskedText> texts);
   MaskAnswers fill(const std::string& text, int64_t top_k, const std::vector<int32_t>& candidates) {
@@ -92,11 +98,11 @@ class FillMask {
   std::string token_text(int32_t id) const { return tokenizer().decode({id}, false); }
 
   /// Tokens of a full forward pass: what a caller should collect before it calls fill.
-  int64_t batch_tokens() const { return session_.capacity().tokens; }
+  int64_t batch_tokens() const { return session_->capacity().tokens; }
 
-  int64_t vocab_size() const { return session_.config().vocab_size; }
-  const Tokenizer& tokenizer() const { return session_.tokenizer(); }
-  const std::vector<MemoryRow>& memory() const { return session_.memory().rows(); }
+  int64_t vocab_size() const { return session_->config().vocab_size; }
+  const Tokenizer& tokenizer() const { return session_->tokenizer(); }
+  const std::vector<MemoryRow>& memory() const { return session_->memory().rows(); }
   /// Logits (V) at every mask of already tokenized input, for comparison with references.
   std::vector<std::vector<float>> logits(const std::vector<int32_t>& ids);
 
@@ -107,7 +113,6 @@ class FillMask {
     std::span<const int64_t> positions;
     std::vector<BestToken>* best;
   };
-  InferSession::Use use();
   void allocate(InferSession& session);
   Tensor logits_of(const MaskedLm& model, const ForwardPass& pass) const;
   std::vector<int64_t> mask_positions(const std::vector<int32_t>& ids) const;
@@ -124,7 +129,8 @@ class FillMask {
   int32_t* best_ids_ = nullptr;
   float* best_scores_ = nullptr;
   TokenScores scores_;
-  InferSession session_;
+  std::unique_ptr<InferSession> own_session_;
+  InferSession* session_ = nullptr;
 };
 
 }  // namespace qe

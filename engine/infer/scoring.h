@@ -23,7 +23,7 @@ enum class ScoreMasking {
 };
 
 struct TextScore {
-  std::vector<int32_t> tokens;  ///< scored: all but the special tokens around the text, and masks
+  std::vector<int32_t> tokens;            ///< Scorer::scored_tokens
   std::vector<double> log_probabilities;  ///< of each, natural
   int64_t n_cut = 0;                      ///< EncodedText's
 
@@ -34,23 +34,40 @@ struct TextScore {
 
 class Scorer {
  public:
-  /// Throws Error as InferSession does, and when the tokenizer has no mask token.
+  /// Over a session of its own. Throws Error as InferSession does, and when the tokenizer has no
+  /// mask token.
   Scorer(const InferOptions& options, ScoreMasking masking, const Log& log);
+  /// Over a session that serves others as well: one whose Use has use(), which attach is given
+  /// before anything is asked.
+  explicit Scorer(ScoreMasking masking) : masking_(masking) {}
+  InferSession::Use use();
+  void attach(InferSession& session);
 
   /// Throws Error when the text is too long, unless it may be cut.
   EncodedText prepare(std::string_view text, bool truncate) const {
-    return session_.encode(text, truncate);
+    return session_->encode(text, truncate);
   }
   /// Each token is a sequence of its own; they share forward passes over all texts. Memory does not
   /// depend on how many there are.
   std::vector<TextScore> score(std::span<const EncodedText> texts);
 
-  const InferSession& session() const { return session_; }
+  /// The ids that are scored: all but the special tokens around the text, and masks.
+  std::vector<int32_t> scored_tokens(const EncodedText& text) const;
+  /// Asks for the log probabilities of the scored tokens [begin, end): they are in to[0 ...) after
+  /// finish() at the latest.
+  void ask(const EncodedText& text, int64_t begin, int64_t end, double* to);
+  void finish() { scores_.flush(*session_); }
+
+  const InferSession& session() const { return *session_; }
 
  private:
+  bool is_scored(const EncodedText& text, size_t i) const;
+
   ScoreMasking masking_;
+  std::vector<int32_t> masked_;
   TokenScores scores_;
-  InferSession session_;
+  std::unique_ptr<InferSession> own_session_;
+  InferSession* session_ = nullptr;
 };
 
 }  // namespace qe

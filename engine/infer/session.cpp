@@ -50,11 +50,32 @@ void warm_up(const EncoderConfig& encoder, const InferOptions& options, Context&
 
 InferSession::~InferSession() = default;
 
+InferSession::Use InferSession::Use::together(std::vector<Use> uses) {
+  QE_CHECK(!uses.empty(), "a session is for nothing");
+  Use all{.short_text = uses.front().short_text};
+  for (const Use& use : uses) {
+    all.short_text = std::min(all.short_text, use.short_text);
+    all.forwards.insert(all.forwards.end(), use.forwards.begin(), use.forwards.end());
+  }
+  all.labels = [uses](int64_t tokens, int64_t sequences) {
+    int64_t most = 0;
+    for (const Use& use : uses) most = std::max(most, use.labels(tokens, sequences));
+    return most;
+  };
+  all.allocate = [uses](InferSession& session) {
+    for (const Use& use : uses) {
+      if (use.allocate) use.allocate(session);
+    }
+  };
+  return all;
+}
+
 InferSession::InferSession(const InferOptions& options, const Use& use, const Log& log,
                            bool planning)
-    : log_(log),
+    : name_(options.model),
+      log_(log),
       threads_(options.threads),
-      backend_(find_device(options.device, planning), planning),
+      backend_(find_device(options.device, planning), planning, options.stream),
       ctx_(make_context(options, planning)),
       memory_(ctx_),
       tokenizer_(Tokenizer::load(options.model)) {
@@ -62,15 +83,16 @@ InferSession::InferSession(const InferOptions& options, const Use& use, const Lo
   if (limited && !planning) take_memory(options, use);
   model_ = load_masked_lm(options.model, options.base, ctx_, memory_);
   if (!options.adapter.empty()) {
-    adapter_ = load_adapter(options.adapter, model_, options.model, false, ctx_, memory_, log_);
+    own_adapter_ = load_adapter(options.adapter, model_, options.model, false, ctx_, memory_, log_);
+    adapter_ = own_adapter_.get();
   }
-  expand_weights(model_, adapter_.get(), options.expanded_layers, ctx_, memory_);
+  expand_weights(model_, adapter_, options.expanded_layers, ctx_, memory_);
   capacity_.tokens = model_.config.max_length() + options.batch_tokens;
   capacity_.sequences = 1 + options.batch_tokens / use.short_text;
   capacity_.labels = use.labels(capacity_.tokens, capacity_.sequences);
   batch_.token_capacity = capacity_.tokens;
   batch_.label_capacity = capacity_.labels;
-  allocate_buffers(use);
+  allocate_buffers(use, options.adapter_rank);
 }
 
 Context InferSession::make_context(const InferOptions& options, bool planning) {
@@ -94,9 +116,12 @@ void InferSession::take_memory(const InferOptions& options, const Use& use) {
   const MemoryLimit limit = memory_limit(device, options.max_memory_MB, overhead, false);
   const std::vector<MemoryRow>& rows = planned.memory_.rows();
   const size_t needed = device_bytes(rows, device);
-  QE_CHECK(limit.n_bytes == 0 || needed <= limit.n_bytes, "memory: ", options.model, " needs ",
-           1e-9 * static_cast<double>(needed), " GB on ", device_name(device), ", more than the ",
-           1e-9 * static_cast<double>(limit.n_bytes), " GB of ", limit.what);
+  if (limit.n_bytes > 0 && needed > limit.n_bytes) {
+    throw OutOfMemory(cat("memory: ", options.model, " needs ", 1e-9 * static_cast<double>(needed),
+                          " GB on ", device_name(device), ", more than the ",
+                          1e-9 * static_cast<double>(limit.n_bytes), " GB of ", limit.what),
+                      device, rows);
+  }
   memory_.reserve(rows);
 }
 
@@ -116,24 +141,45 @@ PackedBatch InferSession::full_batch(int64_t length) const {
   return full;
 }
 
-size_t InferSession::arena_bytes(const PackedBatch& batch, const Use& use) const {
+size_t InferSession::arena_bytes(const PackedBatch& batch, const Use& use,
+                                 const LoraAdapter* adapter) const {
   size_t n_bytes = 0;
   for (const Forward& forward : use.forwards) {
     n_bytes = std::max(n_bytes, planned_arena_bytes(ctx_, [&](Context& planning) {
                          Tape tape(planning, false);
-                         forward(model_, ForwardPass{&tape, batch, adapter_.get(), false});
+                         forward(model_, ForwardPass{&tape, batch, adapter, false});
                        }));
   }
   return n_bytes;
 }
 
 // For the longest text and, in a batch, others beside it: as many short or long ones as there can
-// be.
-void InferSession::allocate_buffers(const Use& use) {
+// be; with the session's adapter, and with such as may come.
+size_t InferSession::arena_bytes(const Use& use, int64_t adapter_rank) const {
+  std::vector<const LoraAdapter*> adapters{adapter_};
+  Context planning = ctx_;
+  planning.planning = true;
+  Memory counted(planning);
+  std::unique_ptr<LoraAdapter> largest[2];
+  for (int i = 0; i < 2 && adapter_rank > 0; ++i) {
+    const AdapterConfig config{.r = adapter_rank, .use_dora = i == 1, .all_linear = true};
+    largest[i] = make_adapter(config, model_, false, planning, counted);
+    adapters.push_back(largest[i].get());
+  }
+  const PackedBatch of_short = full_batch(use.short_text);
+  const PackedBatch of_long = full_batch(model_.config.max_length());
+  size_t n_bytes = 0;
+  for (const LoraAdapter* adapter : adapters) {
+    n_bytes = std::max(
+        {n_bytes, arena_bytes(of_short, use, adapter), arena_bytes(of_long, use, adapter)});
+  }
+  return n_bytes;
+}
+
+void InferSession::allocate_buffers(const Use& use, int64_t adapter_rank) {
   if (use.allocate) use.allocate(*this);
   buffer_ = std::make_unique<BatchBuffer>(capacity_, 1, ctx_, memory_);
-  const size_t n_bytes = std::max(arena_bytes(full_batch(use.short_text), use),
-                                  arena_bytes(full_batch(model_.config.max_length()), use));
+  const size_t n_bytes = arena_bytes(use, adapter_rank);
   arena_ = Arena(memory_.allocate("activations, scratch", n_bytes), n_bytes);
   tape_ = std::make_unique<Tape>(ctx_, false);
 }
@@ -175,8 +221,15 @@ bool InferSession::append(std::span<const int32_t> ids, std::span<const int32_t>
 }
 
 void InferSession::run(const Forward& forward) {
-  const BatchView view = buffer_->bind(ctx_, batch_);
-  forward(model_, ForwardPass{tape_.get(), view, adapter_.get(), false});
+  try {
+    const BatchView view = buffer_->bind(ctx_, batch_);
+    forward(model_, ForwardPass{tape_.get(), view, adapter_, false});
+  } catch (...) {
+    batch_.clear();
+    tape_->clear();
+    arena_.reset();
+    throw;
+  }
   batch_.clear();
 }
 

@@ -31,6 +31,10 @@ struct InferOptions {
   /// Tokens that share a forward pass beside a longest text; 0: texts run one by one. More memory,
   /// more speed, on the CPU the same bits.
   int64_t batch_tokens = 0;
+  /// Largest rank of the adapters that use_adapter will be given; 0: none will be.
+  int64_t adapter_rank = 0;
+  void* stream =
+      nullptr;  ///< a GPU's, of the host's own, which outlives the session; null: a new one
 };
 
 /// A usual value of batch_tokens.
@@ -59,6 +63,9 @@ class InferSession {
     /// Takes device memory of its own, once the capacity and the model's sizes are known.
     std::function<void(InferSession&)> allocate;
     std::vector<Forward> forwards;
+
+    /// Of a session that all of these run over, one after the other.
+    static Use together(std::vector<Use> uses);
   };
 
   /// Loads model, tokenizer and adapter, and plans, then owns, memory for texts as long as the
@@ -79,15 +86,21 @@ class InferSession {
   /// Adds a sequence to the batch; false when it does not fit beside what is there. labels: of its
   /// tokens, or kNoLabel.
   bool append(std::span<const int32_t> ids, std::span<const int32_t> labels);
-  /// Runs a forward pass over the batch, which is empty afterwards.
+  /// Runs a forward pass over the batch, which is empty afterwards, also when this throws.
   void run(const Forward& forward);
+  /// Forgets the batch.
+  void discard() { batch_.clear(); }
   bool empty() const { return batch_.n_sequences() == 0; }
+  /// What later runs have beside the base: an adapter of this model, which outlives them and has no
+  /// larger rank than was planned for; null: nothing.
+  void use_adapter(const LoraAdapter* adapter) { adapter_ = adapter; }
 
   const PackedBatch& batch() const { return batch_; }
   const BatchCapacity& capacity() const { return capacity_; }
   const MaskedLm& model() const { return model_; }
   const EncoderConfig& config() const { return model_.config; }
   const Tokenizer& tokenizer() const { return tokenizer_; }
+  const std::string& name() const { return name_; }  ///< the model's folder
   const Log& log() const { return log_; }
   Context& context() { return ctx_; }
   Memory& memory() { return memory_; }
@@ -97,10 +110,12 @@ class InferSession {
   InferSession(const InferOptions& options, const Use& use, const Log& log, bool planning);
   Context make_context(const InferOptions& options, bool planning);
   void take_memory(const InferOptions& options, const Use& use);
-  void allocate_buffers(const Use& use);
+  void allocate_buffers(const Use& use, int64_t adapter_rank);
   PackedBatch full_batch(int64_t length) const;
-  size_t arena_bytes(const PackedBatch& batch, const Use& use) const;
+  size_t arena_bytes(const PackedBatch& batch, const Use& use, const LoraAdapter* adapter) const;
+  size_t arena_bytes(const Use& use, int64_t adapter_rank) const;
 
+  std::string name_;
   Log log_;
   ThreadPool threads_;
   Backend backend_;
@@ -109,7 +124,8 @@ class InferSession {
   Memory memory_;
   Tokenizer tokenizer_;
   MaskedLm model_;
-  std::unique_ptr<LoraAdapter> adapter_;
+  std::unique_ptr<LoraAdapter> own_adapter_;  // of InferOptions
+  const LoraAdapter* adapter_ = nullptr;      // that runs
   std::unique_ptr<Tape> tape_;
   std::unique_ptr<BatchBuffer> buffer_;
   BatchCapacity capacity_;

@@ -2,6 +2,8 @@
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #include "engine/infer/token_scores.h"
 
+#include <utility>
+
 #include "kernels/ops/transfer.h"
 
 namespace qe {
@@ -28,13 +30,13 @@ void TokenScores::add(InferSession& session, std::span<const int32_t> ids, int64
 }
 
 void TokenScores::flush(InferSession& session) {
-  if (waiting_.empty()) return;
+  const std::vector<double*> waiting = std::exchange(waiting_, {});
+  if (waiting.empty()) return;
   session.run([this](const MaskedLm& model, const ForwardPass& pass) { forward(model, pass); });
-  values_.resize(waiting_.size());
+  values_.resize(waiting.size());
   copy_bytes(session.context(), values_.data(), losses_, values_.size() * sizeof(float));
   synchronize(session.context());
-  for (size_t i = 0; i < waiting_.size(); ++i) *waiting_[i] = -static_cast<double>(values_[i]);
-  waiting_.clear();
+  for (size_t i = 0; i < waiting.size(); ++i) *waiting[i] = -static_cast<double>(values_[i]);
 }
 
 }  // namespace qe

@@ -33,7 +33,13 @@ std::unique_ptr<LoraAdapter> make_adapter(AdapterConfig config, const MaskedLm& 
 std::unique_ptr<LoraAdapter> load_adapter(const std::string& folder, const MaskedLm& model,
                                           const std::string& base, bool trainable,
                                           const Context& ctx, Memory& memory, const Log& log) {
-  Adapter stored = read_adapter(folder);
+  return place_adapter(read_adapter(folder), folder, model, base, trainable, ctx, memory, log);
+}
+
+std::unique_ptr<LoraAdapter> place_adapter(Adapter stored, const std::string& folder,
+                                           const MaskedLm& model, const std::string& base,
+                                           bool trainable, const Context& ctx, Memory& memory,
+                                           const Log& log) {
   std::string& stored_base = stored.config.base_model_name_or_path;
   if (!stored_base.empty() && last_name(stored_base) != last_name(base)) {
     log.warn(cat(folder, ": the adapter was made for ", Json(stored_base).dump(),

@@ -21,9 +21,15 @@ std::unique_ptr<LoraAdapter> make_adapter(AdapterConfig config, const MaskedLm& 
 /// head, which "all-linear" finds, too).
 void drop_unused_pairs(Adapter& adapter, const EncoderConfig& config);
 
-/// Reads a PEFT adapter's folder. `base` is the model's folder: a warning is logged when the
-/// adapter names another base. Throws Error, naming folder and module, when modules or shapes do
-/// not fit. While memory.planning() no values are copied. ctx: as LoraAdapter's.
+/// The adapter that was read from `folder`, for `model`. `base` is the model's folder: a warning is
+/// logged when the adapter names another base. Throws Error, naming folder and module, when modules
+/// or shapes do not fit. While memory.planning() no values are copied. ctx: as LoraAdapter's.
+std::unique_ptr<LoraAdapter> place_adapter(Adapter stored, const std::string& folder,
+                                           const MaskedLm& model, const std::string& base,
+                                           bool trainable, const Context& ctx, Memory& memory,
+                                           const Log& log);
+
+/// The same of a PEFT adapter's folder, which is read.
 std::unique_ptr<LoraAdapter> load_adapter(const std::string& folder, const MaskedLm& model,
                                           const std::string& base, bool trainable,
                                           const Context& ctx, Memory& memory, const Log& log);

@@ -19,7 +19,10 @@ std::atomic<int64_t> n_launched = 0;
 
 }  // namespace
 
-Runtime::Runtime(int device) : device_(device), stream_(create_stream(device)) {
+Runtime::Runtime(int device, void* stream)
+    : device_(device),
+      owns_stream_(stream == nullptr),
+      stream_(owns_stream_ ? create_stream(device) : stream) {
   const char* setting = std::getenv("QE_SYNC_LAUNCHES");
   constexpr size_t kBytes = kCounters * sizeof(uint32_t);
   counters_ = static_cast<uint32_t*>(allocate(device, MemorySpace::kDevice, kBytes));
@@ -27,7 +30,7 @@ Runtime::Runtime(int device) : device_(device), stream_(create_stream(device)) {
   synchronize_ = setting != nullptr && std::string_view(setting) == "1";
 }
 Runtime::~Runtime() {
-  destroy_stream(stream_);
+  if (owns_stream_) destroy_stream(stream_);
   release(MemorySpace::kDevice, counters_);
 }
 

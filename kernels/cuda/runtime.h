@@ -19,7 +19,8 @@ class CublasLt;
 
 class Runtime {
  public:
-  explicit Runtime(int device);
+  /// stream: the host's, null: one of our own.
+  Runtime(int device, void* stream);
   ~Runtime();
   Runtime(const Runtime&) = delete;
   Runtime& operator=(const Runtime&) = delete;
@@ -48,6 +49,7 @@ class Runtime {
 
  private:
   int device_;
+  bool owns_stream_;
   void* stream_;
   bool deterministic_ = false;
   bool synchronize_;  // QE_SYNC_LAUNCHES=1: find the kernel that fails

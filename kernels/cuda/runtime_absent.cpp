@@ -7,7 +7,7 @@
 
 namespace qe::cuda {
 
-Runtime::Runtime(int) { fail(unavailable_reason()); }
+Runtime::Runtime(int, void*) { fail(unavailable_reason()); }
 Runtime::~Runtime() = default;
 CublasLt& Runtime::cublaslt() { fail(unavailable_reason()); }
 int64_t Runtime::n_launches() { return 0; }

@@ -86,10 +86,10 @@ DType compute_type(const std::string& name, Device device, const DeviceLimits& l
   return limits.compute_capability >= 80 ? DType::kBF16 : DType::kF16;
 }
 
-Backend::Backend(Device device, bool planning)
+Backend::Backend(Device device, bool planning, void* stream)
     : device_(device), limits_(limits_of(device, planning)) {
   if (device.kind == DeviceKind::kCuda && !planning) {
-    runtime_ = std::make_unique<cuda::Runtime>(device.index);
+    runtime_ = std::make_unique<cuda::Runtime>(device.index, stream);
   }
 }
 Backend::~Backend() = default;

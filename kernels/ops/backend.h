@@ -37,7 +37,8 @@ class Backend {
   /// Planning opens nothing, so that a GPU that is not there can be planned for. limits are those
   /// of the device; QE_FORCE_ARCH=75, 80, 86 ... in the environment makes kernels believe that the
   /// GPU is of that compute capability, with its shared memory.
-  Backend(Device device, bool planning);
+  /// stream: a GPU's, of somebody else's; null: one of its own.
+  Backend(Device device, bool planning, void* stream = nullptr);
   ~Backend();
   Backend(Backend&&) noexcept;
   Backend& operator=(Backend&&) noexcept;
