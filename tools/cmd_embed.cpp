@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #include <bit>
-#include <iostream>
 #include <span>
 
 #include "engine/infer/embed.h"
-#include "formats/atomic_write.h"
 #include "formats/json.h"
 #include "kernels/core/error.h"
+#include "tools/answer_texts.h"
 #include "tools/commands.h"
 #include "tools/model_options.h"
 #include "tools/progress.h"
@@ -18,9 +17,6 @@ namespace qe::tools {
 namespace {
 
 static_assert(std::endian::native == std::endian::little, "the .npy header says '<f4'");
-
-// Some batches are collected before they run, so that few run half full.
-constexpr int64_t kBatchesAtOnce = 4;
 
 EmbedOptions embed_options(const Arguments& arguments) {
   const std::string pooling = arguments.text("pooling", "mean");
@@ -55,65 +51,9 @@ std::string json_lines(std::span<const float> rows, size_t columns) {
   return lines;
 }
 
-using Write = std::function<void(std::span<const std::byte>)>;
-struct Stopped {};
-
-/// Embeds texts as they come and writes their rows.
-class Embedding {
- public:
-  Embedding(Embedder& embedder, bool npy, const Write& write)
-      : embedder_(embedder), npy_(npy), write_(write) {}
-
-  void add(EncodedText&& text) {
-    if (text.n_cut > 0) ++n_cut_;
-    n_tokens_ += static_cast<int64_t>(text.ids.size());
-    texts_.push_back(std::move(text));
-    if (n_tokens_ >= kBatchesAtOnce * embedder_.session().capacity().tokens) flush();
-  }
-
-  void flush() {
-    const auto columns = static_cast<size_t>(embedder_.size());
-    rows_.resize(texts_.size() * columns);
-    embedder_.embed(texts_, rows_);
-    if (npy_) {
-      write_(std::as_bytes(std::span<const float>(rows_)));
-    } else {
-      write_(std::as_bytes(std::span<const char>(json_lines(rows_, columns))));
-    }
-    n_done_ += static_cast<int64_t>(texts_.size());
-    texts_.clear();
-    n_tokens_ = 0;
-  }
-
-  int64_t n_done() const { return n_done_; }
-  int64_t n_cut() const { return n_cut_; }
-
- private:
-  Embedder& embedder_;
-  bool npy_;
-  const Write& write_;
-  std::vector<EncodedText> texts_;
-  std::vector<float> rows_;
-  int64_t n_tokens_ = 0;
-  int64_t n_done_ = 0;
-  int64_t n_cut_ = 0;
-};
-
-int64_t embed_all(const Arguments& arguments, Embedder& embedder, bool npy, Progress& progress,
-                  const std::atomic<bool>& stop, const Write& write) {
-  Embedding embedding(embedder, npy, write);
-  for_each_input(arguments, [&](std::string&& text, const std::string&) {
-    if (stop) throw Stopped{};
-    embedding.add(embedder.prepare(text, arguments.has("truncate")));
-    if (embedding.n_done() > 0) progress.bar("embed", embedding.n_done(), 0, "texts");
-  });
-  embedding.flush();
-  progress.clear();
-  if (embedding.n_cut() > 0) {
-    progress.log().warn(cat(human_count(embedding.n_cut()), " texts were cut to ",
-                            embedder.session().config().max_length(), " tokens"));
-  }
-  return embedding.n_done();
+// The bytes of .npy's rows.
+std::string raw_bytes(std::span<const float> rows) {
+  return {reinterpret_cast<const char*>(rows.data()), rows.size_bytes()};
 }
 
 // The number of rows comes first in the file: it is counted before.
@@ -145,29 +85,30 @@ int run_embed(const Arguments& given) {
   InferOptions options = model_options(given);
   options.batch_tokens = batch_tokens_of(given);
   Embedder embedder(options, embed, progress.log());
-  try {
-    if (output.empty()) {
-      embed_all(given, embedder, false, progress, stop, [](std::span<const std::byte> bytes) {
-        std::cout.write(reinterpret_cast<const char*>(bytes.data()),
-                        static_cast<std::streamsize>(bytes.size()));
-        std::cout.flush();
-      });
-      return 0;
-    }
+  std::vector<float> rows;
+  const TextJob job{
+      .name = "embed",
+      .session = embedder.session(),
+      .prepare =
+          [&](const std::string& text) { return embedder.prepare(text, given.has("truncate")); },
+      .cost = [](const EncodedText& text) { return static_cast<int64_t>(text.ids.size()); },
+      .answer =
+          [&](std::span<const EncodedText> texts) {
+            const auto columns = static_cast<size_t>(embedder.size());
+            rows.resize(texts.size() * columns);
+            embedder.embed(texts, rows);
+            return npy ? raw_bytes(rows) : json_lines(rows, columns);
+          }};
+  return unless_stopped(output, progress, [&] {
     const Arguments arguments = npy ? with_lines_held(given) : given;
     const int64_t n_texts = npy ? count_texts(arguments) : 0;
-    write_file_atomically(output, [&](const Append& append) {
+    write_answers(output, [&](const Append& append) {
       const std::string header = npy ? npy_header(n_texts, embedder.size()) : "";
       append(std::as_bytes(std::span(header)));
-      const int64_t n = embed_all(arguments, embedder, npy, progress, stop, append);
+      const int64_t n = answer_texts(arguments, job, &stop, progress, append);
       QE_CHECK(!npy || n == n_texts, given.text("input"), ": changed while it was read");
     });
-  } catch (const Stopped&) {
-    progress.clear();
-    if (!output.empty()) progress.line(cat("stopped: ", output, " is as it was"));
-    return stop_status();
-  }
-  return 0;
+  });
 }
 
 }  // namespace

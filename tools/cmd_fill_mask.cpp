@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "kernels/core/error.h"
+#include "tools/answer_texts.h"
 #include "tools/commands.h"
 #include "tools/fill_mask_file.h"
 #include "tools/model_options.h"
@@ -130,21 +131,19 @@ int run_file(const Arguments& arguments, Progress& progress) {
   const std::atomic<bool>& stop = stop_on_signals();
   FillMask model(options, warnings.log());
   request.targets = given_targets(model, arguments);
-  const FileResult result = fill_mask_file(model, request, stop, [&](int64_t n_lines) {
-    progress.bar("fill-mask", n_lines, 0, "lines");
+  const int status = unless_stopped(request.output, progress, [&] {
+    const FileResult result = fill_mask_file(model, request, &stop, [&](int64_t n_lines) {
+      progress.bar("fill-mask", n_lines, 0, "lines");
+    });
+    progress.clear();
+    progress.line(cat(request.output, ": ", human_count(result.n_answers), " answers"));
+    if (result.n_errors > 0) {
+      log.warn(cat(human_count(result.n_errors),
+                   " lines have no answer; the first: ", result.first_error));
+    }
   });
-  progress.clear();
   warnings.finish();
-  if (result.stopped) {
-    progress.line(cat("stopped: ", request.output, " is as it was"));
-    return stop_status();
-  }
-  progress.line(cat(request.output, ": ", human_count(result.n_answers), " answers"));
-  if (result.n_errors > 0) {
-    log.warn(cat(human_count(result.n_errors),
-                 " lines have no answer; the first: ", result.first_error));
-  }
-  return 0;
+  return status;
 }
 
 int run_comparison(const Arguments& arguments, const Log& log) {

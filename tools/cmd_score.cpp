@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #include <cmath>
-#include <iostream>
 #include <span>
+#include <string_view>
 
 #include "engine/infer/scoring.h"
-#include "formats/atomic_write.h"
 #include "formats/json.h"
 #include "kernels/core/error.h"
+#include "tools/answer_texts.h"
 #include "tools/commands.h"
 #include "tools/model_options.h"
 #include "tools/progress.h"
@@ -17,8 +17,7 @@
 namespace qe::tools {
 namespace {
 
-// Some batches of masked copies are collected before they run, so that few run half full.
-constexpr int64_t kBatchesAtOnce = 4;
+constexpr std::string_view kTsvHeader = "sum\ttokens\tper_token\tperplexity\n";
 
 Json number_or_null(double value) {
   return std::isfinite(value) ? Json(nine_digits(value)) : Json();
@@ -51,65 +50,6 @@ std::string tsv_line(const TextScore& score) {
              tsv_number(score.per_token()), "\t", tsv_number(score.perplexity()), "\n");
 }
 
-struct Stopped {};
-
-/// Scores texts as they come and writes a line for each.
-class Scoring {
- public:
-  Scoring(Scorer& scorer, bool json, const std::function<void(const std::string&)>& write)
-      : scorer_(scorer), json_(json), write_(write) {}
-
-  void add(EncodedText&& text) {
-    const auto n = static_cast<int64_t>(text.ids.size());
-    if (text.n_cut > 0) ++n_cut_;
-    n_tokens_ += 1 + n * n;
-    texts_.push_back(std::move(text));
-    if (n_tokens_ >= kBatchesAtOnce * scorer_.session().capacity().tokens) flush();
-  }
-
-  void flush() {
-    std::string lines;
-    for (const TextScore& score : scorer_.score(texts_)) {
-      lines += json_ ? json_line(score, scorer_.session().tokenizer()) : tsv_line(score);
-    }
-    write_(lines);
-    n_done_ += static_cast<int64_t>(texts_.size());
-    texts_.clear();
-    n_tokens_ = 0;
-  }
-
-  int64_t n_done() const { return n_done_; }
-  int64_t n_cut() const { return n_cut_; }
-
- private:
-  Scorer& scorer_;
-  bool json_;
-  const std::function<void(const std::string&)>& write_;
-  std::vector<EncodedText> texts_;
-  int64_t n_tokens_ = 0;  // of all masked copies
-  int64_t n_done_ = 0;
-  int64_t n_cut_ = 0;
-};
-
-void score_all(const Arguments& arguments, Scorer& scorer, Progress& progress,
-               const std::atomic<bool>& stop,
-               const std::function<void(const std::string&)>& write) {
-  const bool json = arguments.has("json");
-  if (!json) write("sum\ttokens\tper_token\tperplexity\n");
-  Scoring scoring(scorer, json, write);
-  for_each_input(arguments, [&](std::string&& text, const std::string&) {
-    if (stop) throw Stopped{};
-    scoring.add(scorer.prepare(text, arguments.has("truncate")));
-    if (scoring.n_done() > 0) progress.bar("score", scoring.n_done(), 0, "texts");
-  });
-  scoring.flush();
-  progress.clear();
-  if (scoring.n_cut() > 0) {
-    progress.log().warn(cat(human_count(scoring.n_cut()), " texts were cut to ",
-                            scorer.session().config().max_length(), " tokens"));
-  }
-}
-
 int run_score(const Arguments& arguments) {
   Progress progress;
   const std::atomic<bool>& stop = stop_on_signals();
@@ -119,23 +59,32 @@ int run_score(const Arguments& arguments) {
       options,
       arguments.has("within_word_l2r") ? ScoreMasking::kWithinWordL2r : ScoreMasking::kToken,
       progress.log());
+  const bool json = arguments.has("json");
+  const TextJob job{
+      .name = "score",
+      .session = scorer.session(),
+      .prepare =
+          [&](const std::string& text) { return scorer.prepare(text, arguments.has("truncate")); },
+      .cost =
+          [](const EncodedText& text) {  // of all masked copies
+            const auto n = static_cast<int64_t>(text.ids.size());
+            return 1 + n * n;
+          },
+      .answer =
+          [&](std::span<const EncodedText> texts) {
+            std::string lines;
+            for (const TextScore& score : scorer.score(texts)) {
+              lines += json ? json_line(score, scorer.session().tokenizer()) : tsv_line(score);
+            }
+            return lines;
+          }};
   const std::string output = arguments.text("output");
-  try {
-    if (output.empty()) {
-      score_all(arguments, scorer, progress, stop,
-                [](const std::string& lines) { std::cout << lines << std::flush; });
-    } else {
-      write_file_atomically(output, [&](const Append& append) {
-        score_all(arguments, scorer, progress, stop,
-                  [&](const std::string& lines) { append(std::as_bytes(std::span(lines))); });
-      });
-    }
-  } catch (const Stopped&) {
-    progress.clear();
-    if (!output.empty()) progress.line(cat("stopped: ", output, " is as it was"));
-    return stop_status();
-  }
-  return 0;
+  return unless_stopped(output, progress, [&] {
+    write_answers(output, [&](const Append& append) {
+      if (!json) append(std::as_bytes(std::span(kTsvHeader)));
+      answer_texts(arguments, job, &stop, progress, append);
+    });
+  });
 }
 
 }  // namespace

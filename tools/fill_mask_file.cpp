@@ -9,6 +9,7 @@
 #include "formats/atomic_write.h"
 #include "formats/dataset/registry.h"
 #include "kernels/core/error.h"
+#include "tools/answer_texts.h"
 #include "tools/table.h"
 
 namespace qe::tools {
@@ -16,14 +17,10 @@ namespace {
 
 // Lists of targets whose ids are remembered: most files repeat a few.
 constexpr size_t kRememberedTargets = 1000;
-// Some batches are collected before they run, so that few run half full.
-constexpr int64_t kBatchesAtOnce = 4;
-
-struct Stopped {};
 
 class FileFiller {
  public:
-  FileFiller(FillMask& model, const FileRequest& request, const std::atomic<bool>& stop,
+  FileFiller(FillMask& model, const FileRequest& request, StopToken stop,
              const std::function<void(int64_t)>& progress)
       : model_(model), request_(request), stop_(stop), progress_(progress) {}
 
@@ -32,19 +29,15 @@ class FileFiller {
     const bool json = extension == ".jsonl" || extension == ".json";
     QE_CHECK(json || extension == ".txt", request_.input, ": expected .jsonl or .txt");
     TextStream text(request_.input);
-    try {
-      write_file_atomically(request_.output, [&](const Append& append) {
-        LineReader lines(text, kMaxLine);
-        for (std::string_view line; lines.next(line);) {
-          if (json && line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
-          add(line, json, cat(request_.input, ":", lines.number()));
-          if (n_tokens_ >= kBatchesAtOnce * model_.batch_tokens()) flush(append);
-        }
-        flush(append);
-      });
-    } catch (const Stopped&) {
-      result_.stopped = true;
-    }
+    write_file_atomically(request_.output, [&](const Append& append) {
+      LineReader lines(text, kMaxLine);
+      for (std::string_view line; lines.next(line);) {
+        if (json && line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
+        add(line, json, cat(request_.input, ":", lines.number()));
+        if (n_tokens_ >= kBatchesAtOnce * model_.batch_tokens()) flush(append);
+      }
+      flush(append);
+    });
     return result_;
   }
 
@@ -103,7 +96,7 @@ class FileFiller {
   }
 
   void flush(const Append& append) {
-    if (stop_) throw Stopped{};
+    throw_if_stopped(stop_);
     const std::vector<FillAnswers> answers = fill_tasks(model_, prepared_, request_.mode);
     std::string text;
     size_t next = 0;
@@ -125,7 +118,7 @@ class FileFiller {
 
   FillMask& model_;
   const FileRequest& request_;
-  const std::atomic<bool>& stop_;
+  StopToken stop_;
   const std::function<void(int64_t)>& progress_;
   FileResult result_;
   std::vector<FillTask> prepared_;
@@ -199,8 +192,7 @@ Json answers_json(const FillAnswers& answers) {
   return lists.size() == 1 ? std::move(lists[0]) : Json::array(std::move(lists));
 }
 
-FileResult fill_mask_file(FillMask& model, const FileRequest& request,
-                          const std::atomic<bool>& stop,
+FileResult fill_mask_file(FillMask& model, const FileRequest& request, StopToken stop,
                           const std::function<void(int64_t)>& progress) {
   return FileFiller(model, request, stop, progress).run();
 }

@@ -4,7 +4,6 @@
 
 // fill-mask over a file: a request in each line, an answer in each line.
 
-#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -13,6 +12,7 @@
 #include <vector>
 
 #include "engine/infer/joint_fill.h"
+#include "engine/train/stop_token.h"
 #include "formats/json.h"
 
 namespace qe::tools {
@@ -74,15 +74,13 @@ struct FileResult {
   int64_t n_answers = 0;
   int64_t n_errors = 0;
   std::string first_error;  ///< "input:line: what"
-  bool stopped = false;     ///< by the token: the output file is as it was before
 };
 
 /// Answers every line in order. The output appears whole or not at all; memory does not depend on
 /// the file's size. Blank lines of JSON have no answer. Calls progress(lines so far) after every
 /// batch. Throws Error when a file cannot be read or written, and, with kFail, for the first line
-/// that cannot be answered.
-FileResult fill_mask_file(FillMask& model, const FileRequest& request,
-                          const std::atomic<bool>& stop,
+/// that cannot be answered; Stopped when `stop` is set.
+FileResult fill_mask_file(FillMask& model, const FileRequest& request, StopToken stop,
                           const std::function<void(int64_t)>& progress);
 
 }  // namespace qe::tools

@@ -51,8 +51,9 @@ int64_t batch_tokens_of(const Arguments& arguments) {
   return arguments.integer("batch_tokens", 4096, 0, 1 << 24);
 }
 
-void for_each_input(const Arguments& arguments, const TakeText& take) {
+void for_each_input(const Arguments& arguments, const TakeText& take, StopToken stop) {
   const auto give = [&](std::string&& text, const std::string& place) {
+    throw_if_stopped(stop);
     try {
       take(std::move(text), place);
     } catch (const Error& error) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "engine/infer/session.h"
+#include "engine/train/stop_token.h"
 #include "tools/args.h"
 
 namespace qe::tools {
@@ -23,7 +24,8 @@ int64_t batch_tokens_of(const Arguments& arguments);
 /// Takes a text and the place that errors name: "text 2", "FILE:7", "standard input:7".
 using TakeText = std::function<void(std::string&& text, const std::string& place)>;
 /// Gives every text of a command, in order: its positional arguments; the records of --input; or
-/// the lines of standard input. An Error that take throws gets the place in front.
-void for_each_input(const Arguments& arguments, const TakeText& take);
+/// the lines of standard input. An Error that take throws gets the place in front. Throws Stopped
+/// before a text once `stop` is set.
+void for_each_input(const Arguments& arguments, const TakeText& take, StopToken stop = nullptr);
 
 }  // namespace qe::tools

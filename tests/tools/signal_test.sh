@@ -80,4 +80,25 @@ for pair in INT:130 TERM:143 USR1:0; do
   end_with "SIG$name while evaluating" "$name" "${pair#*:}"
   expect "SIG$name while evaluating: no result" [ ! -s stdout ]
 done
+
+# ---- While texts are answered: the output appears whole or not at all.
+sed 's/$/ [MASK]/' longer.txt >masks.txt
+written() { find . -maxdepth 1 -name '*answers*'; }
+for pair in INT:130 TERM:143 USR1:0; do
+  name=${pair%:*}
+  for asked in "score longer.txt answers.tsv" "embed longer.txt answers.jsonl" \
+    "fill-mask masks.txt answers.json"; do
+    read -r command input output <<<"$asked"
+    begin "$engine" "$command" --model "$root/examples/tiny-mlm" --device cpu --threads 1 \
+      --input "$input" --output "$output"
+    for _ in $(seq 400); do
+      [ -z "$(written)" ] || break
+      sleep 0.02
+    done
+    end_with "SIG$name in $command" "$name" "${pair#*:}"
+    expect "SIG$name in $command: one line: $(cat stderr)" \
+      [ "$(cat stderr)" = "stopped: $output is as it was" ]
+    expect "SIG$name in $command: nothing is left" [ -z "$(written)" ]
+  done
+done
 finish
