@@ -11,7 +11,9 @@
 #                                         of shared memory a block), and of 8.6 (99 KB) in bf16
 #   scripts/check_gpu.sh arch75 FOLDER    in fp32 and fp16 with the choices of 7.5
 #   scripts/check_gpu.sh sanitize FOLDER [TOOL...]   each test case in bf16 under compute-sanitizer:
-#                                         memcheck racecheck initcheck synccheck, or those named
+#                                         memcheck racecheck initcheck synccheck, or those named;
+#                                         racecheck with QE_SMALL, by which the longest cases have
+#                                         smaller shapes that cross the same borders
 # For arch80 and arch75, build PTX of that version only, so that nothing else can run:
 #   cmake -DQE_CUDA=ON "-DQE_CUDA_ARCHITECTURES=80-virtual" ...
 # QE_JOBS processes share the GPU (default: one per core; references are computed on the host). Logs
@@ -52,11 +54,12 @@ add_types() {
 
 # add_sanitized TOOL: every test case on its own. Commas separate filters of doctest.
 add_sanitized() {
-  local program test options=""
+  local program test options="" environment=QE_TEST_DEVICE=bf16
   if [[ $1 == memcheck ]]; then options="--report-api-errors no"; fi # a test asks for too much
+  if [[ $1 == racecheck ]]; then environment+=" QE_SMALL=1"; fi
   for program in qe_kernels_tests qe_engine_tests; do
     while read -r test; do
-      add "$1, $program: $test" QE_TEST_DEVICE=bf16 \
+      add "$1, $program: $test" "$environment" \
         "compute-sanitizer --tool $1 $options --error-exitcode 9 --print-limit 5 $folder/$program $(
           printf '%q' "--test-case=${test//,/\?}"
         )"

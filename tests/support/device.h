@@ -43,6 +43,16 @@ void close_device();
 /// `value` rounded to compute_type().
 float rounded(float value);
 
+/// Whether QE_SMALL is set in the environment: kernels run under a tool that slows them a
+/// hundredfold.
+bool small_only();
+/// The sizes that a case goes over: `all`; where only small ones shall run `few`, which cross the
+/// same borders of blocks, tiles and slices.
+template <class T>
+std::vector<T> sizes(std::vector<T> all, std::vector<T> few) {
+  return small_only() ? few : all;
+}
+
 /// What a result is, for the largest error it may have.
 enum class Result {
   kElements,        ///< elementwise ops, norms, and matrix products
