@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <functional>
+#include <numeric>
 
 #include "formats/atomic_write.h"
 #include "formats/mapped_file.h"
@@ -34,9 +36,7 @@ constexpr Refusal kRefusals[] = {
     {"use_qalora", "QA-LoRA is not supported"},
     {"use_bdlora", "block-diagonal LoRA is not supported"},
     {"lora_bias", "biases in LoRA layers are not supported"},
-    {"bias", "trained biases are not supported"},
     {"fan_in_fan_out", "transposed weights are not supported"},
-    {"modules_to_save", "modules saved in full are not supported"},
     {"layer_replication", "replicated layers are not supported"},
     {"megatron_config", "Megatron's parallel layers are not supported"},
     {"trainable_token_indices", "trained token rows are not supported"},
@@ -46,7 +46,7 @@ constexpr Refusal kRefusals[] = {
     {"velora_config", "this variant is not supported"},
     {"monteclora_config", "this variant is not supported"},
     {"kasa_config", "this variant is not supported"},
-    {"ensure_weight_tying", "adapters of tied weights are not supported"},
+    {"ensure_weight_tying", "peft would make the decoder anew, without its bias"},
 };
 
 bool is_off(const Json& value) {
@@ -119,8 +119,25 @@ struct StoredPair {
   const StoredTensor* magnitude = nullptr;
 };
 
-std::map<std::string, StoredPair> collect_pairs(const TensorFile& file) {
+struct StoredAdapter {
   std::map<std::string, StoredPair> pairs;
+  std::vector<std::pair<std::string, const StoredTensor*>> tensors;  // in full, by name
+};
+
+/// Whether the settings speak of a tensor that belongs to no pair.
+bool is_full_tensor(const std::string& name, const AdapterConfig& config) {
+  if (name.ends_with(".bias") && config.bias != AdapterConfig::Bias::kNone) return true;
+  return is_saved_module(name.substr(0, name.rfind('.')), config.modules_to_save);
+}
+
+/// What peft also writes with bias "all" of a module that it saves in full, and never reads.
+bool is_unused_copy(const std::string& name) {
+  return name.find(".original_module.") != std::string::npos ||
+         name.find(".modules_to_save.") != std::string::npos;
+}
+
+StoredAdapter collect(const TensorFile& file, const AdapterConfig& config) {
+  StoredAdapter stored;
   for (const auto& [name, tensor] : file.tensors()) {
     const StoredTensor* StoredPair::*part = nullptr;
     std::string_view rest = name;
@@ -132,18 +149,23 @@ std::map<std::string, StoredPair> collect_pairs(const TensorFile& file) {
       part = member;
       rest.remove_suffix(suffix.size());
     }
-    QE_CHECK(part != nullptr && rest.starts_with(kPrefix) && rest.size() > kPrefix.size(),
-             place_of(tensor), ": expected ", kPrefix, "<module>", kLoraASuffix, ", ", kLoraBSuffix,
-             " or ", kLoraMagnitudeSuffix);
-    rest.remove_prefix(kPrefix.size());
-    QE_CHECK(is_module_path(rest), place_of(tensor),
-             ": not a module path: ", Json(std::string(rest)).dump());
-    pairs[std::string(rest)].*part = &tensor;
+    const bool prefixed = rest.starts_with(kPrefix) && rest.size() > kPrefix.size();
+    const std::string path(prefixed ? rest.substr(kPrefix.size()) : "");
+    const bool in_full = part == nullptr && prefixed && is_full_tensor(path, config);
+    QE_CHECK(in_full || (part != nullptr && prefixed), place_of(tensor), ": expected ", kPrefix,
+             "<module>", kLoraASuffix, ", ", kLoraBSuffix, " or ", kLoraMagnitudeSuffix,
+             ", or what bias and modules_to_save speak of in ", kConfigFile);
+    QE_CHECK(is_module_path(path), place_of(tensor), ": not a module path: ", Json(path).dump());
+    if (part != nullptr) {
+      stored.pairs[path].*part = &tensor;
+    } else if (!is_unused_copy(path)) {
+      stored.tensors.emplace_back(path, &tensor);
+    }
   }
-  return pairs;
+  return stored;
 }
 
-std::vector<float> read_factor(const StoredTensor& tensor) {
+std::vector<float> read_values(const StoredTensor& tensor) {
   std::vector<float> values = tensor.to_f32();
   for (size_t i = 0; i < values.size(); ++i) {
     QE_CHECK(std::isfinite(values[i]), place_of(tensor), ": element ", i, " is ", values[i]);
@@ -170,7 +192,7 @@ std::vector<float> read_magnitude(const StoredPair& stored, bool use_dora, int64
            " is missing, with use_dora in ", kConfigFile);
   QE_CHECK(stored.magnitude->shape == std::vector<int64_t>{out}, place_of(*stored.magnitude),
            ": expected a vector of ", out, " (its partner's rows)");
-  return read_factor(*stored.magnitude);
+  return read_values(*stored.magnitude);
 }
 
 AdapterPair read_pair(const std::string& module, const StoredPair& stored,
@@ -187,8 +209,8 @@ AdapterPair read_pair(const std::string& module, const StoredPair& stored,
           .r = r,
           .in = stored.a->shape[1],
           .out = out,
-          .a = read_factor(*stored.a),
-          .b = read_factor(*stored.b),
+          .a = read_values(*stored.a),
+          .b = read_values(*stored.b),
           .magnitude = read_magnitude(stored, config.use_dora, out)};
 }
 
@@ -205,14 +227,12 @@ Json config_json(const AdapterConfig& config) {
   const std::vector<Json::Member> fixed = {
       {"auto_mapping", mapping},
       {"base_model_name_or_path", text_or_null(config.base_model_name_or_path)},
-      {"bias", "none"},
       {"fan_in_fan_out", false},
       {"inference_mode", true},
       {"layer_replication", Json()},
       {"loftq_config", Json::object()},
       {"megatron_config", Json()},
       {"megatron_core", "megatron.core"},
-      {"modules_to_save", Json()},
       {"peft_type", "LORA"},
       {"peft_version", kPeftVersion},
       {"revision", Json()},
@@ -220,6 +240,12 @@ Json config_json(const AdapterConfig& config) {
   };
   members.insert(members.end(), fixed.begin(), fixed.end());
   return Json::object(std::move(members));
+}
+
+void check_finite(const std::string& place, const float* values, int64_t n,
+                  const std::string& what) {
+  const float* bad = std::find_if(values, values + n, [](float x) { return !std::isfinite(x); });
+  QE_CHECK(bad == values + n, place, ": element ", bad - values, " of ", what, " is ", *bad);
 }
 
 void check_pairs(const std::string& folder, const AdapterConfig& config,
@@ -233,51 +259,71 @@ void check_pairs(const std::string& folder, const AdapterConfig& config,
     QE_CHECK(pair.r == rank && pair.in > 0 && pair.out > 0, place, ": rank ", pair.r, " of ",
              pair.out, " x ", pair.in, ", expected rank ", rank, " and positive sizes");
     QE_CHECK(targets.matches(pair.module), place, ": is not among target_modules");
-    const auto check_finite = [&](const float* values, int64_t n, const char* factor) {
-      const float* bad =
-          std::find_if(values, values + n, [](float x) { return !std::isfinite(x); });
-      QE_CHECK(bad == values + n, place, ": element ", bad - values, " of ", factor, " is ", *bad);
-    };
-    check_finite(pair.a, pair.r * pair.in, "A");
-    check_finite(pair.b, pair.out * pair.r, "B");
+    check_finite(place, pair.a, pair.r * pair.in, "A");
+    check_finite(place, pair.b, pair.out * pair.r, "B");
     QE_CHECK(config.use_dora == (pair.magnitude != nullptr), place,
              config.use_dora ? ": no magnitudes, with use_dora" : ": magnitudes without use_dora");
-    if (config.use_dora) check_finite(pair.magnitude, pair.out, "the magnitudes");
+    if (config.use_dora) check_finite(place, pair.magnitude, pair.out, "the magnitudes");
+  }
+}
+
+int64_t size_of(const std::vector<int64_t>& shape) {
+  return std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
+}
+
+void check_tensors(const std::string& folder, const AdapterConfig& config,
+                   const std::vector<AdapterTensorView>& tensors) {
+  for (const AdapterTensorView& tensor : tensors) {
+    const std::string place = cat(folder, ": tensor ", Json(tensor.name).dump());
+    QE_CHECK(is_module_path(tensor.name), place, ": not a module path");
+    QE_CHECK(is_full_tensor(tensor.name, config), place,
+             ": is not what bias and modules_to_save speak of");
+    check_finite(place, tensor.values, size_of(tensor.shape), "it");
   }
 }
 
 }  // namespace
 
-Adapter read_adapter(const std::string& folder) {
-  const std::string config_path = (fs::path(folder) / kConfigFile).string();
+AdapterConfig read_adapter_config(const std::string& folder) {
+  const std::string path = (fs::path(folder) / kConfigFile).string();
   QE_CHECK(folder_exists(folder), folder, ": no such folder");
-  QE_CHECK(file_exists(config_path), folder, ": no adapter here, expected ", kConfigFile);
+  QE_CHECK(file_exists(path), folder, ": no adapter here, expected ", kConfigFile);
+  check_stays_inside(folder, kConfigFile);
+  return read_config(path);
+}
+
+Adapter read_adapter(const std::string& folder) {
+  Adapter adapter;
+  adapter.config = read_adapter_config(folder);
   const bool is_torch = !file_exists((fs::path(folder) / kWeightsFile).string());
   const char* weights = is_torch ? kTorchFile : kWeightsFile;
   const std::string weights_path = (fs::path(folder) / weights).string();
   QE_CHECK(file_exists(weights_path), folder, ": no adapter weights, expected ", kWeightsFile,
            " or ", kTorchFile);
-  check_stays_inside(folder, kConfigFile);
   check_stays_inside(folder, weights);
-  Adapter adapter;
-  adapter.config = read_config(config_path);
   const std::unique_ptr<TensorFile> file = open_tensor_file(weights_path);
   const LoraTargets targets(adapter.config);
-  for (const auto& [module, stored] : collect_pairs(*file)) {
-    adapter.pairs.push_back(read_pair(module, stored, adapter.config, targets));
+  const StoredAdapter stored = collect(*file, adapter.config);
+  for (const auto& [module, pair] : stored.pairs) {
+    adapter.pairs.push_back(read_pair(module, pair, adapter.config, targets));
+  }
+  for (const auto& [name, tensor] : stored.tensors) {
+    adapter.tensors.push_back({name, tensor->shape, read_values(*tensor)});
   }
   QE_CHECK(!adapter.pairs.empty(), weights_path, ": holds no LoRA pair");
   return adapter;
 }
 
 bool write_adapter(const std::string& folder, const AdapterConfig& config,
-                   const std::vector<AdapterPairView>& pairs, const std::string& training) {
+                   const AdapterView& adapter, const std::string& training) {
+  const std::vector<AdapterPairView>& pairs = adapter.pairs;
   AdapterConfig stored = config;
   stored.all_linear = false;
   if (stored.target_modules.empty() && stored.target_regex.empty()) {  // peft stores what it found
     for (const AdapterPairView& pair : pairs) stored.target_modules.push_back(pair.module);
   }
   check_pairs(folder, stored, pairs);
+  check_tensors(folder, stored, adapter.tensors);
   std::vector<TensorToWrite> tensors;
   for (const AdapterPairView& pair : pairs) {
     const std::string module = cat(kPrefix, pair.module);
@@ -285,6 +331,9 @@ bool write_adapter(const std::string& folder, const AdapterConfig& config,
     tensors.push_back({module + kLoraBSuffix, DType::kF32, {pair.out, pair.r}, pair.b});
     if (!pair.magnitude) continue;
     tensors.push_back({module + kLoraMagnitudeSuffix, DType::kF32, {pair.out}, pair.magnitude});
+  }
+  for (const AdapterTensorView& tensor : adapter.tensors) {
+    tensors.push_back({cat(kPrefix, tensor.name), DType::kF32, tensor.shape, tensor.values});
   }
   const fs::path base(folder);
   write_safetensors((base / kWeightsFile).string(), std::move(tensors));

@@ -18,6 +18,8 @@ namespace qe {
 inline constexpr const char* kLoraASuffix = ".lora_A.weight";
 inline constexpr const char* kLoraBSuffix = ".lora_B.weight";
 inline constexpr const char* kLoraMagnitudeSuffix = ".lora_magnitude_vector";
+/// The same of an adapted module's bias, which peft has in the module that it wrapped.
+inline constexpr const char* kAdaptedBiasSuffix = ".base_layer.bias";
 
 /// One LoRA pair, host memory, fp32.
 struct AdapterPair {
@@ -28,15 +30,26 @@ struct AdapterPair {
   std::vector<float> magnitude;  ///< (out), of DoRA; else empty
 };
 
-struct Adapter {
-  AdapterConfig config;
-  std::vector<AdapterPair> pairs;  ///< sorted by module
+/// A parameter of the base that the adapter has in full (bias, modules_to_save), likewise.
+struct AdapterTensor {
+  std::string name;  ///< in the file, without "base_model.model."
+  std::vector<int64_t> shape;
+  std::vector<float> values;
 };
 
-/// Reads an adapter folder. Settings that would change the result and are not supported (bias,
-/// modules_to_save ...) are errors that name the key; unknown keys are ignored. Pairs whose
-/// two shapes disagree with each other or with their rank are errors, and so are files that are
-/// links out of the folder.
+struct Adapter {
+  AdapterConfig config;
+  std::vector<AdapterPair> pairs;      ///< sorted by module
+  std::vector<AdapterTensor> tensors;  ///< sorted by name
+};
+
+/// The settings of an adapter folder. Errors as read_adapter's.
+AdapterConfig read_adapter_config(const std::string& folder);
+
+/// Reads an adapter folder. Settings that would change the result and are not supported (lora_bias
+/// ...) are errors that name the key; unknown keys are ignored. Pairs whose two shapes disagree
+/// with each other or with their rank are errors, so are tensors that the settings do not speak of,
+/// and files that are links out of the folder.
 Adapter read_adapter(const std::string& folder);
 
 /// Same with views of memory owned elsewhere, for writing without copies.
@@ -47,9 +60,18 @@ struct AdapterPairView {
   const float* b = nullptr;
   const float* magnitude = nullptr;  ///< of DoRA
 };
+struct AdapterTensorView {
+  std::string name;
+  std::vector<int64_t> shape;
+  const float* values = nullptr;
+};
+struct AdapterView {
+  std::vector<AdapterPairView> pairs;
+  std::vector<AdapterTensorView> tensors;
+};
 /// Writes adapter_config.json, adapter_model.safetensors and README.md (a model card that ends with
 /// `training`, Markdown) into the existing folder. False: README.md is somebody else's and stayed.
 bool write_adapter(const std::string& folder, const AdapterConfig& config,
-                   const std::vector<AdapterPairView>& pairs, const std::string& training = "");
+                   const AdapterView& adapter, const std::string& training = "");
 
 }  // namespace qe

@@ -79,6 +79,7 @@ struct EncoderNames {
   std::string decoder;       ///< module path of the output embedding (tied)
   std::string decoder_bias;  ///< tensor name; where there is none, or an untied decoder has both,
                              ///< decoder + ".bias" is it
+  bool decoder_lacks_bias = false;  ///< decoder_bias belongs to the head, decoder has none at all
 
   /// Paths of all Linears that LoRA may adapt.
   std::vector<std::string> linears() const;
@@ -152,6 +153,7 @@ struct EncoderConfig {
   /// ESM's token dropout: rows of this id are 0, the others of a text make up for it. -1: none.
   int64_t dropped_token_id = -1;
   bool tied_decoder = true;
+  float initializer_range = 0.02f;  ///< deviation of new weights
   EncoderNames names;
 
   // How Hugging Face sees the family.

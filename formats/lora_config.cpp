@@ -123,6 +123,38 @@ void read_init(const Json& object, AdapterConfig& config) {
   if (name == "gaussian") config.init = AdapterConfig::Init::kGaussian;
 }
 
+void read_full_modules(const Json& object, AdapterConfig& config) {
+  if (const Json* bias = find_value(object, "bias")) {
+    const std::string& name = bias->as_string();
+    QE_CHECK(name == "none" || name == "all" || name == "lora_only", place_of(*bias, "bias"),
+             ": expected \"none\", \"all\" or \"lora_only\", got ", bias->dump());
+    if (name != "none") {
+      config.bias = name == "all" ? AdapterConfig::Bias::kAll : AdapterConfig::Bias::kLoraOnly;
+    }
+  }
+  const Json* modules = find_value(object, "modules_to_save");
+  if (!modules) return;
+  for (const Json& item : modules->items()) {
+    QE_CHECK(!item.as_string().empty(), place_of(item, "modules_to_save"),
+             ": expected the end of a module's path, got \"\"");
+    config.modules_to_save.push_back(item.as_string());
+  }
+}
+
+/// Whether `name` stands in the path between dots.
+bool has_name(const std::string& path, const std::string& name) {
+  for (size_t at = path.find(name); at != std::string::npos; at = path.find(name, at + 1)) {
+    const size_t end = at + name.size();
+    if ((at == 0 || path[at - 1] == '.') && (end == path.size() || path[end] == '.')) return true;
+  }
+  return false;
+}
+
+Json bias_json(AdapterConfig::Bias bias) {
+  if (bias == AdapterConfig::Bias::kNone) return "none";
+  return bias == AdapterConfig::Bias::kAll ? "all" : "lora_only";
+}
+
 Json names_json(const std::vector<std::string>& names) {
   Json list = Json::array();
   for (const std::string& name : names) list.push_back(name);
@@ -170,6 +202,7 @@ AdapterConfig read_lora_config(const Json& object) {
   read_pattern(object, "rank_pattern", config.rank_pattern, read_rank);
   read_pattern(object, "alpha_pattern", config.alpha_pattern, read_finite);
   read_init(object, config);
+  read_full_modules(object, config);
   return config;
 }
 
@@ -184,6 +217,7 @@ std::vector<Json::Member> lora_config_members(const AdapterConfig& config) {
                         ? Json("gaussian")
                         : Json(config.init == AdapterConfig::Init::kDefault);
   return {{"alpha_pattern", alphas},
+          {"bias", bias_json(config.bias)},
           {"exclude_modules", modules_json(config.exclude_modules, config.exclude_regex)},
           {"init_lora_weights", init},
           {"layers_pattern",
@@ -191,6 +225,8 @@ std::vector<Json::Member> lora_config_members(const AdapterConfig& config) {
           {"layers_to_transform", layers},
           {"lora_alpha", number_json(config.lora_alpha)},
           {"lora_dropout", config.lora_dropout},
+          {"modules_to_save",
+           config.modules_to_save.empty() ? Json() : names_json(config.modules_to_save)},
           {"r", config.r},
           {"rank_pattern", ranks},
           {"target_modules", modules_json(config.target_modules, config.target_regex)},
@@ -217,6 +253,9 @@ LoraTargets::LoraTargets(const AdapterConfig& config) : config_(config) {
 bool LoraTargets::matches(const std::string& module) const {
   if (exclude_ ? exclude_->full_match(module) : matches_suffix(module, config_.exclude_modules)) {
     return false;
+  }
+  for (const std::string& name : config_.modules_to_save) {
+    if (has_name(module, name)) return false;
   }
   if (config_.all_linear) return true;
   if (target_) return target_->full_match(module);
@@ -314,6 +353,17 @@ void check_targets(const LoraTargets& targets, const EncoderConfig& encoder) {
              "\", which is not a linear layer that can be adapted here (exclude_modules leaves "
              "modules out)");
   }
+}
+
+bool is_saved_module(const std::string& path, const std::vector<std::string>& modules_to_save) {
+  for (size_t end = path.size(); end != std::string::npos; end = path.rfind('.', end - 1)) {
+    const std::string_view module = std::string_view(path).substr(0, end);
+    for (const std::string& name : modules_to_save) {
+      if (module.ends_with(name)) return true;
+    }
+    if (end == 0) break;
+  }
+  return false;
 }
 
 bool matches_suffix(const std::string& path, const std::vector<std::string>& entries) {

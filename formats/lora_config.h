@@ -41,6 +41,14 @@ struct AdapterConfig {
     kRandom,    ///< both as nn.Linear: the adapter changes the model from the start
   };
   Init init = Init::kDefault;
+  enum class Bias {
+    kNone,
+    kAll,       ///< every bias of the model is trained and stored, norms' included
+    kLoraOnly,  ///< those of adapted modules
+  };
+  Bias bias = Bias::kNone;
+  /// Endings of paths: such modules are trained and stored in full, with all that is in them.
+  std::vector<std::string> modules_to_save;
   std::string base_model_name_or_path;
   std::string base_model_class;  ///< auto_mapping, e.g. "BertForMaskedLM"
   std::string parent_library;
@@ -48,9 +56,10 @@ struct AdapterConfig {
 
 /// Reads peft's LoRA keys from an object: r, lora_alpha, lora_dropout, use_rslora, use_dora,
 /// target_modules, exclude_modules, layers_to_transform, layers_pattern, rank_pattern,
-/// alpha_pattern, init_lora_weights. Absent or null keys have peft's defaults. Throws Error naming
-/// the key for ill types, bad ranges, bad regular expressions, combinations that peft refuses, and
-/// initializations that change the base (their factors fit the changed base only).
+/// alpha_pattern, init_lora_weights, bias, modules_to_save. Absent or null keys have peft's
+/// defaults. Throws Error naming the key for ill types, bad ranges, bad regular expressions,
+/// combinations that peft refuses, and initializations that change the base (their factors fit the
+/// changed base only).
 AdapterConfig read_lora_config(const Json& object);
 /// The same keys, for writing.
 std::vector<Json::Member> lora_config_members(const AdapterConfig& config);
@@ -60,7 +69,8 @@ class LoraTargets {
  public:
   explicit LoraTargets(const AdapterConfig& config);
 
-  /// Whether peft would adapt the module of this path (all_linear: any path).
+  /// Whether peft would adapt the module of this path (all_linear: any path). What is in a module
+  /// of modules_to_save is not.
   bool matches(const std::string& module) const;
   int64_t rank(const std::string& module) const;
   double alpha(const std::string& module) const;
@@ -87,6 +97,10 @@ void resolve_target_preset(AdapterConfig& config, const EncoderConfig& encoder);
 /// Throws Error when `targets` also match a module that exists and cannot be adapted here
 /// (embeddings, norms, the decoder, containers), as peft does or would adapt what we cannot.
 void check_targets(const LoraTargets& targets, const EncoderConfig& encoder);
+
+/// Whether the module of this path, or one that it is in, is among modules_to_save: peft compares
+/// endings there, whole names or not.
+bool is_saved_module(const std::string& path, const std::vector<std::string>& modules_to_save);
 
 /// peft's suffix matching: path == entry or path ends with "." + entry.
 bool matches_suffix(const std::string& path, const std::vector<std::string>& entries);

@@ -556,6 +556,11 @@ bool reports_to_tensorboard(const RunConfig& config) {
 }
 
 AdapterConfig lora_config_of(const RunConfig& config) {
+  Json modules_to_save = config.modules_to_save;
+  if (modules_to_save.is_string()) {  // one name
+    modules_to_save = Json::array();
+    modules_to_save.push_back(config.modules_to_save);
+  }
   return read_lora_config(Json::object({{"r", config.lora_r},
                                         {"lora_alpha", config.lora_alpha},
                                         {"lora_dropout", config.lora_dropout},
@@ -567,7 +572,9 @@ AdapterConfig lora_config_of(const RunConfig& config) {
                                         {"layers_to_transform", config.layers_to_transform},
                                         {"layers_pattern", config.layers_pattern},
                                         {"rank_pattern", config.rank_pattern},
-                                        {"alpha_pattern", config.alpha_pattern}}));
+                                        {"alpha_pattern", config.alpha_pattern},
+                                        {"bias", config.bias},
+                                        {"modules_to_save", modules_to_save}}));
 }
 
 std::vector<RunConfigKey> run_config_keys() {

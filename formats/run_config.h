@@ -63,6 +63,8 @@ struct RunConfig {
   Json layers_pattern;       ///< a text or a list
   Json rank_pattern = Json::object();   ///< pattern -> rank
   Json alpha_pattern = Json::object();  ///< pattern -> alpha
+  std::string bias = "none";            ///< none, all, lora_only
+  Json modules_to_save;                 ///< a name or a list
 
   // Training
   std::string output_dir;
@@ -71,6 +73,7 @@ struct RunConfig {
   int64_t gradient_accumulation_steps = 1;
   double learning_rate = 5e-5;
   double weight_decay = 0.0;
+  double loraplus_lr_ratio = 1.0;
   double adam_beta1 = 0.9;
   double adam_beta2 = 0.999;
   double adam_epsilon = 1e-8;

@@ -109,7 +109,8 @@ def cross_entropy_sum(logits, labels, label_smoothing=0.0):
 
 def lora_parameters(model):
     """(name as on disk, parameter), sorted by name."""
-    named = [(n.replace(".default", ""), p) for n, p in model.named_parameters() if p.requires_grad]
+    named = [(n.replace(".modules_to_save.default", "").replace(".default", ""), p)
+             for n, p in model.named_parameters() if p.requires_grad]
     return sorted(named, key=lambda pair: pair[0])
 
 
@@ -130,14 +131,16 @@ def accumulate_gradients(model, micro_batches, label_smoothing=0.0, mean_of_mean
 
 def train(model, updates, rule="torch", lr=5e-5, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0,
           scheduler="linear", warmup_steps=0, total_steps=None, max_grad_norm=1.0,
-          scheduler_kwargs=None, label_smoothing=0.0, mean_of_means=False):
+          scheduler_kwargs=None, label_smoothing=0.0, mean_of_means=False, optimizer=None):
     """Trains the model's trainable parameters on `updates`, a list of lists of padded batches.
 
     Yields, before each update is applied, {"loss", "grad_norm" (before clipping), "learning_rate",
-    "n_labels"}; the parameters are the updated ones once the generator is resumed.
+    "n_labels"}; the parameters are the updated ones once the generator is resumed. optimizer: one
+    made already, instead of what rule, lr, betas, eps and weight_decay say.
     """
     params = [p for _, p in lora_parameters(model)]
-    optimizer = make_optimizer(rule, params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+    optimizer = optimizer or make_optimizer(rule, params, lr=lr, betas=betas, eps=eps,
+                                            weight_decay=weight_decay)
     schedule = get_scheduler(scheduler, optimizer, warmup_steps, total_steps or len(updates),
                              scheduler_kwargs)
     for micro_batches in updates:

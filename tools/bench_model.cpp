@@ -43,8 +43,8 @@ BenchModel::BenchModel(const EncoderConfig& config, BenchWork& work, const Optio
     AdapterConfig adapter;
     adapter.r = work.lora_r;
     adapter.all_linear = true;
-    adapter_ = std::make_unique<LoraAdapter>(adapter, model_.lora_sites(), model_.n_linears,
-                                             training_, ctx_, memory_);
+    adapter_ =
+        std::make_unique<LoraAdapter>(adapter, model_.adapted_base(), training_, ctx_, memory_);
     if (!planning) adapter_->initialize(kSeed);
   }
   if (options.resident_weights) expand_weights(model_, adapter_.get(), kAllLayers, ctx_, memory_);

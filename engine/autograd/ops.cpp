@@ -16,10 +16,10 @@ Var norm_of_sum(Tape& tape, const Norm& norm, Var branch, Var residual, const Dr
                 int64_t room) {
   const bool has_residual = residual.index >= 0;
   const Tensor x = tape.value(branch);
-  const bool needs_gradient =
-      tape.needs_gradient(branch) || (has_residual && tape.needs_gradient(residual));
+  const bool wanted = norm.trains() || tape.needs_gradient(branch) ||
+                      (has_residual && tape.needs_gradient(residual));
   // branch inherits y's gradient.
-  const Var y = tape.make(x.rows, tape.row_capacity(branch), x.cols, needs_gradient,
+  const Var y = tape.make(x.rows, tape.row_capacity(branch), x.cols, wanted,
                           {.value = room, .gradient = tape.room(branch).gradient});
   const Var sum = tape.take_value(branch);
   LayerNormForward forward{.x = x,
@@ -32,7 +32,7 @@ Var norm_of_sum(Tape& tape, const Norm& norm, Var branch, Var residual, const Dr
                            .y = tape.value(y)};
   if (has_residual) forward.residual = tape.value(residual);
   layernorm_forward(tape.context(), forward);
-  if (!needs_gradient) {
+  if (!tape.needs_gradient(y)) {
     tape.drop(sum);
     return y;
   }
@@ -43,7 +43,9 @@ Var norm_of_sum(Tape& tape, const Norm& norm, Var branch, Var residual, const Dr
                                .epsilon = norm.epsilon,
                                .rms = norm.rms,
                                .dropout = dropout,
-                               .dy = t.gradient(y)};
+                               .dy = t.gradient(y),
+                               .d_gamma = norm.d_gamma,
+                               .d_beta = norm.d_beta};
     if (has_residual) {
       const GradientTarget d_residual = t.target(residual);
       backward.d_residual = d_residual.tensor;
@@ -69,8 +71,8 @@ Var norm(Tape& tape, const Norm& norm, Var x, int64_t room) {
 
 Var branch_norm(Tape& tape, const Norm& norm, Var x, int64_t room) {
   const Tensor in = tape.value(x);
-  const Var y =
-      tape.make(in.rows, tape.row_capacity(x), in.cols, tape.needs_gradient(x), {.value = room});
+  const Var y = tape.make(in.rows, tape.row_capacity(x), in.cols,
+                          norm.trains() || tape.needs_gradient(x), {.value = room});
   layernorm_forward(tape.context(), {.x = in,
                                      .gamma = norm.gamma,
                                      .beta = norm.beta,
@@ -88,7 +90,9 @@ Var branch_norm(Tape& tape, const Norm& norm, Var x, int64_t room) {
                                      .rms = norm.rms,
                                      .dy = t.gradient(y),
                                      .d_residual = dx.tensor,
-                                     .d_residual_mode = dx.mode});
+                                     .d_residual_mode = dx.mode,
+                                     .d_gamma = norm.d_gamma,
+                                     .d_beta = norm.d_beta});
   });
   return y;
 }

@@ -2,9 +2,8 @@
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #pragma once
 
-// Differentiable ops over Vars that hold no parameters of their own that train: each runs a kernel
-// op forward and records its backward. (The product of a frozen weight plus LoRA is
-// engine/model/linear.h.)
+// Differentiable ops over Vars: each runs a kernel op forward and records its backward. (The
+// product of a frozen weight plus LoRA is engine/model/linear.h.)
 
 #include "engine/autograd/tape.h"
 #include "kernels/ops/activation.h"
@@ -14,12 +13,15 @@
 
 namespace qe {
 
-/// A frozen LayerNorm or RMS norm; without gamma there is none.
+/// A LayerNorm or RMS norm; without gamma there is none.
 struct Norm {
   Tensor gamma;  ///< (1, C)
   Tensor beta;   ///< (1, C) nullable
   float epsilon = 1e-12f;
   bool rms = false;
+  int gamma_id = -1, beta_id = -1;  ///< of the model's parameters
+  Tensor d_gamma, d_beta;           ///< absent where frozen, else accumulated: (1, C) fp32
+  bool trains() const { return d_gamma || d_beta; }
   explicit operator bool() const { return static_cast<bool>(gamma); }
 };
 

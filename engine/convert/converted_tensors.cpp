@@ -5,10 +5,13 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <set>
 
 #include "engine/memory/planning.h"
 #include "engine/model/adapter_loading.h"
+#include "engine/model/new_head.h"
 #include "formats/atomic_write.h"
+#include "formats/tensor_file.h"
 #include "kernels/core/error.h"
 #include "kernels/ops/gemm.h"
 #include "kernels/ops/transfer.h"
@@ -60,14 +63,29 @@ ConvertedTensors::ConvertedTensors(const std::string& folder, const ConvertOptio
       threads_(*ctx.threads),
       config_(read_encoder_config(folder)),
       source_(folder, family_of(config_.model_type)) {
-  find_sites();
-  read_adapters();
+  std::vector<Adapter> adapters;
+  for (const WeightedAdapter& adapter : options_.adapters) {
+    adapters.push_back(read_adapter(adapter.folder));
+    adds_head_ = adds_head_ ||
+                 (lacks_head(source_, config_) && has_new_head(adapters.back().config, config_));
+  }
+  WithNewHead with_head(source_, config_, 0);
+  find_sites(adds_head_ ? static_cast<TensorSource&>(with_head) : source_);
+  read_adapters(adapters);
+  if (!adds_head_) return;
+  for (const BaseParameter& parameter : parameters_) {  // of the head, what no adapter has
+    if (source_.has(parameter.name) || replaced_.contains(parameter.name)) continue;
+    if (parameter.kind != ParameterKind::kBias || !with_head.has(parameter.name)) continue;
+    const auto n = static_cast<size_t>(parameter.shape[0]);
+    replace(parameter.name, {parameter.name, parameter.shape, std::vector<float>(n)}, folder_);
+  }
 }
 
-void ConvertedTensors::find_sites() {
+void ConvertedTensors::find_sites(TensorSource& source) {
   Memory planning(true);
   const Context ctx{.threads = &threads_, .planning = true};
-  const MaskedLm model = load_masked_lm(source_, config_, options_.trained, ctx, planning);
+  const MaskedLm model = load_masked_lm(source, config_, options_.trained, ctx, planning);
+  parameters_ = model.parameters;
   for (const LoraSite& linear : model.lora_sites()) {
     const std::string weight = linear.module + kWeight;
     Site site{
@@ -79,7 +97,7 @@ void ConvertedTensors::find_sites() {
       site.dtype = stored->dtype;
       site.quant = {stored->type, stored->nested(), stored->block_size};
     } else {
-      const DType dtype = source_.find(weight, {})->dtype;
+      const DType dtype = source.find(weight, {})->dtype;
       site.dtype = dtype == DType::kF64 ? DType::kF32 : dtype;
     }
     const bool quantizable = stored || quantizes(config_, linear.module);
@@ -90,31 +108,88 @@ void ConvertedTensors::find_sites() {
   }
 }
 
-void ConvertedTensors::read_adapters() {
-  for (const WeightedAdapter& adapter : options_.adapters) {
-    Adapter stored = read_adapter(adapter.folder);
-    drop_unused_pairs(stored, config_);
-    const LoraTargets targets(stored.config);
-    for (AdapterPair& pair : stored.pairs) {
-      const auto found = sites_.find(pair.module + kWeight);
-      QE_CHECK(found != sites_.end(), adapter.folder,
-               ": the adapter is for another base: ", folder_, " has no linear \"", pair.module,
-               "\"");
-      Site& site = found->second;
-      QE_CHECK(pair.in == site.k && pair.out == site.n, adapter.folder, ": ", pair.module,
-               ": the adapter is for another base: expected a ", site.n, " x ", site.k,
-               " linear, got ", pair.out, " x ", pair.in);
-      const bool scales_rows = !pair.magnitude.empty();
-      QE_CHECK(!scales_rows || adapter.weight == 1.0, adapter.folder,
-               ": an adapter with magnitudes (DoRA) is merged with weight 1, got ", adapter.weight);
-      QE_CHECK(
-          site.deltas.empty() || (!scales_rows && site.deltas[0].pair.magnitude.empty()),
-          adapter.folder, ": ", pair.module,
-          ": an adapter with magnitudes (DoRA) is merged alone, others change this linear too");
-      const double scale = adapter.weight * targets.scale(pair.module);
-      site.deltas.push_back({std::move(pair), static_cast<float>(scale)});
-    }
+void ConvertedTensors::read_adapters(std::vector<Adapter>& adapters) {
+  for (size_t i = 0; i < adapters.size(); ++i) {
+    drop_unused_parts(adapters[i], config_);
+    read_pairs(options_.adapters[i], adapters[i]);
+    read_full_tensors(options_.adapters[i], adapters[i]);
   }
+  for (const auto& [name, replacement] : replaced_) {
+    const auto found = sites_.find(name);
+    if (found == sites_.end()) continue;
+    QE_CHECK(found->second.deltas.empty(), replacement.adapter, ": ", name,
+             " is replaced, but another adapter changes it too");
+    found->second.trained_quantized = found->second.written_quantized = false;
+  }
+}
+
+void ConvertedTensors::read_pairs(const WeightedAdapter& adapter, Adapter& stored) {
+  const LoraTargets targets(stored.config);
+  for (AdapterPair& pair : stored.pairs) {
+    const auto found = sites_.find(pair.module + kWeight);
+    QE_CHECK(found != sites_.end(), adapter.folder, ": the adapter is for another base: ", folder_,
+             " has no linear \"", pair.module, "\"");
+    Site& site = found->second;
+    QE_CHECK(pair.in == site.k && pair.out == site.n, adapter.folder, ": ", pair.module,
+             ": the adapter is for another base: expected a ", site.n, " x ", site.k,
+             " linear, got ", pair.out, " x ", pair.in);
+    const bool scales_rows = !pair.magnitude.empty();
+    QE_CHECK(!scales_rows || adapter.weight == 1.0, adapter.folder,
+             ": an adapter with magnitudes (DoRA) is merged with weight 1, got ", adapter.weight);
+    QE_CHECK(site.deltas.empty() || (!scales_rows && site.deltas[0].pair.magnitude.empty()),
+             adapter.folder, ": ", pair.module,
+             ": an adapter with magnitudes (DoRA) is merged alone, others change this linear too");
+    const double scale = adapter.weight * targets.scale(pair.module);
+    site.deltas.push_back({std::move(pair), static_cast<float>(scale)});
+  }
+}
+
+void ConvertedTensors::read_full_tensors(const WeightedAdapter& adapter, Adapter& stored) {
+  QE_CHECK(stored.tensors.empty() || adapter.weight == 1.0, adapter.folder,
+           ": an adapter with parameters in full (bias, modules_to_save) is merged with weight 1, "
+           "got ",
+           adapter.weight);
+  for (const AdapterTensor& tensor : stored.tensors) {
+    std::string name = tensor.name;
+    if (name.ends_with(kAdaptedBiasSuffix)) {
+      name.replace(name.size() - std::strlen(kAdaptedBiasSuffix), std::string::npos, ".bias");
+    }
+    const auto found =
+        std::find_if(parameters_.begin(), parameters_.end(), [&](const BaseParameter& p) {
+          return p.trainable() && (p.name == name || p.alias == name);
+        });
+    QE_CHECK(found != parameters_.end(), adapter.folder,
+             ": the adapter is for another base: ", folder_, " has no parameter for \"",
+             tensor.name, "\"");
+    QE_CHECK(tensor.shape == found->shape, adapter.folder, ": ", tensor.name,
+             ": the adapter is for another base: expected shape ", shape_text(found->shape),
+             ", got ", shape_text(tensor.shape));
+    replace(found->name, tensor, adapter.folder);
+    if (!found->alias.empty()) replace(found->alias, tensor, adapter.folder);
+  }
+}
+
+void ConvertedTensors::replace(const std::string& name, const AdapterTensor& tensor,
+                               const std::string& adapter) {
+  const StoredTensor* const stored = source_.find(name, tensor.shape);
+  const bool typed = stored && is_floating(stored->dtype) && stored->dtype != DType::kF64;
+  const auto [entry, added] = replaced_.try_emplace(
+      name, Replacement{tensor.values, tensor.shape,
+                        options_.dtype.value_or(typed ? stored->dtype : DType::kF32), adapter});
+  // Of the names of a decoder's bias the later one counts, as where adapters are loaded.
+  if (!added && entry->second.adapter == adapter) entry->second.values = tensor.values;
+  QE_CHECK(added || entry->second.adapter == adapter, adapter, ": ", name, " is replaced by ",
+           entry->second.adapter, " as well");
+}
+
+// Whether the new folder has a decoder of its own where the old one had none.
+bool ConvertedTensors::unties_decoder() const {
+  return config_.tied_decoder && replaced_.contains(config_.names.decoder + kWeight);
+}
+
+bool ConvertedTensors::holds_different(const std::string& a, const std::string& b) const {
+  if (replaced_.contains(a) || replaced_.contains(b)) return has(a) && has(b);
+  return source_.holds_different(a, b);
 }
 
 int64_t ConvertedTensors::n_quantized() const {
@@ -123,8 +198,9 @@ int64_t ConvertedTensors::n_quantized() const {
 }
 
 int64_t ConvertedTensors::n_merged() const {
-  return std::count_if(sites_.begin(), sites_.end(),
-                       [](const auto& entry) { return !entry.second.deltas.empty(); });
+  return std::count_if(sites_.begin(), sites_.end(), [&](const auto& entry) {
+    return !entry.second.deltas.empty() || replaced_.contains(entry.first);
+  });
 }
 
 const ConvertedTensors::Site* ConvertedTensors::site(const std::string& weight_name) const {
@@ -206,6 +282,16 @@ std::vector<std::byte> ConvertedTensors::floats(const Site& site) const {
 
 const StoredTensor* ConvertedTensors::find(const std::string& name,
                                            const std::vector<int64_t>& shape) {
+  if (const auto found = replaced_.find(name); found != replaced_.end()) {
+    const Replacement& replacement = found->second;
+    held_bytes_ = bytes_of(replacement.values, replacement.dtype, name);
+    held_ = StoredTensor{.name = name,
+                         .dtype = replacement.dtype,
+                         .shape = replacement.shape,
+                         .bytes = held_bytes_,
+                         .file = &folder_};
+    return &held_;
+  }
   const Site* site = this->site(name);
   if (!site || !site->changes()) return source_.find(name, shape);
   held_bytes_ = floats(*site);
@@ -219,7 +305,7 @@ const StoredTensor* ConvertedTensors::find(const std::string& name,
 
 std::optional<StoredQuant4> ConvertedTensors::find_quantized(const std::string& name) const {
   const Site* site = this->site(name);
-  if (!site || !site->written_quantized) return {};
+  if (!site || !site->written_quantized || replaced_.contains(name)) return {};
   held_quantized_ = quantized(*site);
   return held_quantized_->stored();
 }
@@ -229,8 +315,10 @@ std::string ConvertedTensors::widest_type() const {
   DType widest = *options_.dtype;
   const Family& family = family_of(config_.model_type);
   for (const auto& [name, stored] : source_.files().tensors()) {
-    const Site* site = this->site(canonical_tensor_name(family, name));
-    if (!is_floating(stored->dtype) || (site && site->changes())) continue;
+    const std::string canonical = canonical_tensor_name(family, name);
+    const Site* site = this->site(canonical);
+    const bool changes = (site && site->changes()) || replaced_.contains(canonical);
+    if (!is_floating(stored->dtype) || changes) continue;
     if (stored->dtype != widest) widest = DType::kF32;
   }
   return std::string(dtype_torch_name(widest));
@@ -242,6 +330,12 @@ Json ConvertedTensors::written_config() const {
   for (const auto& [key, value] : config.members()) {
     if (key != "quantization_config") written.set(key, value);
   }
+  if (adds_head_) {
+    Json architectures = Json::array();
+    architectures.push_back(config_.masked_lm_class);
+    written.set("architectures", architectures);
+  }
+  if (unties_decoder()) written.set("tie_word_embeddings", false);
   if (options_.dtype) written.set(config.find("dtype") ? "dtype" : "torch_dtype", widest_type());
   if (!options_.four_bit) return written;
   // What must stay in floats, by names that every release of transformers understands.
@@ -250,6 +344,9 @@ Json ConvertedTensors::written_config() const {
     skip.push_back(config_.names.decoder);
   } else {
     for (const std::string& prefix : config_.quantize_skip) skip.push_back(prefix);
+  }
+  for (const auto& [name, site] : sites_) {
+    if (replaced_.contains(name)) skip.push_back(site.module);
   }
   Quant4Options quant = options_.trained.quant;
   for (const auto& [name, site] : sites_) {
@@ -277,6 +374,7 @@ Json ConvertedTensors::written_config() const {
 bool ConvertedTensors::is_tied_copy(const std::string& canonical,
                                     const StoredTensor& stored) const {
   const EncoderNames& names = config_.names;
+  if (replaced_.contains(canonical)) return false;
   const auto shares = [&](const std::string& other) {
     const StoredTensor* tensor = other == canonical ? nullptr : source_.find(other, {});
     return tensor && tensor->bytes.data() == stored.bytes.data();
@@ -291,10 +389,24 @@ void ConvertedTensors::write(const std::string& folder) const {
   std::vector<TensorToWrite> tensors;
   std::vector<std::unique_ptr<HostQuant4>> quantized;
   std::vector<std::unique_ptr<Quant4Tensors>> parts;
+  std::set<std::string> written;
+  const auto add_replaced = [&](const std::string& name, const std::string& canonical) {
+    written.insert(canonical);
+    const Replacement& replacement = replaced_.at(canonical);
+    tensors.push_back({.name = name,
+                       .dtype = replacement.dtype,
+                       .shape = replacement.shape,
+                       .produce = [&, canonical](const Append& append) {
+                         const Replacement& of = replaced_.at(canonical);
+                         append(bytes_of(of.values, of.dtype, folder_ + ": " + canonical));
+                       }});
+  };
   const auto add = [&](const std::string& name, const std::string& canonical,
                        const StoredTensor& stored) {
     const Site* site = this->site(canonical);
-    if (site && site->written_quantized) {
+    if (replaced_.contains(canonical)) {
+      add_replaced(name, canonical);
+    } else if (site && site->written_quantized) {
       quantized.push_back(this->quantized(*site));
       parts.push_back(
           std::make_unique<Quant4Tensors>(name, quantized.back()->stored(), options_.storage));
@@ -315,13 +427,17 @@ void ConvertedTensors::write(const std::string& folder) const {
     if (is_tied_copy(canonical, *stored)) continue;
     const std::vector<std::string> names = split_name(canonical);
     if (names.size() == 1) {
-      add(name, canonical, *stored);
+      // A bare encoder's names lack what a head's folder has before them.
+      add(adds_head_ && !canonical.empty() ? canonical : name, canonical, *stored);
       continue;
     }
     // One tensor that is several modules is written as theirs.
     for (size_t i = 0; i < names.size(); ++i) {
       add(names[i], names[i], part_of(*stored, i, names.size(), names[i]));
     }
+  }
+  for (const auto& [name, replacement] : replaced_) {
+    if (!written.contains(name)) add_replaced(name, name);
   }
   write_safetensors(folder + "/model.safetensors", std::move(tensors));
   write_file_atomically(folder + "/config.json", written_config().dump(2, true) + "\n");

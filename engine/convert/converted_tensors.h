@@ -17,6 +17,7 @@ namespace qe {
 
 /// An adapter folder and how much of it is added: W += weight * scale * B A. With DoRA the rows of
 /// the sum then take their magnitudes; weight is 1, and no other adapter changes the same Linear.
+/// The same holds for parameters that the adapter has in full, which replace the folder's.
 struct WeightedAdapter {
   std::string folder;
   double weight = 1.0;
@@ -52,12 +53,12 @@ class ConvertedTensors : public TensorSource {
   int64_t n_merged() const;     ///< Linears that an adapter changes
 
   const std::string& name() const override { return source_.name(); }
-  bool has(const std::string& name) const override { return source_.has(name); }
+  bool has(const std::string& name) const override {
+    return replaced_.contains(name) || source_.has(name);
+  }
   const StoredTensor* find(const std::string& name, const std::vector<int64_t>& shape) override;
   std::optional<StoredQuant4> find_quantized(const std::string& name) const override;
-  bool holds_different(const std::string& a, const std::string& b) const override {
-    return source_.holds_different(a, b);
-  }
+  bool holds_different(const std::string& a, const std::string& b) const override;
 
   /// Writes config.json and model.safetensors into the existing folder. Beside the mapped files one
   /// decoded weight is in memory at a time, and with four_bit all quantized ones. Throws Error when
@@ -81,9 +82,20 @@ class ConvertedTensors : public TensorSource {
     std::vector<Delta> deltas;
     bool changes() const { return trained_quantized || !deltas.empty(); }
   };
+  // A parameter that an adapter has in full.
+  struct Replacement {
+    std::vector<float> values;
+    std::vector<int64_t> shape;
+    DType dtype = DType::kF32;  // that it is written in
+    std::string adapter;        // whose it is
+  };
   const Site* site(const std::string& weight_name) const;
-  void find_sites();
-  void read_adapters();
+  void find_sites(TensorSource& source);
+  void read_adapters(std::vector<Adapter>& adapters);
+  void read_pairs(const WeightedAdapter& adapter, Adapter& stored);
+  void read_full_tensors(const WeightedAdapter& adapter, Adapter& stored);
+  void replace(const std::string& name, const AdapterTensor& tensor, const std::string& adapter);
+  bool unties_decoder() const;
   std::vector<float> values(const Site& site) const;
   void add_deltas(const Site& site, std::vector<float>& values) const;
   std::unique_ptr<HostQuant4> quantized(const Site& site) const;
@@ -98,7 +110,10 @@ class ConvertedTensors : public TensorSource {
   ThreadPool& threads_;  // its own
   EncoderConfig config_;
   mutable FolderTensors source_;
+  bool adds_head_ = false;             // which the folder lacks and an adapter has
   std::map<std::string, Site> sites_;  // by weight name
+  std::vector<BaseParameter> parameters_;
+  std::map<std::string, Replacement> replaced_;  // by name
   mutable std::unique_ptr<HostQuant4> held_quantized_;
   std::vector<std::byte> held_bytes_;
   StoredTensor held_;

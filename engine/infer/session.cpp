@@ -8,6 +8,7 @@
 #include "engine/model/adapter_loading.h"
 #include "engine/model/device_memory.h"
 #include "engine/model/expanded_weights.h"
+#include "engine/model/new_head.h"
 #include "kernels/ops/topk.h"
 #include "kernels/ops/transfer.h"
 
@@ -81,7 +82,7 @@ InferSession::InferSession(const InferOptions& options, const Use& use, const Lo
       tokenizer_(Tokenizer::load(options.model)) {
   const bool limited = ctx_.device.kind == DeviceKind::kCuda || options.max_memory_MB > 0;
   if (limited && !planning) take_memory(options, use);
-  model_ = load_masked_lm(options.model, options.base, ctx_, memory_);
+  model_ = load_base(options);
   if (!options.adapter.empty()) {
     own_adapter_ = load_adapter(options.adapter, model_, options.model, false, ctx_, memory_, log_);
     adapter_ = own_adapter_.get();
@@ -93,6 +94,17 @@ InferSession::InferSession(const InferOptions& options, const Use& use, const Lo
   batch_.token_capacity = capacity_.tokens;
   batch_.label_capacity = capacity_.labels;
   allocate_buffers(use, options.adapter_rank);
+}
+
+// The model's folder may lack the head that the adapter has.
+MaskedLm InferSession::load_base(const InferOptions& options) {
+  const EncoderConfig config = read_encoder_config(options.model);
+  FolderTensors tensors(options.model, family_of(config.model_type));
+  const bool adds_head = lacks_head(tensors, config) && !options.adapter.empty() &&
+                         has_new_head(read_adapter_config(options.adapter), config);
+  if (!adds_head) return load_masked_lm(tensors, config, options.base, ctx_, memory_);
+  WithNewHead with_head(tensors, config, 0);  // the adapter's stands for it
+  return load_masked_lm(with_head, config, options.base, ctx_, memory_);
 }
 
 Context InferSession::make_context(const InferOptions& options, bool planning) {

@@ -109,6 +109,7 @@ class InferSession {
  private:
   InferSession(const InferOptions& options, const Use& use, const Log& log, bool planning);
   Context make_context(const InferOptions& options, bool planning);
+  MaskedLm load_base(const InferOptions& options);
   void take_memory(const InferOptions& options, const Use& use);
   void allocate_buffers(const Use& use, int64_t adapter_rank);
   PackedBatch full_batch(int64_t length) const;

@@ -13,10 +13,13 @@ std::string last_name(std::string path) {
 
 }  // namespace
 
-void drop_unused_pairs(Adapter& adapter, const EncoderConfig& config) {
+void drop_unused_parts(Adapter& adapter, const EncoderConfig& config) {
   const Family& family = family_of(config.model_type);
   std::erase_if(adapter.pairs, [&](const AdapterPair& pair) {
     return family.canonical_name(pair.module + ".weight").empty();
+  });
+  std::erase_if(adapter.tensors, [&](const AdapterTensor& tensor) {
+    return family.canonical_name(tensor.name).empty();
   });
 }
 
@@ -26,8 +29,7 @@ std::unique_ptr<LoraAdapter> make_adapter(AdapterConfig config, const MaskedLm& 
   config.base_model_class = model.config.masked_lm_class;
   config.parent_library = model.config.parent_library;
   if (!config.all_linear) check_targets(LoraTargets(config), model.config);
-  return std::make_unique<LoraAdapter>(config, model.lora_sites(), model.n_linears, trainable, ctx,
-                                       memory);
+  return std::make_unique<LoraAdapter>(config, model.adapted_base(), trainable, ctx, memory);
 }
 
 std::unique_ptr<LoraAdapter> load_adapter(const std::string& folder, const MaskedLm& model,
@@ -46,7 +48,7 @@ std::unique_ptr<LoraAdapter> place_adapter(Adapter stored, const std::string& fo
                  ", the base here is ", Json(base).dump()));
   }
   stored_base = base;
-  drop_unused_pairs(stored, model.config);
+  drop_unused_parts(stored, model.config);
   std::unique_ptr<LoraAdapter> adapter;
   try {
     adapter = make_adapter(stored.config, model, trainable, ctx, memory);

@@ -19,7 +19,7 @@ std::unique_ptr<LoraAdapter> make_adapter(AdapterConfig config, const MaskedLm& 
 
 /// Removes what an adapter has for parts that masked language models do not use (ESM's contact
 /// head, which "all-linear" finds, too).
-void drop_unused_pairs(Adapter& adapter, const EncoderConfig& config);
+void drop_unused_parts(Adapter& adapter, const EncoderConfig& config);
 
 /// The adapter that was read from `folder`, for `model`. `base` is the model's folder: a warning is
 /// logged when the adapter names another base. Throws Error, naming folder and module, when modules

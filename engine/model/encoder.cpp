@@ -56,7 +56,8 @@ Var embed(const MaskedLm& model, const ForwardPass& pass) {
   const bool projects_first = config.norm_after_projection && model.embedding_projection;
   const Var wide = projects_first ? project_embeddings(model, pass, sum) : sum;
   const int64_t room = room_of_layer(model, pass, 0);
-  const Var normed = model.embedding_norm ? norm(tape, model.embedding_norm, wide, room) : wide;
+  const Var normed =
+      model.embedding_norm ? norm(tape, pass.with_adapter(model.embedding_norm), wide, room) : wide;
   const Dropout after = pass.dropout(config.embedding_dropout, RandomPurpose::kHiddenDropout,
                                      Dropout::kEmbeddingLayer, kAfterEmbedding);
   const Var x = dropped(tape, after, normed, room);
@@ -151,8 +152,10 @@ Var encoder_layer(const MaskedLm& model, const ForwardPass& pass, uint32_t index
   const EncoderLayer& layer = model.layers[config.layer_weights(index)];
   const int64_t context_room = lora_room(pass, {&layer.attention_output, 1});
   const int64_t ffn_room = lora_room(pass, layer.ffn_up);
+  const Norm attention_norm = pass.with_adapter(layer.attention_norm);
+  const Norm ffn_norm = pass.with_adapter(layer.ffn_norm);
   const Var attention_input =
-      branch_input(model, tape, layer.attention_norm, x, room_of_layer(model, pass, index));
+      branch_input(model, tape, attention_norm, x, room_of_layer(model, pass, index));
   const Var qkv = linear(pass, layer.qkv, attention_input, index, LinearSite::kQkv);
   drop_branch_input(tape, attention_input, x);
   Var context = attend(model, pass, index, layer, qkv, labelled_only ? 0 : context_room);
@@ -171,12 +174,12 @@ Var encoder_layer(const MaskedLm& model, const ForwardPass& pass, uint32_t index
       linear(rest, {&layer.attention_output, 1}, context, index, LinearSite::kAttentionOutput);
   tape.drop(context);
   const Var attended =
-      join_branch(model, tape, layer.attention_norm, projected, residual,
+      join_branch(model, tape, attention_norm, projected, residual,
                   rest.dropout(config.attention_output_dropout, RandomPurpose::kHiddenDropout,
                                index, kAfterAttention),
                   ffn_room);
   if (labelled_only) tape.drop(residual);
-  const Var ffn_input = branch_input(model, tape, layer.ffn_norm, attended, ffn_room);
+  const Var ffn_input = branch_input(model, tape, ffn_norm, attended, ffn_room);
   const Var up = linear(rest, layer.ffn_up, ffn_input, index, LinearSite::kFfnUp);
   drop_branch_input(tape, ffn_input, attended);
   const FfnActivation between{
@@ -186,7 +189,7 @@ Var encoder_layer(const MaskedLm& model, const ForwardPass& pass, uint32_t index
       activation_linear(rest, between, layer.ffn_down, up, index, LinearSite::kFfnDown);
   tape.drop(up);
   const Var y = join_branch(
-      model, tape, layer.ffn_norm, down, attended,
+      model, tape, ffn_norm, down, attended,
       rest.dropout(config.ffn_output_dropout, RandomPurpose::kHiddenDropout, index, kAfterFfn),
       room_of_layer(model, pass, index + 1));
   tape.drop(attended);
@@ -231,8 +234,8 @@ Var convolve(const MaskedLm& model, const ForwardPass& pass, Var x, Var y, bool 
   }
   const Var activated = activation(tape, model.config.convolution_activation, around);
   tape.drop(around);
-  const Var normed =
-      residual_norm(tape, model.convolution_norm, activated, y, {}, room_of_layer(model, pass, 1));
+  const Var normed = residual_norm(tape, pass.with_adapter(model.convolution_norm), activated, y,
+                                   {}, room_of_layer(model, pass, 1));
   tape.drop(y);
   return normed;
 }
@@ -257,7 +260,11 @@ Var encode_labelled(const MaskedLm& model, const ForwardPass& pass, bool checkpo
     tape.drop(x);
     x = y;
   }
-  return all && model.final_norm ? norm(tape, model.final_norm, x) : x;
+  return all && model.final_norm ? norm(tape, pass.with_adapter(model.final_norm), x) : x;
+}
+
+AdaptedBase MaskedLm::adapted_base() const {
+  return {.sites = lora_sites(), .n_linears = n_linears, .parameters = parameters};
 }
 
 std::vector<LoraSite> MaskedLm::lora_sites() const {

@@ -21,6 +21,7 @@ class Expander {
     int64_t n = 0, ranks = 0;
     for (const Linear& linear : group) {
       if (!linear || !linear.weight.is_quantized()) return;
+      if (adapter_ && adapter_->full(linear.weight_id)) return;  // the base's is not read
       const LoraPair* const pair = adapter_ ? adapter_->pair(linear.id) : nullptr;
       n += linear.weight.n();
       if (pair) ranks += pair->r;

@@ -2,7 +2,9 @@
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #include "engine/model/linear.h"
 
+#include "kernels/ops/column_sums.h"
 #include "kernels/ops/dora.h"
+#include "kernels/ops/gemm.h"
 #include "kernels/ops/transfer.h"
 
 namespace qe {
@@ -13,14 +15,20 @@ struct Branches {
   const Linear* linears = nullptr;
   size_t count = 0;
   const LoraPair* pairs[kMaxLoraParts] = {};
+  const FullTensor* weights[kMaxLoraParts] = {};  // instead of the Linears'
+  const FullTensor* biases[kMaxLoraParts] = {};
   int64_t n = 0, ranks = 0;  // sums
   Dropout dropout;
   Tensor t;   // of lora_forward: behind x in its memory,
   Var own_t;  // or this Var's
   bool has_magnitudes = false;
-  Var z;  // of dora_forward, where it is not y's memory
+  bool has_weights = false, has_biases = false;  // in full
+  Var z;                                         // of dora_forward, where it is not y's memory
 
   bool any() const { return ranks > 0; }
+  // Whether gradients of parameters need what the Linears read.
+  bool needs_input() const { return any() || has_weights; }
+  bool has_parameters() const { return needs_input() || has_biases; }
 };
 
 // The same as the ops take them.
@@ -34,12 +42,14 @@ struct LoraLinears {
     for (size_t i = 0; i < count; ++i) {
       const Linear& linear = branches.linears[i];
       LoraLinear& part = parts[i];
-      if (linear.weight.is_quantized()) {
+      if (branches.weights[i]) {
+        part.dense = branches.weights[i]->computed;
+      } else if (linear.weight.is_quantized()) {
         part.quantized = &linear.weight.quantized();
       } else {
         part.dense = linear.weight.dense();
       }
-      part.bias = linear.bias;
+      part.bias = branches.biases[i] ? branches.biases[i]->computed : linear.bias;
       const LoraPair* pair = branches.pairs[i];
       if (!pair) continue;
       segments[i] = {0, n_rows, pair->computed_a, pair->computed_b, pair->scale};
@@ -65,6 +75,10 @@ Branches make_branches(const ForwardPass& pass, std::span<const Linear> linears,
   for (size_t i = 0; i < linears.size(); ++i) {
     branches.n += linears[i].weight.n();
     branches.pairs[i] = pass.adapter ? pass.adapter->pair(linears[i].id) : nullptr;
+    branches.weights[i] = pass.full(linears[i].weight_id);
+    branches.biases[i] = pass.full(linears[i].bias_id);
+    branches.has_weights = branches.has_weights || branches.weights[i];
+    branches.has_biases = branches.has_biases || branches.biases[i];
     if (!branches.pairs[i]) continue;
     branches.ranks += branches.pairs[i]->r;
     branches.has_magnitudes = static_cast<bool>(branches.pairs[i]->magnitude);
@@ -73,7 +87,7 @@ Branches make_branches(const ForwardPass& pass, std::span<const Linear> linears,
 }
 
 bool trainable(const ForwardPass& pass, const Branches& branches) {
-  return pass.tape->recording() && branches.any() && pass.adapter->trainable();
+  return pass.tape->recording() && branches.has_parameters() && pass.adapter->trainable();
 }
 
 // The outputs side by side. x's gradient is wanted by them where it is by anybody.
@@ -146,10 +160,33 @@ void backward_magnitudes(Tape& tape, const Branches& branches, const Tensor& x, 
   if (branches.own_t.index >= 0) tape.finish(branches.own_t);
 }
 
-// LoRA gradients and, where dx is given, that of what the Linears read: x, or activation(x).
-void backward_parts(Tape& tape, const Branches& branches, const Tensor& x,
+// Gradients of weights and biases that the adapter has in full. x: what the Linears read.
+void full_gradients(Context& ctx, const Branches& branches, const Tensor& x, const Tensor& dy) {
+  int64_t column = 0;
+  for (size_t i = 0; i < branches.count; ++i) {
+    const int64_t n = branches.linears[i].weight.n();
+    const Tensor of_part = dy.col_range(column, n);
+    if (const FullTensor* const weight = branches.weights[i]) {
+      gemm(ctx, {.a = of_part,
+                 .b = x,
+                 .a_transposed = true,
+                 .b_transposed = false,
+                 .c = weight->gradient,
+                 .mode = GradientMode::kAccumulate});
+    }
+    if (const FullTensor* const bias = branches.biases[i]) {
+      column_sums(ctx, of_part, bias->gradient);
+    }
+    column += n;
+  }
+}
+
+// Gradients of all parameters and, where dx is given, that of what the Linears read: x, or
+// activation(x).
+void backward_parts(Tape& tape, const Branches& branches, bool trains, const Tensor& x,
                     std::optional<Activation> activation, Var y, const GradientTarget& dx) {
   const Tensor dy = tape.gradient(y);
+  if (trains) full_gradients(tape.context(), branches, x, dy);
   if (branches.has_magnitudes) return backward_magnitudes(tape, branches, x, y, dx);
   lora_backward(tape.context(), {.x = x,
                                  .activation = activation,
@@ -177,15 +214,16 @@ void remade_backward(Tape& tape, const Branches& branches, const FfnActivation& 
   const GradientTarget dx = tape.target(x);
   const int64_t cols = branches.linears->weight.k();
   const size_t n_bytes = static_cast<size_t>(tape.row_capacity(x) * cols) * dtype_size(in.dtype);
-  const Scratch activated_memory(*ctx.arena, trains ? n_bytes : 0);
+  const bool remakes = trains && branches.needs_input();
+  const Scratch activated_memory(*ctx.arena, remakes ? n_bytes : 0);
   const Scratch gradient_memory(*ctx.arena, dx.tensor ? n_bytes : 0);
   const Tensor activated = make_tensor(activated_memory.data(), in.rows, cols, in.dtype, in.device);
   GradientTarget d_activated;
   if (dx.tensor) {
     d_activated.tensor = make_tensor(gradient_memory.data(), in.rows, cols, in.dtype, in.device);
   }
-  if (trains) activate(ctx, f, in, activated);
-  backward_parts(tape, branches, activated, {}, y, d_activated);
+  if (remakes) activate(ctx, f, in, activated);
+  backward_parts(tape, branches, trains, activated, {}, y, d_activated);
   if (!dx.tensor) return;
   const Tensor& d = d_activated.tensor;
   if (f.dropout.p > 0.0f) dropout(ctx, f.dropout, d, d);
@@ -194,6 +232,19 @@ void remade_backward(Tape& tape, const Branches& branches, const FfnActivation& 
 }
 
 }  // namespace
+
+Norm ForwardPass::with_adapter(const Norm& norm) const {
+  Norm changed = norm;
+  if (const FullTensor* const gamma = full(norm.gamma_id)) {
+    changed.gamma = gamma->value;
+    changed.d_gamma = gamma->gradient;
+  }
+  if (const FullTensor* const beta = full(norm.beta_id)) {
+    changed.beta = beta->value;
+    changed.d_beta = beta->gradient;
+  }
+  return changed;
+}
 
 Dropout ForwardPass::dropout(float p, RandomPurpose purpose, uint32_t layer, uint32_t site) const {
   if (!training || p == 0.0f) return Dropout{};
@@ -222,9 +273,9 @@ Var linear(const ForwardPass& pass, std::span<const Linear> parts, Var x, uint32
   const Var y = make_output(pass, branches, x);
   forward_parts(tape, branches, trains, x, y);
   keep_products(tape, branches, trains);
-  if (trains) tape.save(x);
-  tape.record(y, [branches, x, y](Tape& t) {
-    backward_parts(t, branches, t.value(x), {}, y, t.target(x));
+  if (trains && branches.needs_input()) tape.save(x);
+  tape.record(y, [branches, trains, x, y](Tape& t) {
+    backward_parts(t, branches, trains, t.value(x), {}, y, t.target(x));
   });
   return y;
 }
@@ -240,7 +291,7 @@ Var activation_linear(const ForwardPass& pass, const FfnActivation& f, const Lin
                                   {.value = lora_room(tape.context(), branches.ranks)});
   activate(tape.context(), f, in, tape.value(activated));
   forward_parts(tape, branches, trains, activated, y);
-  if (trains && branches.own_t.index < 0) {  // f(x) goes, and the room behind it
+  if (trains && branches.any() && branches.own_t.index < 0) {  // f(x) goes, and the room behind it
     branches.own_t = tape.make(in.rows, tape.row_capacity(x), branches.ranks, false);
     cast(tape.context(), branches.t, tape.value(branches.own_t));
     branches.t = tape.value(branches.own_t);
@@ -249,12 +300,13 @@ Var activation_linear(const ForwardPass& pass, const FfnActivation& f, const Lin
   tape.drop(activated);
   if (tape.needs_gradient(y)) tape.save(x);
   tape.record(y, [branches, f, trains, x, y](Tape& t) {
-    // With magnitudes more than one product reads f(x).
-    if (f.gated || f.dropout.p > 0.0f || branches.has_magnitudes) {
+    // Other products than LoRA's read f(x).
+    if (f.gated || f.dropout.p > 0.0f || branches.has_magnitudes ||
+        (trains && branches.has_weights)) {
       return remade_backward(t, branches, f, trains, x, y);
     }
     const GradientTarget dx = t.target(x);
-    backward_parts(t, branches, t.value(x), f.function, y, dx);
+    backward_parts(t, branches, trains, t.value(x), f.function, y, dx);
     if (!dx.tensor) return;
     activation_backward(t.context(), f.function, t.value(x), dx.tensor, dx.tensor);
   });

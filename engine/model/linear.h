@@ -2,11 +2,12 @@
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #pragma once
 
-// Linear layers: a frozen weight plus its LoRA pair, the only place the two meet.
+// Linear layers: a frozen weight plus its LoRA pair, the only place the two meet; or what an
+// adapter has of them in full.
 
 #include <span>
 
-#include "engine/autograd/tape.h"
+#include "engine/autograd/ops.h"
 #include "engine/model/frozen_weight.h"
 #include "engine/model/lora.h"
 #include "engine/model/packed_batch.h"
@@ -20,7 +21,8 @@ struct Linear {
   std::string module;  ///< path in the Hugging Face model
   int id = -1;         ///< -1: there is none
   FrozenWeight weight;
-  Tensor bias;  ///< (1, N) of the compute type, nullable
+  Tensor bias;                                           ///< (1, N) of the compute type, nullable
+  int weight_id = kNoParameter, bias_id = kNoParameter;  ///< of the model's parameters
   explicit operator bool() const { return id >= 0; }
 };
 
@@ -48,6 +50,12 @@ struct ForwardPass {
     pass.rows = subset;
     return pass;
   }
+  /// What the adapter has instead of a parameter of the model, or null.
+  const FullTensor* full(int parameter) const {
+    return adapter ? adapter->full(parameter) : nullptr;
+  }
+  /// The norm with what the adapter has of it.
+  Norm with_adapter(const Norm& norm) const;
   /// The dropout at a place of this pass; none when not training.
   Dropout dropout(float p, RandomPurpose purpose, uint32_t layer, uint32_t site) const;
 };

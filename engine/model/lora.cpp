@@ -4,10 +4,13 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "engine/memory/planning.h"
 #include "engine/model/lora_init.h"
+#include "formats/tensor_file.h"
 #include "kernels/ops/dora.h"
+#include "kernels/ops/mlm_loss.h"
 #include "kernels/ops/transfer.h"
 
 namespace qe {
@@ -31,16 +34,56 @@ LoraLinear linear_of(const LoraPair& pair, LoraSegment& segment) {
   return linear;
 }
 
+// Full tensors begin at multiples of so many values: products read them in whole packs.
+constexpr int64_t kAlignment = 64;
+
+int64_t whole(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+
+// What the adapter calls a parameter that it has in full; empty: it has not. adapted: its module
+// has a pair.
+std::vector<std::string> stored_names(const AdapterConfig& config, const BaseParameter& parameter,
+                                      bool adapted) {
+  const auto module_of = [](const std::string& name) { return name.substr(0, name.rfind('.')); };
+  std::vector<std::string> names;
+  for (const std::string& name : {parameter.name, parameter.alias}) {
+    if (!name.empty() && is_saved_module(module_of(name), config.modules_to_save)) {
+      names.push_back(name);
+    }
+  }
+  if (!names.empty() || !parameter.name.ends_with(".bias")) return names;
+  if (adapted && config.bias != AdapterConfig::Bias::kNone) {
+    return {parameter.module() + kAdaptedBiasSuffix};
+  }
+  if (config.bias != AdapterConfig::Bias::kAll) return {};
+  names = {parameter.name};
+  if (!parameter.alias.empty()) names.push_back(parameter.alias);
+  return names;
+}
+
 }  // namespace
 
-LoraAdapter::LoraAdapter(const AdapterConfig& config, const std::vector<LoraSite>& sites,
-                         int n_linears, bool trainable, const Context& ctx, Memory& memory)
-    : config_(config), ctx_(ctx), index_of_linear_(n_linears, -1) {
+LoraAdapter::LoraAdapter(const AdapterConfig& config, const AdaptedBase& base, bool trainable,
+                         const Context& ctx, Memory& memory)
+    : config_(config),
+      ctx_(ctx),
+      index_of_linear_(base.n_linears, -1),
+      index_of_parameter_(base.parameters.size(), -1) {
   QE_CHECK(config.r > 0, "lora_r: expected a positive rank, got ", config.r);
-  int64_t n_parameters = 0;
-  const LoraTargets targets(config);
-  for (const LoraSite& site : sites) {
+  choose_pairs(base);
+  choose_full_tensors(base.parameters);
+  divide();
+  allocate(trainable, memory);
+  place();
+  if (config_.use_dora) make_norms(memory);
+}
+
+void LoraAdapter::choose_pairs(const AdaptedBase& base) {
+  const LoraTargets targets(config_);
+  for (const LoraSite& site : base.sites) {
     if (!targets.matches(site.module)) continue;
+    QE_CHECK(!is_saved_module(site.module, config_.modules_to_save),
+             "modules_to_save: an entry is the end of a name only, of \"", site.module,
+             "\" or of what it is in; give whole names");
     index_of_linear_[site.linear_id] = static_cast<int>(pairs_.size());
     pairs_.push_back(LoraPair{.module = site.module,
                               .r = targets.rank(site.module),
@@ -48,68 +91,143 @@ LoraAdapter::LoraAdapter(const AdapterConfig& config, const std::vector<LoraSite
                               .out = site.out,
                               .scale = static_cast<float>(targets.scale(site.module)),
                               .weight = site.weight});
-    n_parameters += pairs_.back().r * (site.in + site.out) + (config.use_dora ? site.out : 0);
   }
   QE_CHECK(!pairs_.empty(), "target_modules [",
-           config.target_regex.empty() ? join(config.target_modules) : config.target_regex,
+           config_.target_regex.empty() ? join(config_.target_modules) : config_.target_regex,
            "] match no linear layer of the model; it has for example \"",
-           sites.empty() ? "" : sites.front().module, "\"");
-  parameters_ = {memory.allocate_array<float>("LoRA parameters", n_parameters),
-                 static_cast<size_t>(n_parameters)};
-  if (trainable) {
-    gradients_ = {memory.allocate_array<float>("LoRA gradients", n_parameters),
-                  static_cast<size_t>(n_parameters)};
-  }
-  place(memory);
-  if (config_.all_linear) {  // peft stores the expanded list
-    config_.target_modules.clear();
-    for (const LoraSite& site : sites) config_.target_modules.push_back(site.module);
+           base.sites.empty() ? "" : base.sites.front().module, "\"");
+  if (!config_.all_linear) return;
+  config_.target_modules.clear();  // peft stores the expanded list
+  for (const LoraPair& pair : pairs_) config_.target_modules.push_back(pair.module);
+}
+
+void LoraAdapter::choose_full_tensors(const std::vector<BaseParameter>& parameters) {
+  std::set<std::string> adapted;
+  for (const LoraPair& pair : pairs_) adapted.insert(pair.module);
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    const BaseParameter& parameter = parameters[i];
+    const std::vector<std::string> names =
+        stored_names(config_, parameter, adapted.contains(parameter.module()));
+    if (names.empty()) continue;
+    QE_CHECK(parameter.trainable(), "bias or modules_to_save: \"", parameter.name,
+             "\" cannot be trained here");
+    const int64_t cols = parameter.shape.back();
+    const int64_t rows = parameter.shape.size() > 1 ? parameter.shape.front() : 1;
+    index_of_parameter_[i] = static_cast<int>(full_tensors_.size());
+    full_tensors_.push_back(FullTensor{.names = names,
+                                       .kind = parameter.kind,
+                                       .shape = parameter.shape,
+                                       .base = parameter.value,
+                                       .decoder = parameter.decoder,
+                                       .value = {.rows = rows, .cols = cols}});
   }
 }
 
-// Gives every pair its views, and takes what is derived from the parameters.
-void LoraAdapter::place(Memory& memory) {
-  const auto n_parameters = static_cast<int64_t>(parameters_.size());
-  masters_ = make_tensor(parameters_.data(), 1, n_parameters, DType::kF32, ctx_.device);
-  if (ctx_.compute != DType::kF32) {
-    void* data = memory.allocate(cat("LoRA parameters (", dtype_name(ctx_.compute), ")"),
-                                 static_cast<size_t>(n_parameters) * dtype_size(ctx_.compute));
-    computed_ = make_tensor(data, 1, n_parameters, ctx_.compute, ctx_.device);
+void LoraAdapter::add_piece(const std::string& name, ParameterKind kind, int64_t rows,
+                            int64_t cols) {
+  named_.push_back({name, kind, {.rows = rows, .cols = cols}, {}});
+  offsets_.push_back(n_values_);
+  n_values_ += rows * cols;
+}
+
+// By kinds, so that what optimizers treat alike is one piece.
+void LoraAdapter::divide() {
+  for (const LoraPair& pair : pairs_) {
+    add_piece(pair.module + kLoraASuffix, ParameterKind::kLoraA, pair.r, pair.in);
   }
-  const Tensor& computed = computed_ ? computed_ : masters_;
-  const Tensor gradients =
-      make_tensor(gradients_.data(), 1, n_parameters, DType::kF32, ctx_.device);
-  const auto matrix = [](const Tensor& flat, int64_t at, int64_t rows, int64_t cols) {
-    return make_tensor(flat.col_range(at, 0).data, rows, cols, flat.dtype, flat.device);
+  for (const LoraPair& pair : pairs_) {
+    add_piece(pair.module + kLoraBSuffix, ParameterKind::kLoraB, pair.out, pair.r);
+  }
+  for (const LoraPair& pair : pairs_) {
+    if (!config_.use_dora) break;
+    add_piece(pair.module + kLoraMagnitudeSuffix, ParameterKind::kMagnitude, 1, pair.out);
+  }
+  for (const FullTensor& full : full_tensors_) {
+    n_values_ = whole(n_values_, kAlignment);
+    const Tensor& value = full.value;
+    add_piece(full.names.front(), full.kind, value.rows, value.cols);
+    if (!full.decoder) continue;
+    const bool is_vector = full.kind == ParameterKind::kBias;
+    const int64_t units = is_vector ? value.cols : value.rows;
+    n_values_ += (whole(units, kMlmDecoderRowMultiple) - units) * (is_vector ? 1 : value.cols);
+  }
+}
+
+void LoraAdapter::allocate(bool trainable, Memory& memory) {
+  const auto flat = [&](const char* row) {
+    return std::span<float>(memory.allocate_array<float>(row, n_values_),
+                            static_cast<size_t>(n_values_));
   };
-  int64_t offset = 0;
+  parameters_ = flat("LoRA parameters");
+  if (trainable) gradients_ = flat("LoRA gradients");
+  masters_ = make_tensor(parameters_.data(), 1, n_values_, DType::kF32, ctx_.device);
+  if (ctx_.compute == DType::kF32) return;
+  void* data = memory.allocate(cat("LoRA parameters (", dtype_name(ctx_.compute), ")"),
+                               static_cast<size_t>(n_values_) * dtype_size(ctx_.compute));
+  computed_ = make_tensor(data, 1, n_values_, ctx_.compute, ctx_.device);
+}
+
+LoraAdapter::Views LoraAdapter::views_of(size_t piece) const {
+  const Tensor& shape = named_[piece].value;
+  const auto view = [&](const Tensor& flat) {
+    return make_tensor(flat.col_range(offsets_[piece], 0).data, shape.rows, shape.cols, flat.dtype,
+                       flat.device);
+  };
+  Views views{.value = view(masters_), .computed = view(computed_ ? computed_ : masters_)};
+  if (trainable()) {
+    views.gradient = view(make_tensor(gradients_.data(), 1, n_values_, DType::kF32, ctx_.device));
+  }
+  return views;
+}
+
+// Gives pairs and full tensors their views, in the order of divide.
+void LoraAdapter::place() {
+  size_t piece = 0;
+  const auto next = [&] {
+    const Views views = views_of(piece);
+    named_[piece].value = views.value;
+    named_[piece].gradient = views.gradient;
+    ++piece;
+    return views;
+  };
   for (LoraPair& pair : pairs_) {
-    const int64_t b_offset = offset + pair.r * pair.in;
-    const int64_t end = b_offset + pair.out * pair.r;
-    pair.a = matrix(masters_, offset, pair.r, pair.in);
-    pair.b = matrix(masters_, b_offset, pair.out, pair.r);
-    pair.computed_a = matrix(computed, offset, pair.r, pair.in);
-    pair.computed_b = matrix(computed, b_offset, pair.out, pair.r);
-    if (trainable()) {
-      pair.d_a = matrix(gradients, offset, pair.r, pair.in);
-      pair.d_b = matrix(gradients, b_offset, pair.out, pair.r);
-    }
-    offset = end;
-    if (!config_.use_dora) continue;
-    pair.magnitude = matrix(masters_, end, 1, pair.out);
-    if (trainable()) pair.d_magnitude = matrix(gradients, end, 1, pair.out);
+    const Views a = next();
+    pair.a = a.value, pair.computed_a = a.computed, pair.d_a = a.gradient;
+  }
+  for (LoraPair& pair : pairs_) {
+    const Views b = next();
+    pair.b = b.value, pair.computed_b = b.computed, pair.d_b = b.gradient;
+  }
+  for (LoraPair& pair : pairs_) {
+    if (!config_.use_dora) break;
+    const Views magnitude = next();
+    pair.magnitude = magnitude.value, pair.d_magnitude = magnitude.gradient;
+  }
+  for (FullTensor& full : full_tensors_) {
+    const Views views = next();
+    full.value = views.value, full.computed = views.computed, full.gradient = views.gradient;
+  }
+}
+
+void LoraAdapter::make_norms(Memory& memory) {
+  for (LoraPair& pair : pairs_) {
     const auto vector = [&] {
       return make_tensor(memory.allocate_array<float>("DoRA norms", pair.out), 1, pair.out,
                          DType::kF32, ctx_.device);
     };
     pair.squares = vector();
     pair.norms = vector();
-    offset = end + pair.out;
     if (memory.planning()) continue;
     LoraSegment segment;
     run_alone(ctx_,
               [&](Context& ctx) { dora_squares(ctx, linear_of(pair, segment), pair.squares); });
   }
+}
+
+int64_t LoraAdapter::n_parameters() const {
+  int64_t n = 0;
+  for (const NamedParameter& parameter : named_) n += parameter.value.size();
+  return n;
 }
 
 void LoraAdapter::initialize(uint64_t seed) {
@@ -122,7 +240,13 @@ void LoraAdapter::initialize(uint64_t seed) {
     initialize_lora(config_.init, seed, pair.module,
                     {flat(pair.a), flat(pair.b), pair.r, pair.in, pair.out});
   }
-  upload(parameters);
+  copy_bytes(ctx_, parameters_.data(), parameters.data(), parameters.size() * sizeof(float));
+  for (const FullTensor& full : full_tensors_) {
+    QE_CHECK(!full.base.is_quantized(), full.names.front(),
+             ": a weight in 4 bits cannot be trained in full");
+    cast(ctx_, full.base.dense(), full.value);
+  }
+  update_derived();
   if (!config_.use_dora) return;
   for (const LoraPair& pair : pairs_) {  // the magnitudes that rows have
     copy_bytes(ctx_, pair.magnitude.data, pair.norms.data,
@@ -131,8 +255,8 @@ void LoraAdapter::initialize(uint64_t seed) {
   synchronize(ctx_);
 }
 
-void LoraAdapter::upload(const std::vector<float>& parameters) {
-  copy_bytes(ctx_, parameters_.data(), parameters.data(), parameters.size() * sizeof(float));
+// refresh, with scratch of its own.
+void LoraAdapter::update_derived() {
   if (!config_.use_dora) return refresh(ctx_);
   run_alone(ctx_, [&](Context& ctx) { refresh(ctx); });
 }
@@ -148,6 +272,14 @@ void LoraAdapter::refresh(Context& ctx) const {
 
 void LoraAdapter::assign(const Adapter& adapter, const std::string& folder) {
   std::vector<float> parameters(parameters_.size());
+  assign_pairs(adapter, folder, parameters);
+  assign_full_tensors(adapter, folder, parameters);
+  copy_bytes(ctx_, parameters_.data(), parameters.data(), parameters.size() * sizeof(float));
+  update_derived();
+}
+
+void LoraAdapter::assign_pairs(const Adapter& adapter, const std::string& folder,
+                               std::vector<float>& to) const {
   std::map<std::string, const AdapterPair*> stored;
   for (const AdapterPair& pair : adapter.pairs) stored[pair.module] = &pair;
   for (const LoraPair& pair : pairs_) {
@@ -162,7 +294,7 @@ void LoraAdapter::assign(const Adapter& adapter, const std::string& folder) {
     QE_CHECK(source.magnitude.empty() != static_cast<bool>(pair.magnitude), folder, ": ",
              pair.module, ": expected ", pair.magnitude ? "" : "no ", "magnitudes (use_dora)");
     const auto place = [&](const Tensor& matrix) {
-      return parameters.begin() + (matrix.f32() - parameters_.data());
+      return to.begin() + (matrix.f32() - parameters_.data());
     };
     std::copy(source.a.begin(), source.a.end(), place(pair.a));
     std::copy(source.b.begin(), source.b.end(), place(pair.b));
@@ -173,10 +305,34 @@ void LoraAdapter::assign(const Adapter& adapter, const std::string& folder) {
   }
   QE_CHECK(stored.empty(), folder, ": the adapter is for another base: this model has no linear \"",
            stored.begin()->first, "\"");
-  upload(parameters);
 }
 
-std::vector<AdapterPairView> LoraAdapter::views() const {
+void LoraAdapter::assign_full_tensors(const Adapter& adapter, const std::string& folder,
+                                      std::vector<float>& to) const {
+  std::map<std::string, const AdapterTensor*> stored;
+  for (const AdapterTensor& tensor : adapter.tensors) stored[tensor.name] = &tensor;
+  for (const FullTensor& full : full_tensors_) {
+    const AdapterTensor* source = nullptr;
+    for (const std::string& name : full.names) {
+      const auto found = stored.find(name);
+      if (found == stored.end()) continue;
+      source = found->second;  // of two names the later: the decoder's own
+      stored.erase(found);
+    }
+    QE_CHECK(source, folder, ": the adapter is for another base: it has no tensor ",
+             full.names.front());
+    QE_CHECK(source->shape == full.shape, folder, ": ", source->name,
+             ": the adapter is for another base: expected shape ", shape_text(full.shape), ", got ",
+             shape_text(source->shape));
+    std::copy(source->values.begin(), source->values.end(),
+              to.begin() + (full.value.f32() - parameters_.data()));
+  }
+  QE_CHECK(stored.empty(), folder,
+           ": the adapter is for another base: this model has no parameter for \"",
+           stored.begin()->first, "\"");
+}
+
+AdapterView LoraAdapter::views() const {
   const float* host = parameters_.data();
   if (ctx_.device.kind != DeviceKind::kCpu) {
     host_parameters_.resize(parameters_.size());
@@ -187,15 +343,19 @@ std::vector<AdapterPairView> LoraAdapter::views() const {
   return views(host);
 }
 
-std::vector<AdapterPairView> LoraAdapter::views(const float* host) const {
-  std::vector<AdapterPairView> views;
+AdapterView LoraAdapter::views(const float* host) const {
+  AdapterView view;
+  const auto at = [&](const Tensor& value) { return host + (value.f32() - parameters_.data()); };
   for (const LoraPair& pair : pairs_) {
-    views.push_back(
-        {pair.module, pair.r, pair.in, pair.out, host + (pair.a.f32() - parameters_.data()),
-         host + (pair.b.f32() - parameters_.data()),
-         pair.magnitude ? host + (pair.magnitude.f32() - parameters_.data()) : nullptr});
+    view.pairs.push_back({pair.module, pair.r, pair.in, pair.out, at(pair.a), at(pair.b),
+                          pair.magnitude ? at(pair.magnitude) : nullptr});
   }
-  return views;
+  for (const FullTensor& full : full_tensors_) {
+    for (const std::string& name : full.names) {
+      view.tensors.push_back({name, full.shape, at(full.value)});
+    }
+  }
+  return view;
 }
 
 }  // namespace qe

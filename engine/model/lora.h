@@ -3,7 +3,8 @@
 #pragma once
 
 // LoRA adapters as the engine holds them: one flat parameter buffer and one flat gradient buffer,
-// with a pair (A, B) per adapted Linear. A model is immutable and shared; adapters stand beside it.
+// with a pair (A, B) per adapted Linear and the parameters of the base that are trained in full. A
+// model is immutable and shared; adapters stand beside it.
 
 #include <optional>
 #include <span>
@@ -11,7 +12,7 @@
 #include <vector>
 
 #include "engine/memory/memory.h"
-#include "engine/model/frozen_weight.h"
+#include "engine/model/base_parameter.h"
 #include "formats/adapter.h"
 #include "kernels/core/context.h"
 #include "kernels/core/tensor.h"
@@ -37,14 +38,25 @@ struct LoraPair {
   Tensor norms;        ///< of the adapted rows, as refresh has left them
 };
 
-/// Calls visit(what follows the module in the tensor's name, tensor) for what a pair trains, in the
-/// order of the flat buffers.
-template <class Visit>
-void for_each_trained(const LoraPair& pair, const Visit& visit) {
-  visit(kLoraASuffix, pair.a);
-  visit(kLoraBSuffix, pair.b);
-  if (pair.magnitude) visit(kLoraMagnitudeSuffix, pair.magnitude);
-}
+/// A parameter of the base that the adapter has in full: it stands for the base's. Views likewise.
+struct FullTensor {
+  std::vector<std::string> names;  ///< in adapter_model.safetensors, one or two
+  ParameterKind kind = ParameterKind::kWeight;
+  std::vector<int64_t> shape;  ///< there
+  FrozenWeight base;
+  bool decoder = false;  ///< has rows (a bias: columns) of padding behind it
+  Tensor value;          ///< (rows, cols) fp32; a vector is one row
+  Tensor computed;       ///< in the compute type; the same memory where that is fp32
+  Tensor gradient;       ///< fp32; absent when not trainable
+};
+
+/// A piece of the flat buffers.
+struct NamedParameter {
+  std::string name;  ///< in adapter_model.safetensors
+  ParameterKind kind;
+  Tensor value;     ///< fp32
+  Tensor gradient;  ///< fp32; absent when not trainable
+};
 
 /// A Linear that an adapter may attach to.
 struct LoraSite {
@@ -54,15 +66,23 @@ struct LoraSite {
   FrozenWeight weight;
 };
 
+/// What of a model adapters may change.
+struct AdaptedBase {
+  std::vector<LoraSite> sites;
+  int n_linears = 0;  ///< ids of sites are below it
+  std::vector<BaseParameter> parameters;
+};
+
 class LoraAdapter {
  public:
-  /// Adapts every site of `sites` whose module `config` targets (not a preset: see
-  /// resolve_target_preset), with the rank and scale that `config` gives it. n_linears: ids are
-  /// below it. Trainable adapters have gradients. Memory rows: "LoRA parameters", "LoRA gradients",
-  /// "DoRA norms" and in 16 bits "LoRA parameters (BF16)". ctx: device, compute type and stream.
-  /// Throws Error when nothing matches (naming the targets).
-  LoraAdapter(const AdapterConfig& config, const std::vector<LoraSite>& sites, int n_linears,
-              bool trainable, const Context& ctx, Memory& memory);
+  /// Adapts every site of `base` whose module `config` targets (not a preset: see
+  /// resolve_target_preset), with the rank and scale that `config` gives it, and has those of its
+  /// parameters in full that `config` says. Trainable adapters have gradients. Memory rows: "LoRA
+  /// parameters", "LoRA gradients", "DoRA norms" and in 16 bits "LoRA parameters (BF16)". ctx:
+  /// device, compute type and stream. Throws Error when nothing matches (naming the targets), and
+  /// when a parameter is asked for that cannot be trained.
+  LoraAdapter(const AdapterConfig& config, const AdaptedBase& base, bool trainable,
+              const Context& ctx, Memory& memory);
 
   /// The pair of a Linear, or null.
   const LoraPair* pair(int linear_id) const {
@@ -70,11 +90,21 @@ class LoraAdapter {
     return index < 0 ? nullptr : &pairs_[index];
   }
   const std::vector<LoraPair>& pairs() const { return pairs_; }
+  /// What the adapter has instead of a parameter of the base, or null.
+  const FullTensor* full(int parameter) const {
+    const int index = parameter == kNoParameter ? -1 : index_of_parameter_[parameter];
+    return index < 0 ? nullptr : &full_tensors_[index];
+  }
+  const std::vector<FullTensor>& full_tensors() const { return full_tensors_; }
+  /// All that is trained, in the order of the flat buffers.
+  const std::vector<NamedParameter>& named() const { return named_; }
+  int64_t n_parameters() const;
   const AdapterConfig& config() const { return config_; }
   float dropout() const { return static_cast<float>(config_.lora_dropout); }
   bool trainable() const { return !gradients_.empty(); }
 
-  /// All pairs, A, B and then magnitudes, in the device's memory.
+  /// Of all pairs A, then B, then magnitudes, then what is trained in full, in the device's memory;
+  /// between the latter there may be zeros.
   std::span<float> parameters() const { return parameters_; }
   std::span<float> gradients() const { return gradients_; }
   /// The device of both.
@@ -84,24 +114,45 @@ class LoraAdapter {
   /// Scratch with DoRA: dora_norms'.
   void refresh(Context& ctx) const;
 
-  /// As the configuration's `init` says; a pure function of seed and module path.
+  /// Pairs as the configuration's `init` says, a pure function of seed and module path; what is
+  /// trained in full as the base has it.
   void initialize(uint64_t seed);
   /// Copies the values of a folder that was read. Throws Error when its modules or shapes are not
   /// exactly this adapter's (naming one).
   void assign(const Adapter& adapter, const std::string& folder);
-  /// All pairs, for writing: on a GPU in a host copy that lives until the next call.
-  std::vector<AdapterPairView> views() const;
+  /// All of it, for writing: on a GPU in a host copy that lives until the next call.
+  AdapterView views() const;
   /// The same over `host`, a copy of parameters().
-  std::vector<AdapterPairView> views(const float* host) const;
+  AdapterView views(const float* host) const;
 
  private:
-  void place(Memory& memory);
-  void upload(const std::vector<float>& parameters);
+  // The same piece of all flat buffers.
+  struct Views {
+    Tensor value, computed, gradient;
+  };
+  void choose_pairs(const AdaptedBase& base);
+  void choose_full_tensors(const std::vector<BaseParameter>& parameters);
+  void add_piece(const std::string& name, ParameterKind kind, int64_t rows, int64_t cols);
+  void divide();
+  void allocate(bool trainable, Memory& memory);
+  Views views_of(size_t piece) const;
+  void place();
+  void make_norms(Memory& memory);
+  void update_derived();
+  void assign_pairs(const Adapter& adapter, const std::string& folder,
+                    std::vector<float>& to) const;
+  void assign_full_tensors(const Adapter& adapter, const std::string& folder,
+                           std::vector<float>& to) const;
 
   AdapterConfig config_;
   mutable Context ctx_;
   std::vector<LoraPair> pairs_;
   std::vector<int> index_of_linear_;
+  std::vector<FullTensor> full_tensors_;
+  std::vector<int> index_of_parameter_;
+  std::vector<NamedParameter> named_;
+  std::vector<int64_t> offsets_;  // of each in the flat buffers
+  int64_t n_values_ = 0;          // of a flat buffer
   std::span<float> parameters_;
   std::span<float> gradients_;
   Tensor masters_;   // parameters_ as one row

@@ -61,6 +61,11 @@ void fill_normal(const Stream& stream, double deviation, std::span<float> values
 
 }  // namespace
 
+void fill_normal(uint64_t seed, const std::string& name, double deviation,
+                 std::span<float> values) {
+  fill_normal(Stream(seed, name), deviation, values);
+}
+
 void initialize_lora(AdapterConfig::Init init, uint64_t seed, const std::string& module,
                      const LoraFactors& factors) {
   const Stream stream(seed, module);

@@ -19,6 +19,9 @@ struct LoraFactors {
   int64_t r = 0, in = 0, out = 0;
 };
 
+/// Normal numbers, a pure function of seed, name and index.
+void fill_normal(uint64_t seed, const std::string& name, double deviation, std::span<float> values);
+
 /// Fills both; a pure function of the way, the seed and the module's path.
 void initialize_lora(AdapterConfig::Init init, uint64_t seed, const std::string& module,
                      const LoraFactors& factors);

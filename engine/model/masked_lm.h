@@ -2,8 +2,9 @@
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #pragma once
 
-// A masked language model: embeddings, encoder layers, MLM head. Weights are frozen and shared; the
-// functions here run them over packed batches. Everything about a family comes from EncoderConfig.
+// A masked language model: embeddings, encoder layers, MLM head. Weights are frozen and shared, and
+// an adapter may stand for some of them; the functions here run them over packed batches.
+// Everything about a family comes from EncoderConfig.
 
 #include <memory>
 #include <vector>
@@ -41,18 +42,22 @@ struct MaskedLm {
   Tensor relative_bias;       ///< AttentionShape::relative_bias, nullable
   Linear head_dense;          ///< C to the head's width
   Norm head_norm;
-  Tensor decoder;        ///< (V, head's width); the word table when tied
-  Tensor decoder_bias;   ///< (1, V) fp32
+  Tensor decoder;       ///< (V, head's width); the word table when tied
+  Tensor decoder_bias;  ///< (1, V) fp32
+  int decoder_id = kNoParameter, decoder_bias_id = kNoParameter;  ///< of parameters
   Tensor distance_rows;  ///< (n_distance_rows, C) computed, normalized, nullable
   std::span<const int32_t> distance_columns;  ///< AttentionShape's
   RowSubset distance_subset;                  ///< what stands for distance_rows in random streams
   int n_linears = 0;                          ///< ids of Linears are below it
+  std::vector<BaseParameter> parameters;      ///< by id
   int64_t n_parameters = 0;                   ///< as the tensors have them, before any packing
   /// Weights that the folder holds in 4 bits: "nf4, double quantization"; "" when there are none.
   std::string stored_quantization;
 
   /// Every Linear that LoRA may adapt: the encoder's and the head's dense, in id order.
   std::vector<LoraSite> lora_sites() const;
+  /// The same, and all parameters.
+  AdaptedBase adapted_base() const;
 };
 
 constexpr int64_t kAfterAllLayers = -1;

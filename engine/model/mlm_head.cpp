@@ -16,7 +16,7 @@ Var transform(const MaskedLm& model, const ForwardPass& pass, Var rows) {
   tape.drop(rows);
   const Var activated = activation(tape, model.config.head_activation, dense);
   tape.drop(dense);
-  return norm(tape, model.head_norm, activated);
+  return norm(tape, pass.with_adapter(model.head_norm), activated);
 }
 
 template <class T>
@@ -31,6 +31,26 @@ int64_t padded_vocab(const Context& ctx, int64_t vocab_size) {
          kMlmDecoderRowMultiple;
 }
 
+// The model's decoder or what the adapter has of it; its gradients where it is trained.
+struct Decoder {
+  Tensor weight, bias;      // of mlm_loss's V' rows and columns
+  Tensor d_weight, d_bias;  // of V
+
+  Decoder(const MaskedLm& model, const ForwardPass& pass)
+      : weight(model.decoder), bias(model.decoder_bias) {
+    if (const FullTensor* const full = pass.full(model.decoder_id)) {
+      weight = full->computed;
+      if (pass.tape->recording()) d_weight = full->gradient;
+    }
+    if (const FullTensor* const full = pass.full(model.decoder_bias_id)) {
+      bias = full->value;
+      if (pass.tape->recording()) d_bias = full->gradient;
+    }
+    weight.rows = padded_vocab(pass.tape->context(), weight.rows);
+    if (bias) bias.cols = bias.stride = weight.rows;
+  }
+};
+
 // Forward and backward of the head over labelled rows [begin, begin + n), hidden: (n, C).
 void loss_of_chunk(const MaskedLm& model, const ForwardPass& pass, const Tensor& hidden,
                    const GradientTarget& d_hidden, int64_t begin, int64_t capacity,
@@ -42,19 +62,18 @@ void loss_of_chunk(const MaskedLm& model, const ForwardPass& pass, const Tensor&
       model,
       pass.over({chunk_of(batch.label_samples, begin, n), chunk_of(batch.label_indices, begin, n)}),
       tape.wrap(hidden, capacity, d_hidden));
-  Tensor decoder = model.decoder;
-  Tensor bias = model.decoder_bias;
-  decoder.rows = padded_vocab(tape.context(), decoder.rows);
-  if (bias) bias.cols = bias.stride = decoder.rows;
+  const Decoder decoder(model, pass);
   mlm_loss(tape.context(), MlmLoss{.hidden = tape.value(h),
-                                   .decoder = decoder,
-                                   .bias = bias,
+                                   .decoder = decoder.weight,
+                                   .bias = decoder.bias,
                                    .vocab_size = model.decoder.rows,
                                    .labels = chunk_of(batch.labels, begin, n),
                                    .d_hidden = tape.target(h).tensor,
                                    .row_loss = row_loss,
                                    .totals = totals,
-                                   .label_smoothing = pass.label_smoothing});
+                                   .label_smoothing = pass.label_smoothing,
+                                   .d_decoder = decoder.d_weight,
+                                   .d_bias = decoder.d_bias});
   if (tape.recording()) {
     tape.backward();
   } else {
@@ -93,7 +112,8 @@ void masked_lm_logits(const MaskedLm& model, const ForwardPass& pass, const Tens
   const BatchView& batch = pass.batch;
   const Var hidden = encode_labelled(model, pass, false);
   const Var h = transform(model, pass.over({batch.label_samples, batch.label_indices}), hidden);
-  mlm_logits(tape.context(), tape.value(h), model.decoder, model.decoder_bias, logits);
+  const Decoder decoder(model, pass);
+  mlm_logits(tape.context(), tape.value(h), decoder.weight, decoder.bias, logits);
   tape.clear();
 }
 

@@ -43,6 +43,7 @@ class Loader {
     load_positions(model);
     load_head(model);
     model.n_linears = next_id_;
+    model.parameters = std::move(parameters_);
     model.n_parameters = n_parameters_;
     model.stored_quantization = stored_quantization_;
     return model;
@@ -57,6 +58,10 @@ class Loader {
     const std::string decoder = names.decoder + ".weight";
     if (config_.tied_decoder && !source_.has(word) && source_.has(decoder)) word = decoder;
     model.word_table = matrix("embeddings", word, config_.vocab_size, e, kDecoderRows);
+    for (const std::string* table :
+         {&names.word_embeddings, &names.position_embeddings, &names.token_type_embeddings}) {
+      if (!table->empty()) add_untrained(*table + ".weight");
+    }
     if (!names.position_embeddings.empty()) {
       model.position_table =
           matrix("embeddings", names.position_embeddings + ".weight", config_.max_positions, e);
@@ -140,6 +145,7 @@ class Loader {
                          .bias = vector(name + ".bias", c, dtype),
                          .groups = config_.convolution_groups};
     model.convolution_norm = norm(config_.names.convolution_norm);
+    for (const char* part : {".weight", ".bias"}) add_untrained(name + part);
   }
 
   void load_positions(MaskedLm& model) {
@@ -159,8 +165,9 @@ class Loader {
       }
     }
     if (config_.n_relative_buckets > 0) {
-      const StoredTensor& stored = require(config_.names.relative_bias + ".weight",
-                                           {config_.n_relative_buckets, config_.n_heads});
+      const std::string name = config_.names.relative_bias + ".weight";
+      add_untrained(name);
+      const StoredTensor& stored = require(name, {config_.n_relative_buckets, config_.n_heads});
       n_parameters_ += config_.n_relative_buckets * config_.n_heads;
       std::vector<float> table;
       if (!memory_.planning()) {
@@ -177,12 +184,15 @@ class Loader {
     const EncoderNames& names = config_.names;
     const StoredTensor& stored = require(names.distances + ".weight", {rows, c});
     n_parameters_ += rows * c;
+    add_untrained(names.distances + ".weight");
     std::vector<float> values;
     if (!memory_.planning()) values = source_.read(stored).to_f32();
     if (!names.distance_norm.empty()) {
       std::vector<float> norm[2];
       for (int i = 0; i < 2; ++i) {
-        const StoredTensor& part = require(names.distance_norm + (i ? ".bias" : ".weight"), {c});
+        const std::string name = names.distance_norm + (i ? ".bias" : ".weight");
+        add_untrained(name);
+        const StoredTensor& part = require(name, {c});
         n_parameters_ += c;
         if (!memory_.planning()) norm[i] = source_.read(part).to_f32();
       }
@@ -237,12 +247,32 @@ class Loader {
     model.decoder = config_.tied_decoder ? model.word_table
                                          : matrix("decoder", names.decoder + ".weight",
                                                   config_.vocab_size, width, kDecoderRows);
+    model.decoder_id =
+        add_parameter(names.decoder + ".weight", ParameterKind::kWeight, model.decoder);
+    parameters_.back().decoder = true;
     if (!config_.biases.decoder) return;
     // transformers computes with the decoder's own, which may stand under another name.
     const std::string own = names.decoder + ".bias";
     model.decoder_bias = vector(source_.has(own) ? own : names.decoder_bias, config_.vocab_size,
                                 DType::kF32, kDecoderRows);
+    const std::string& shared = names.decoder_bias.empty() ? own : names.decoder_bias;
+    model.decoder_bias_id = add_parameter(shared, ParameterKind::kBias, model.decoder_bias);
+    parameters_.back().decoder = true;
+    if (shared != own && !names.decoder_lacks_bias) parameters_.back().alias = own;
   }
+
+  // What adapters may have instead; vectors have one row.
+  int add_parameter(const std::string& name, ParameterKind kind, const Tensor& value) {
+    return add_parameter(name, kind, FrozenWeight(value));
+  }
+  int add_parameter(const std::string& name, ParameterKind kind, const FrozenWeight& value) {
+    const bool is_matrix = kind == ParameterKind::kWeight || kind == ParameterKind::kTable;
+    std::vector<int64_t> shape = {value.n(), value.k()};
+    if (!is_matrix) shape.erase(shape.begin());
+    parameters_.push_back({.name = name, .kind = kind, .shape = shape, .value = value});
+    return static_cast<int>(parameters_.size()) - 1;
+  }
+  void add_untrained(const std::string& name) { parameters_.push_back({.name = name}); }
 
   // The tensor, checked; its data is safe to read as an array of its type.
   const StoredTensor& require(const std::string& name, const std::vector<int64_t>& shape) {
@@ -314,10 +344,16 @@ class Loader {
   // "" is no norm at all.
   Norm norm(const std::string& module, int64_t size) {
     if (module.empty()) return {};
-    return Norm{.gamma = vector(module + ".weight", size),
-                .beta = config_.biases.norms ? vector(module + ".bias", size) : Tensor{},
-                .epsilon = config_.norm_epsilon,
-                .rms = config_.rms_norm};
+    Norm norm{.gamma = vector(module + ".weight", size),
+              .beta = config_.biases.norms ? vector(module + ".bias", size) : Tensor{},
+              .epsilon = config_.norm_epsilon,
+              .rms = config_.rms_norm};
+    const ParameterKind kind = norm.rms ? ParameterKind::kRmsNorm : ParameterKind::kLayerNorm;
+    norm.gamma_id = add_parameter(module + ".weight", kind, norm.gamma);
+    if (norm.beta) {
+      norm.beta_id = add_parameter(module + ".bias", ParameterKind::kBias, norm.beta);
+    }
+    return norm;
   }
   Norm norm(const std::string& module) { return norm(module, config_.hidden_size); }
 
@@ -326,12 +362,17 @@ class Loader {
     linear.module = module;
     linear.id = next_id_++;
     linear.weight = weight(module, out, in);
-    if (with_bias) linear.bias = vector(module + ".bias", out, ctx_.compute);
+    linear.weight_id = add_parameter(module + ".weight", ParameterKind::kWeight, linear.weight);
+    if (!with_bias) return linear;
+    linear.bias = vector(module + ".bias", out, ctx_.compute);
+    linear.bias_id = add_parameter(module + ".bias", ParameterKind::kBias, linear.bias);
     return linear;
   }
 
   FrozenWeight weight(const std::string& module, int64_t n, int64_t k) {
     const std::string name = module + ".weight";
+    const bool in_4bit =
+        options_.bits == 4 && !is_saved_module(module, options_.unquantized_modules);
     if (const std::optional<StoredQuant4> stored = source_.find_quantized(name)) {
       QE_CHECK(stored->n == n && stored->k == k, source_.name(), ": tensor \"", name,
                "\": expected shape ", shape_text({n, k}), ", got ",
@@ -339,12 +380,10 @@ class Loader {
       n_parameters_ += n * k;
       stored_quantization_ = cat(stored->type == Quant4Type::kNf4 ? "nf4" : "fp4",
                                  stored->nested() ? ", double quantization" : "");
-      return options_.bits == 4 ? FrozenWeight(stored_quantized(*stored))
-                                : FrozenWeight(dequantized(*stored));
+      return in_4bit ? FrozenWeight(stored_quantized(*stored)) : FrozenWeight(dequantized(*stored));
     }
-    return options_.bits == 4 && quantizes(config_, module)
-               ? FrozenWeight(quantized(name, n, k))
-               : FrozenWeight(matrix(kDenseRow, name, n, k));
+    return in_4bit && quantizes(config_, module) ? FrozenWeight(quantized(name, n, k))
+                                                 : FrozenWeight(matrix(kDenseRow, name, n, k));
   }
 
   Quant4Matrix quantized(const std::string& name, int64_t n, int64_t k) {
@@ -457,6 +496,7 @@ class Loader {
   float* nested_map_ = nullptr;
   std::vector<float> nested_map_values_;
   int next_id_ = 0;
+  std::vector<BaseParameter> parameters_;
   int64_t n_parameters_ = 0;
   std::string stored_quantization_;
 };

@@ -13,25 +13,36 @@ int64_t blocks_of(int64_t size) { return (size + kAdamw8Block - 1) / kAdamw8Bloc
 
 }  // namespace
 
+AdamwHyperparameters hyperparameters_of(const OptimizerOptions& options, ParameterKind kind) {
+  using Kind = ParameterKind;
+  const bool loraplus = options.loraplus_lr_ratio != 1.0;
+  const bool is_vector = kind == Kind::kMagnitude || kind == Kind::kBias ||
+                         kind == Kind::kLayerNorm || kind == Kind::kRmsNorm;
+  const bool decays =
+      kind != Kind::kBias && kind != Kind::kLayerNorm && (kind != Kind::kRmsNorm || loraplus);
+  return {
+      .rule =
+          options.name.starts_with("adamw_torch") ? AdamwRule::kTorch : AdamwRule::kBitsandbytes,
+      .beta1 = options.beta1,
+      .beta2 = options.beta2,
+      .epsilon = options.epsilon,
+      .weight_decay = decays ? options.weight_decay : 0.0,
+      .learning_rate_scale = kind == Kind::kLoraB || is_vector ? options.loraplus_lr_ratio : 1.0};
+}
+
 Optimizer::Optimizer(const OptimizerOptions& options, const LoraAdapter& adapter, Memory& memory)
-    : ctx_(adapter.context()),
-      parameters_(adapter.parameters()),
-      gradients_(adapter.gradients()),
-      hyperparameters_{.rule = options.name.starts_with("adamw_torch") ? AdamwRule::kTorch
-                                                                       : AdamwRule::kBitsandbytes,
-                       .beta1 = options.beta1,
-                       .beta2 = options.beta2,
-                       .epsilon = options.epsilon,
-                       .weight_decay = options.weight_decay} {
+    : ctx_(adapter.context()), parameters_(adapter.parameters()), gradients_(adapter.gradients()) {
   const bool in_8bit = options.name.ends_with("_8bit");
   int64_t n_fp32 = 0;
   int64_t n_blocks = 0;
-  for (const LoraPair& pair : adapter.pairs()) {
-    for_each_trained(pair, [&](const char*, const Tensor& tensor) {
-      const bool blocked = in_8bit && tensor.size() >= kMin8BitSize;
-      matrices_.push_back({tensor.f32() - parameters_.data(), tensor.size(), blocked, {}});
-      (blocked ? n_blocks : n_fp32) += blocked ? blocks_of(tensor.size()) : tensor.size();
-    });
+  for (const NamedParameter& parameter : adapter.named()) {
+    const int64_t size = parameter.value.size();
+    const bool blocked = in_8bit && size >= kMin8BitSize && parameter.kind != ParameterKind::kTable;
+    matrices_.push_back({.begin = parameter.value.f32() - parameters_.data(),
+                         .size = size,
+                         .blocked = blocked,
+                         .hyperparameters = hyperparameters_of(options, parameter.kind)});
+    (blocked ? n_blocks : n_fp32) += blocked ? blocks_of(size) : size;
   }
   const bool paged = options.paged.value_or(options.name.starts_with("paged_"));
   const char* const row = paged ? "optimizer states (paged)" : "optimizer states";
@@ -64,6 +75,10 @@ void Optimizer::add_blocked(Matrix& matrix, std::vector<Adamw8Block>& blocks) {
     blocks.push_back({matrix.begin + begin, std::min(kAdamw8Block, matrix.size - begin)});
   }
   const int64_t n_blocks = blocks_of(matrix.size);
+  if (block_runs_.empty() || block_runs_.back().hyperparameters != matrix.hyperparameters) {
+    block_runs_.push_back({first, 0, matrix.hyperparameters});
+  }
+  block_runs_.back().n += n_blocks;
   matrix.states = {{"exp_avg", DType::kU8, matrix.size, blocked_->at(0, first)},
                    {"exp_avg_scale", DType::kF32, n_blocks, blocked_->at(2, first)},
                    {"exp_avg_sq", DType::kU8, matrix.size, blocked_->at(1, first)},
@@ -73,8 +88,9 @@ void Optimizer::add_blocked(Matrix& matrix, std::vector<Adamw8Block>& blocks) {
 void Optimizer::add_fp32(Matrix& matrix, int64_t state) {
   matrix.states = {{"exp_avg", DType::kF32, matrix.size, fp32_->at(0, state)},
                    {"exp_avg_sq", DType::kF32, matrix.size, fp32_->at(1, state)}};
-  if (runs_.empty() || runs_.back().parameter + runs_.back().size != matrix.begin) {
-    runs_.push_back({matrix.begin, state, 0});
+  if (runs_.empty() || runs_.back().parameter + runs_.back().size != matrix.begin ||
+      runs_.back().hyperparameters != matrix.hyperparameters) {
+    runs_.push_back({matrix.begin, state, 0, matrix.hyperparameters});
   }
   runs_.back().size += matrix.size;
 }
@@ -93,18 +109,26 @@ void Optimizer::step(Context& ctx) const {
                        .gradients = gradients_.subspan(parameter, n),
                        .exp_avg = exp_avg.subspan(at, n),
                        .exp_avg_sq = exp_avg_sq.subspan(at, n),
-                       .hyperparameters = hyperparameters_});
+                       .hyperparameters = run.hyperparameters});
     }
   });
   blocked_->for_each_window(ctx, [&](const PagedTable::Window& window) {
-    adamw8_step(ctx, {.parameters = parameters_,
-                      .gradients = gradients_,
-                      .blocks = blocks_.subspan(window.begin, window.n),
-                      .exp_avg = window.column<uint8_t>(0),
-                      .exp_avg_sq = window.column<uint8_t>(1),
-                      .exp_avg_scale = window.column<float>(2),
-                      .exp_avg_sq_scale = window.column<float>(3),
-                      .hyperparameters = hyperparameters_});
+    const std::span<uint8_t> exp_avg = window.column<uint8_t>(0);
+    const std::span<uint8_t> exp_avg_sq = window.column<uint8_t>(1);
+    for (const BlockRun& run : block_runs_) {
+      const int64_t begin = std::max(run.begin, window.begin);
+      const int64_t n = std::min(run.begin + run.n, window.begin + window.n) - begin;
+      if (n <= 0) continue;
+      const int64_t at = begin - window.begin;
+      adamw8_step(ctx, {.parameters = parameters_,
+                        .gradients = gradients_,
+                        .blocks = blocks_.subspan(begin, n),
+                        .exp_avg = exp_avg.subspan(at * kAdamw8Block, n * kAdamw8Block),
+                        .exp_avg_sq = exp_avg_sq.subspan(at * kAdamw8Block, n * kAdamw8Block),
+                        .exp_avg_scale = window.column<float>(2).subspan(at, n),
+                        .exp_avg_sq_scale = window.column<float>(3).subspan(at, n),
+                        .hyperparameters = run.hyperparameters});
+    }
   });
 }
 

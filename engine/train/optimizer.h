@@ -25,10 +25,17 @@ struct OptimizerOptions {
   double beta1 = 0.9;
   double beta2 = 0.999;
   double epsilon = 1e-8;
-  double weight_decay = 0.0;
+  double weight_decay = 0.0;  ///< not of biases and norms
+  /// LoRA+ (Hayou et al. 2024, arXiv:2402.12354), as peft's create_loraplus_optimizer: the learning
+  /// rate of B and of all vectors, as a multiple of that of the rest. 1: none of it.
+  double loraplus_lr_ratio = 1.0;
   std::optional<bool> paged;  ///< absent: as the name says; the results are the same either way
   PagingOptions paging;
 };
+
+/// The update of a parameter of this kind: transformers' Trainer decays all but biases and norms,
+/// with LoRA+ RMS norms as well.
+AdamwHyperparameters hyperparameters_of(const OptimizerOptions& options, ParameterKind kind);
 
 /// One stored part of a matrix's states.
 struct OptimizerState {
@@ -40,7 +47,8 @@ struct OptimizerState {
 
 class Optimizer {
  public:
-  /// bitsandbytes' min_8bit_size: smaller matrices have 32-bit states in any case.
+  /// bitsandbytes' min_8bit_size: smaller matrices have 32-bit states in any case, and so have
+  /// embeddings.
   static constexpr int64_t kMin8BitSize = 4096;
 
   /// The adapter is trainable and outlives the optimizer. States are zero at first. Memory rows:
@@ -65,13 +73,20 @@ class Optimizer {
     int64_t begin;
     int64_t size;
     bool blocked;  // 8-bit states
+    AdamwHyperparameters hyperparameters;
     std::vector<OptimizerState> states;
   };
-  // Neighbouring matrices with fp32 states.
+  // Neighbouring matrices with fp32 states that are updated alike.
   struct Run {
     int64_t parameter;  // the first
     int64_t state;      // its row of fp32_
     int64_t size;
+    AdamwHyperparameters hyperparameters;
+  };
+  // Blocks that are updated alike.
+  struct BlockRun {
+    int64_t begin, n;
+    AdamwHyperparameters hyperparameters;
   };
   void add_fp32(Matrix& matrix, int64_t state);
   void add_blocked(Matrix& matrix, std::vector<Adamw8Block>& blocks);
@@ -79,10 +94,10 @@ class Optimizer {
   mutable Context ctx_;  // of the states' device
   std::span<float> parameters_;
   std::span<const float> gradients_;
-  AdamwHyperparameters hyperparameters_;
   std::vector<Matrix> matrices_;         // in the order of the flat buffers
   std::vector<Run> runs_;                // all matrices with fp32 states
   std::span<const Adamw8Block> blocks_;  // of all matrices with 8-bit states
+  std::vector<BlockRun> block_runs_;     // all of them
   std::unique_ptr<PagedTable> fp32_;     // exp_avg, exp_avg_sq
   std::unique_ptr<PagedTable> blocked_;  // a row is a block: codes of both, scales of both
 };

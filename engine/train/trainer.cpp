@@ -221,7 +221,7 @@ RunSummary Trainer::summary() const {
                      .compute = ctx_.compute,
                      .threads = threads_.n_threads()};
   if (parts_->adapter) {
-    summary.n_trainable = static_cast<int64_t>(parts_->adapter->parameters().size());
+    summary.n_trainable = parts_->adapter->n_parameters();
     summary.n_lora_modules = static_cast<int64_t>(parts_->adapter->pairs().size());
   }
   if (loader_) summary.updates_per_epoch = loader_->updates_per_epoch();

@@ -56,7 +56,7 @@ struct TrainResult {
 struct RunSummary {
   int64_t n_parameters = 0;         ///< of the base
   std::string stored_quantization;  ///< MaskedLm's
-  int64_t n_trainable = 0;          ///< LoRA parameters
+  int64_t n_trainable = 0;          ///< parameters
   int64_t n_lora_modules = 0;
   int64_t train_samples = 0, train_tokens = 0;
   int64_t eval_samples = 0, eval_tokens = 0;

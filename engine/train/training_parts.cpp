@@ -7,6 +7,7 @@
 #include "engine/memory/planning.h"
 #include "engine/model/adapter_loading.h"
 #include "engine/model/expanded_weights.h"
+#include "engine/model/new_head.h"
 
 namespace qe {
 
@@ -16,37 +17,71 @@ bool pages_states(const RunConfig& config) {
                                              : config.optim.starts_with("paged_");
 }
 
+namespace {
+
+// The head that the folder lacks is trained and saved in full.
+void add_new_head(AdapterConfig& settings, const EncoderConfig& encoder, const std::string& folder,
+                  const Log& log) {
+  std::string names;
+  for (const std::string& module : modules_of_new_head(encoder)) {
+    names += (names.empty() ? "" : ", ") + module;
+    if (!is_saved_module(module, settings.modules_to_save)) {
+      settings.modules_to_save.push_back(module);
+    }
+  }
+  log.warn(cat(folder, " has no masked-LM head: a new one is trained and saved with the adapter (",
+               names, ")"));
+}
+
+}  // namespace
+
 TrainingParts::TrainingParts(const RunConfig& config, const RunShape& shape,
                              const EncoderConfig& encoder, TensorSource& weights, Context& ctx,
                              Memory& memory, const Log& log)
     : step(shape.trains ? config.gradient_accumulation_steps : 1, ctx, memory) {
   ctx.arena = &arena;
   ctx.step = step.device_state();
-  model = load_masked_lm(weights, encoder, base_options(config), ctx, memory);
-  make_adapter_of(config, shape, ctx, memory, log);
+  load_model(config, shape, encoder, weights, ctx, memory, log);
   expand_weights(model, adapter.get(), n_expanded_layers(config), ctx, memory);
   if (shape.trains) {
-    optimizer = std::make_unique<Optimizer>(OptimizerOptions{.name = config.optim,
-                                                             .beta1 = config.adam_beta1,
-                                                             .beta2 = config.adam_beta2,
-                                                             .epsilon = config.adam_epsilon,
-                                                             .weight_decay = config.weight_decay,
-                                                             .paged = pages_states(config)},
-                                            *adapter, memory);
+    optimizer =
+        std::make_unique<Optimizer>(OptimizerOptions{.name = config.optim,
+                                                     .beta1 = config.adam_beta1,
+                                                     .beta2 = config.adam_beta2,
+                                                     .epsilon = config.adam_epsilon,
+                                                     .weight_decay = config.weight_decay,
+                                                     .loraplus_lr_ratio = config.loraplus_lr_ratio,
+                                                     .paged = pages_states(config)},
+                                    *adapter, memory);
     snapshot = std::make_unique<TrainingSnapshot>(*adapter, *optimizer, memory);
   }
   allocate_arena(config, shape, ctx, memory);
 }
 
-void TrainingParts::make_adapter_of(const RunConfig& config, const RunShape& shape,
-                                    const Context& ctx, Memory& memory, const Log& log) {
+// The model and its adapter: a new one, or the one that is given.
+void TrainingParts::load_model(const RunConfig& config, const RunShape& shape,
+                               const EncoderConfig& encoder, TensorSource& weights,
+                               const Context& ctx, Memory& memory, const Log& log) {
   const std::string& folder = config.adapter_name_or_path;
+  const bool is_new = folder.empty() && shape.trains;
+  const bool headless = lacks_head(weights, encoder);
+  AdapterConfig settings;
+  if (!folder.empty()) settings = read_adapter_config(folder);
+  BaseOptions base = base_options(config);
+  if (is_new) {
+    settings = lora_config_of(config);
+    settings.base_model_name_or_path = config.model_name_or_path;
+    if (headless) add_new_head(settings, encoder, weights.name(), log);
+    base.unquantized_modules = settings.modules_to_save;
+  }
+  WithNewHead with_head(weights, encoder, config.seed);
+  const bool adds_head = headless && (is_new || has_new_head(settings, encoder));
+  TensorSource& source = adds_head ? static_cast<TensorSource&>(with_head) : weights;
+  model = load_masked_lm(source, encoder, base, ctx, memory);
   if (!folder.empty()) {
     adapter =
         load_adapter(folder, model, config.model_name_or_path, shape.trains, ctx, memory, log);
-  } else if (shape.trains) {
-    AdapterConfig settings = lora_config_of(config);
-    settings.base_model_name_or_path = config.model_name_or_path;
+  } else if (is_new) {
     adapter = make_adapter(settings, model, true, ctx, memory);
     if (!memory.planning()) adapter->initialize(config.seed);
   }

@@ -56,8 +56,8 @@ struct TrainingParts {
   std::unique_ptr<Tape> tape;
 
  private:
-  void make_adapter_of(const RunConfig& config, const RunShape& shape, const Context& ctx,
-                       Memory& memory, const Log& log);
+  void load_model(const RunConfig& config, const RunShape& shape, const EncoderConfig& encoder,
+                  TensorSource& weights, const Context& ctx, Memory& memory, const Log& log);
   void allocate_arena(const RunConfig& config, const RunShape& shape, Context& ctx, Memory& memory);
 };
 

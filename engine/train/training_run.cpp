@@ -86,11 +86,17 @@ Json Trainer::arguments() const {
                                  {"weight_decay", c.weight_decay},
                                  {"whole_word_mask", c.whole_word_mask},
                                  {"wwm_compat", c.wwm_compat}});
+  // What a run without them does not say.
   if (parts_->adapter->config().use_dora) arguments.set("use_dora", true);
   if (c.span_mask) {
     arguments.set("span_mask", true);
     arguments.set("span_geometric_p", c.span_geometric_p);
     arguments.set("span_max_words", c.span_max_words);
+  }
+  if (c.loraplus_lr_ratio != 1.0) arguments.set("loraplus_lr_ratio", c.loraplus_lr_ratio);
+  if (!parts_->adapter->full_tensors().empty()) {
+    arguments.set("bias", lora.at("bias"));
+    arguments.set("modules_to_save", lora.at("modules_to_save"));
   }
   // Evaluations count where the learning rate follows them.
   if (learning_rate_->follows_metric()) {

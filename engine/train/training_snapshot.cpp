@@ -101,10 +101,7 @@ std::vector<NamedState> named_states(const LoraAdapter& adapter, const Optimizer
       named.push_back({name + "." + state.name, shape, &state});
     }
   };
-  for (const LoraPair& pair : adapter.pairs()) {
-    for_each_trained(
-        pair, [&](const char* suffix, const Tensor& tensor) { add(pair.module + suffix, tensor); });
-  }
+  for (const NamedParameter& parameter : adapter.named()) add(parameter.name, parameter.value);
   return named;
 }
 

@@ -33,7 +33,7 @@ class TrainingSnapshot {
 
   const AdapterConfig& adapter_config() const { return adapter_.config(); }
   /// Views of the copy.
-  std::vector<AdapterPairView> adapter() const { return adapter_.views(data_); }
+  AdapterView adapter() const { return adapter_.views(data_); }
   std::vector<TensorToWrite> optimizer_states() const;
 
  private:

@@ -251,6 +251,9 @@ void skip_padding(EncoderConfig& encoder) {
 }
 
 void complete(EncoderConfig& encoder, const Json& config) {
+  if (const Json* range = find_value(config, "initializer_range")) {
+    encoder.initializer_range = static_cast<float>(range->as_double());
+  }
   if (encoder.embedding_size == 0) encoder.embedding_size = encoder.hidden_size;
   if (encoder.head_size == 0) encoder.head_size = encoder.hidden_size;
   if (encoder.n_distinct_layers == 0) encoder.n_distinct_layers = encoder.n_layers;

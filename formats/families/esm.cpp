@@ -24,6 +24,7 @@ EncoderNames esm_names(bool rotary, bool norm_before) {
   names.ffn_norm = "esm.encoder.layer.{i}.LayerNorm";
   names.final_norm = "esm.encoder.emb_layer_norm_after";
   bert_names::add_roberta_head(names);
+  names.decoder_lacks_bias = true;
   return names;
 }
 

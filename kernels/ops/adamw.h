@@ -29,6 +29,7 @@ struct AdamwHyperparameters {
   /// Multiplies StepState's learning rate, for the decay too: groups of parameters, LoRA+ (Hayou et
   /// al. 2024, arXiv:2402.12354).
   double learning_rate_scale = 1.0;
+  bool operator==(const AdamwHyperparameters&) const = default;
 };
 /// Throws Error unless betas are in [0, 1), the others at least 0 and the rate's scale finite.
 void check_hyperparameters(const char* op, const AdamwHyperparameters& hyperparameters);

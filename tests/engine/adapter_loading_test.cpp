@@ -93,9 +93,9 @@ TEST_CASE(
   AdapterConfig config;
   config.r = 1;
   config.target_modules = {"0.attention.self.query"};
-  write_adapter(
-      wide, config,
-      {{"bert.encoder.layer.0.attention.self.query", 1, 96, 48, ones.data(), ones.data()}});
+  const AdapterPairView pair{
+      "bert.encoder.layer.0.attention.self.query", 1, 96, 48, ones.data(), ones.data()};
+  write_adapter(wide, config, {{pair}, {}});
   CHECK(error_of([&] { base.load(wide); })
             .find("the adapter is for another base: expected A (1, 48) and B (48, 1), got A (1, "
                   "96)") != std::string::npos);

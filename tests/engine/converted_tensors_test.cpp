@@ -190,8 +190,9 @@ TEST_CASE("merge onto 4 bits: what no adapter changes keeps its bytes, the rest 
   for (const AdapterPair& pair : adapter.pairs) {
     if (pair.module != value) continue;
     adapter.config.target_modules = {value};
-    write_adapter(one.path(), adapter.config,
-                  {{pair.module, pair.r, pair.in, pair.out, pair.a.data(), pair.b.data()}});
+    const AdapterPairView view{pair.module, pair.r,        pair.in,
+                               pair.out,    pair.a.data(), pair.b.data()};
+    write_adapter(one.path(), adapter.config, {{view}, {}});
   }
   ConvertOptions quantize{.base = Base::kStored, .four_bit = true};
   quantize.trained.quant = {Quant4Type::kFp4, false, 128};

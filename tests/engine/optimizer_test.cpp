@@ -14,12 +14,13 @@
 namespace qe {
 namespace {
 
-// Two Linears whose matrices have 32 * 200 = 6400, 32 * 8 = 256, 3072 and 4096 values.
+// Two Linears whose A have 32 * 200 = 6400 and 3072 values, and whose B 32 * 8 = 256 and 4096.
 LoraAdapter make_adapter(Memory& memory) {
   AdapterConfig config;
   config.r = 32;
   config.target_modules = {"a", "b"};
-  LoraAdapter adapter(config, {{0, "a", 200, 8}, {1, "b", 96, 128}}, 2, true, Context{}, memory);
+  const AdaptedBase base{.sites = {{0, "a", 200, 8}, {1, "b", 96, 128}}, .n_linears = 2};
+  LoraAdapter adapter(config, base, true, Context{}, memory);
   if (!memory.planning()) {
     adapter.initialize(3);
     test::Random random(4);
@@ -53,8 +54,8 @@ TEST_CASE("optimizer: 8-bit states for matrices of 4096 values and more, fp32 fo
                            {"exp_avg_scale", 25},
                            {"exp_avg_sq", 6400},
                            {"exp_avg_sq_scale", 25}});
-  CHECK(types(6400) == States{{"exp_avg", 256}, {"exp_avg_sq", 256}});
-  CHECK(types(6656) == States{{"exp_avg", 3072}, {"exp_avg_sq", 3072}});
+  CHECK(types(6400) == States{{"exp_avg", 3072}, {"exp_avg_sq", 3072}});
+  CHECK(types(9472) == States{{"exp_avg", 256}, {"exp_avg_sq", 256}});
   CHECK(types(9728) == States{{"exp_avg", 4096},
                               {"exp_avg_scale", 16},
                               {"exp_avg_sq", 4096},
@@ -126,8 +127,9 @@ DEVICE_TEST_CASE("optimizer: paged states give the bits of unpaged ones") {
     AdapterConfig config;
     config.r = 32;
     config.target_modules = {"a", "b", "c"};
-    LoraAdapter adapter(config, {{0, "a", 200, 9}, {1, "b", 97, 128}, {2, "c", 131, 8}}, 3, true,
-                        ctx, memory);
+    const AdaptedBase base{.sites = {{0, "a", 200, 9}, {1, "b", 97, 128}, {2, "c", 131, 8}},
+                           .n_linears = 3};
+    LoraAdapter adapter(config, base, true, ctx, memory);
     adapter.initialize(3);
     const size_t n = adapter.parameters().size();
     std::vector<float> gradients(n);

@@ -8,6 +8,7 @@ qe_device_test(qe_engine_tests qe_engine
   engine/data_test.cpp
   engine/families_test.cpp
   engine/fill_mask_test.cpp
+  engine/full_tensors_test.cpp
   engine/golden_model_test.cpp
   engine/host_quant4_test.cpp
   engine/inference_test.cpp

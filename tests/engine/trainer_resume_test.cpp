@@ -43,6 +43,40 @@ DEVICE_TEST_CASE("trainer: stopping at any step and resuming gives the bytes of 
   }
 }
 
+DEVICE_TEST_CASE("trainer: what is trained in full goes on with the same bytes, in groups") {
+  const TemporaryFolder folder;
+  for (const std::string optim : {"adamw_torch", "paged_adamw_8bit"}) {
+    const auto config_of = [&](const std::string& name) {
+      RunConfig config = random_run(folder, name + optim);
+      config.optim = optim;
+      config.bias = "all";
+      config.modules_to_save = Json::array();
+      for (const char* module : {"cls", "1.output.dense", "0.attention.output.LayerNorm"}) {
+        config.modules_to_save.push_back(module);
+      }
+      config.use_dora = true;
+      config.loraplus_lr_ratio = 4.0;
+      config.weight_decay = 0.1;
+      config.max_steps = 5;
+      return config;
+    };
+    const RunConfig whole = config_of("whole");
+    run(whole);
+    const RunConfig stopped = config_of("stopped");
+    std::atomic<bool> stop = false;
+    run(stopped, {.on_step = [&](const StepMetrics& m) { stop = m.step == 2; }, .stop = &stop});
+    RunConfig other = stopped;
+    other.loraplus_lr_ratio = 2.0;
+    CHECK(error_of([&] { run(other); }).find("was made with loraplus_lr_ratio = 4") !=
+          std::string::npos);
+    other = stopped;
+    other.bias = "lora_only";
+    CHECK(error_of([&] { run(other); }).find("was made with bias = \"all\"") != std::string::npos);
+    CHECK(run(stopped).first_step == 2);
+    CHECK(adapter_bytes(stopped.output_dir) == adapter_bytes(whole.output_dir));
+  }
+}
+
 DEVICE_TEST_CASE("trainer: with timed products a resume gives the bytes of the run that went on") {
   const TemporaryFolder folder;
   const auto config_of = [&](const std::string& name) {

@@ -42,7 +42,7 @@ struct Example {
 TEST_CASE("an adapter survives writing and reading") {
   const TemporaryFolder folder;
   const Example example;
-  write_adapter(folder.path(), example.config, example.pairs());
+  write_adapter(folder.path(), example.config, {example.pairs(), {}});
   const Adapter adapter = read_adapter(folder.path());
   CHECK(adapter.config.r == 2);
   CHECK(adapter.config.lora_alpha == 16.0);
@@ -71,11 +71,12 @@ TEST_CASE("magnitudes of DoRA survive writing and reading, and are there when th
   example.config.use_dora = true;
   const std::vector<float> of_output = {1, 2, 3, 4}, of_query = {5, 0.5f, 6};
   std::vector<AdapterPairView> pairs = example.pairs();
-  CHECK(error_of([&] { write_adapter(folder.path(), example.config, pairs); }) ==
-        folder.path() + ": LoRA pair \"" + kOutput + "\": no magnitudes, with use_dora");
+  CHECK(error_of([&] {
+          write_adapter(folder.path(), example.config, {pairs, {}});
+        }) == folder.path() + ": LoRA pair \"" + kOutput + "\": no magnitudes, with use_dora");
   pairs[0].magnitude = of_output.data();
   pairs[1].magnitude = of_query.data();
-  write_adapter(folder.path(), example.config, pairs);
+  write_adapter(folder.path(), example.config, {pairs, {}});
   const Adapter adapter = read_adapter(folder.path());
   CHECK(adapter.config.use_dora);
   CHECK(adapter.pairs[0].magnitude == of_query);
@@ -88,7 +89,7 @@ TEST_CASE("magnitudes of DoRA survive writing and reading, and are there when th
 
   example.config.use_dora = false;
   CHECK(error_of([&] {
-          write_adapter(folder.path(), example.config, pairs);
+          write_adapter(folder.path(), example.config, {pairs, {}});
         }).find("magnitudes without use_dora") != std::string::npos);
   const auto error = [&](std::vector<int64_t> shape, bool dora, bool pair) {
     std::vector<TensorToWrite> tensors;
@@ -118,7 +119,7 @@ TEST_CASE("magnitudes of DoRA survive writing and reading, and are there when th
 TEST_CASE("adapter_config.json has peft's core keys, sorted") {
   const TemporaryFolder folder;
   const Example example;
-  write_adapter(folder.path(), example.config, example.pairs());
+  write_adapter(folder.path(), example.config, {example.pairs(), {}});
   CHECK(content_of(folder.path() + "/adapter_config.json") == R"({
   "alpha_pattern": {},
   "auto_mapping": {
@@ -173,7 +174,7 @@ TEST_CASE("without targets the modules themselves are listed; a hostile base sta
   example.config.base_model_name_or_path = "a\"\n---\nb";
   example.config.base_model_class = "";
   example.config.lora_alpha = 1.5;
-  write_adapter(folder.path(), example.config, example.pairs());
+  write_adapter(folder.path(), example.config, {example.pairs(), {}});
   const Adapter adapter = read_adapter(folder.path());
   CHECK(adapter.config.target_modules == std::vector<std::string>{kOutput, kQuery});
   CHECK(adapter.config.base_model_name_or_path == "a\"\n---\nb");
@@ -189,8 +190,9 @@ TEST_CASE("write_adapter refuses what could not be read back") {
     Example example;
     std::vector<AdapterPairView> pairs = example.pairs();
     change(example, pairs);
-    const std::string message =
-        error_of([&] { write_adapter(folder.path(), example.config, pairs); });
+    const std::string message = error_of([&] {
+      write_adapter(folder.path(), example.config, {pairs, {}});
+    });
     CHECK(std::filesystem::is_empty(folder.path()));
     return message.empty() ? "" : message.substr(folder.path().size() + 2);
   };
@@ -216,7 +218,7 @@ struct Broken {
   Json config;
 
   Broken() {
-    write_adapter(folder.path(), example.config, example.pairs());
+    write_adapter(folder.path(), example.config, {example.pairs(), {}});
     config = Json::parse(content_of(folder.path() + "/adapter_config.json"), "config");
   }
   /// The message of reading after `text` (JSON) was set as `key`, from the key on.
@@ -245,10 +247,8 @@ TEST_CASE("settings that would change the result are refused by key") {
   const std::vector<std::pair<std::string, std::string>> refused = {
       {"use_qalora", "true"},
       {"lora_bias", "true"},
-      {"bias", "\"all\""},
-      {"bias", "\"lora_only\""},
       {"fan_in_fan_out", "true"},
-      {"modules_to_save", R"(["classifier"])"},
+      {"ensure_weight_tying", "true"},
       {"layer_replication", "[[0, 4], [2, 5]]"},
       {"trainable_token_indices", "[1, 2]"},
       {"target_parameters", R"(["w"])"},
@@ -382,7 +382,7 @@ TEST_CASE("an adapter's files may not be links out of its folder") {
   const std::string good = folder.path() + "/good";
   fs::create_directory(good);
   const Example example;
-  write_adapter(good, example.config, example.pairs());
+  write_adapter(good, example.config, {example.pairs(), {}});
   CHECK(error_of([&] { read_adapter(good); }) == "");
   for (const std::string name : {"adapter_config.json", "adapter_model.safetensors"}) {
     const std::string linked = folder.path() + "/linked-" + name;
@@ -422,7 +422,7 @@ TEST_CASE("an adapter with patterns, a regular expression and rank stabilization
   config.rank_pattern = {{"query|output.dense", 2}};
   config.alpha_pattern = {{"query", 5}};
   config.init = AdapterConfig::Init::kGaussian;
-  write_adapter(folder.path(), config, example.pairs());
+  write_adapter(folder.path(), config, {example.pairs(), {}});
   const Json written = Json::parse_file(folder.path() + "/adapter_config.json");
   CHECK(written.at("target_modules").as_string() == config.target_regex);
   CHECK(written.at("rank_pattern").dump() == R"({"query|output.dense": 2})");
