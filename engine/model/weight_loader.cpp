@@ -516,12 +516,6 @@ bool quantizes(const EncoderConfig& config, const std::string& module) {
                       [&](const std::string& prefix) { return module.starts_with(prefix); });
 }
 
-bool has_masked_lm_head(const std::string& folder) {
-  const EncoderConfig config = read_encoder_config(folder);
-  const std::string of_head = config.head_tensor();
-  return of_head.empty() || FolderTensors(folder, family_of(config.model_type)).has(of_head);
-}
-
 MaskedLm load_masked_lm(const std::string& folder, const BaseOptions& options, const Context& ctx,
                         Memory& memory) {
   const EncoderConfig config = read_encoder_config(folder);

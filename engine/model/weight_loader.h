@@ -30,9 +30,6 @@ BaseOptions base_options(const RunConfig& config);
 /// Whether the loader quantizes this Linear of the family when bits is 4.
 bool quantizes(const EncoderConfig& config, const std::string& module);
 
-/// Whether the folder's tensors include a masked-LM head.
-bool has_masked_lm_head(const std::string& folder);
-
 /// Loads `folder`. Quantizes the encoder's Linears (bits 4), skipping what the family skips (the
 /// head) and the options name. Weights that bitsandbytes has quantized are taken as they are,
 /// whichever they are, and decoded when bits is 16 or 32; embeddings, head and other matrices keep

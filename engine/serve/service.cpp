@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "engine/model/adapter_loading.h"
+#include "engine/model/new_head.h"
 #include "kernels/ops/backend.h"
 
 namespace qe {
@@ -96,7 +97,8 @@ void Service::open(const ServiceOptions& options) {
     compute_type(infer.compute_dtype, device_, Backend(device_, true).limits());
   });
   refusing(Refusal::kFile, [&] {
-    has_head_ = has_masked_lm_head(infer.model);
+    const EncoderConfig config = read_encoder_config(infer.model);
+    has_head_ = !lacks_head(FolderTensors(infer.model, family_of(config.model_type)), config);
     InferOptions session_options = infer;
     session_options.base.needs_head = has_head_;
     std::vector<InferSession::Use> uses{mean_.use(), cls_.use()};
