@@ -152,7 +152,7 @@ TEST_CASE("full tensors: adapters that do not fit are refused by name") {
         "folder: the adapter is for another base: this model has no parameter for \"x.bias\"");
 
   const TemporaryFolder folder;
-  fs::copy(variant, folder.path(), fs::copy_options::overwrite_existing);
+  fs::copy(variant, folder.path(), fs::copy_options::recursive);
   Json json = Json::parse_file(variant + "/adapter_config.json");
   json.set("bias", "none");
   folder.write("adapter_config.json", json.dump());
