@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
-#include "formats/adapter.h"
-
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <functional>
 #include <numeric>
 
+#include "formats/adapter.h"
 #include "formats/atomic_write.h"
 #include "formats/mapped_file.h"
 #include "formats/model_card.h"
@@ -282,25 +281,31 @@ void check_tensors(const std::string& folder, const AdapterConfig& config,
   }
 }
 
-}  // namespace
-
-AdapterConfig read_adapter_config(const std::string& folder) {
+std::string find_config(const std::string& folder) {
   const std::string path = (fs::path(folder) / kConfigFile).string();
   QE_CHECK(folder_exists(folder), folder, ": no such folder");
   QE_CHECK(file_exists(path), folder, ": no adapter here, expected ", kConfigFile);
+  return path;
+}
+
+}  // namespace
+
+AdapterConfig read_adapter_config(const std::string& folder) {
+  const std::string path = find_config(folder);
   check_stays_inside(folder, kConfigFile);
   return read_config(path);
 }
 
 Adapter read_adapter(const std::string& folder) {
-  Adapter adapter;
-  adapter.config = read_adapter_config(folder);
+  find_config(folder);
   const bool is_torch = !file_exists((fs::path(folder) / kWeightsFile).string());
   const char* weights = is_torch ? kTorchFile : kWeightsFile;
   const std::string weights_path = (fs::path(folder) / weights).string();
   QE_CHECK(file_exists(weights_path), folder, ": no adapter weights, expected ", kWeightsFile,
            " or ", kTorchFile);
   check_stays_inside(folder, weights);
+  Adapter adapter;
+  adapter.config = read_adapter_config(folder);
   const std::unique_ptr<TensorFile> file = open_tensor_file(weights_path);
   const LoraTargets targets(adapter.config);
   const StoredAdapter stored = collect(*file, adapter.config);

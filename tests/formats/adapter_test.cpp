@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
-#include "formats/adapter.h"
-
 #include <doctest/doctest.h>
 
 #include <cmath>
 #include <filesystem>
 
+#include "formats/adapter.h"
 #include "formats/safetensors.h"
 #include "tests/support/temporary_folder.h"
 
@@ -114,6 +113,59 @@ TEST_CASE("magnitudes of DoRA survive writing and reading, and are there when th
   CHECK(error({}, true, true).find("its partner ending in .lora_magnitude_vector is missing") !=
         std::string::npos);
   CHECK(error({3}, true, false).find("its partners ending in") != std::string::npos);
+}
+
+TEST_CASE("parameters in full survive writing and reading, where the settings speak of them") {
+  const TemporaryFolder folder;
+  Example example;
+  example.config.bias = AdapterConfig::Bias::kLoraOnly;
+  example.config.modules_to_save = {"head.norm"};
+  const std::vector<float> bias = {1, 2, 3}, gamma = {4, 5};
+  const std::vector<AdapterTensorView> tensors = {{kQuery + kAdaptedBiasSuffix, {3}, bias.data()},
+                                                  {"head.norm.weight", {2}, gamma.data()}};
+  write_adapter(folder.path(), example.config, {example.pairs(), tensors});
+  const Adapter adapter = read_adapter(folder.path());
+  CHECK(adapter.config.bias == AdapterConfig::Bias::kLoraOnly);
+  CHECK(adapter.config.modules_to_save == example.config.modules_to_save);
+  CHECK(read_adapter_config(folder.path()).modules_to_save == example.config.modules_to_save);
+  REQUIRE(adapter.tensors.size() == 2);
+  CHECK(adapter.tensors[0].name == kQuery + ".base_layer.bias");
+  CHECK(adapter.tensors[0].shape == std::vector<int64_t>{3});
+  CHECK(adapter.tensors[0].values == bias);
+  CHECK(adapter.tensors[1].name == "head.norm.weight");
+  CHECK(adapter.tensors[1].values == gamma);
+  CHECK(adapter.pairs.size() == 2);
+
+  const auto error = [&](const std::string& name, const std::vector<float>& values) {
+    const std::vector<AdapterTensorView> odd = {{name, {2}, values.data()}};
+    const std::string message = error_of([&] {
+      write_adapter(folder.path(), example.config, {example.pairs(), odd});
+    });
+    return message.substr(std::min(message.size(), folder.path().size() + 2));
+  };
+  CHECK(error("head.norm.bias", gamma) == "");
+  CHECK(
+      error("head.dense.weight", gamma).starts_with("tensor \"head.dense.weight\": is not what "));
+  CHECK(error("head.norm..bias", gamma) == "tensor \"head.norm..bias\": not a module path");
+  CHECK(error("head.norm.bias", {1, NAN}) == "tensor \"head.norm.bias\": element 1 of it is nan");
+  // Modules are matched by the ends of their paths, whole names or not, and with all in them.
+  const std::vector<std::string> saved = {"norm", "1.output"};
+  for (const char* module : {"head.norm", "attn_norm", "layer.1.output", "layer.11.output.dense"}) {
+    CHECK(is_saved_module(module, saved));
+  }
+  for (const char* module : {"head.norm2", "layer.2.output", "output", ""}) {
+    CHECK_FALSE(is_saved_module(module, saved));
+  }
+  // Adapted are those whose path has no whole name of them.
+  AdapterConfig config;
+  config.all_linear = true;
+  config.modules_to_save = {"head", "1.output"};
+  for (const char* module : {"head", "lm.head.dense", "layer.1.output.dense"}) {
+    CHECK_FALSE(LoraTargets(config).matches(module));
+  }
+  for (const char* module : {"lm_head.dense", "layer.11.output.dense"}) {
+    CHECK(LoraTargets(config).matches(module));
+  }
 }
 
 TEST_CASE("adapter_config.json has peft's core keys, sorted") {
