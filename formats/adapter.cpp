@@ -84,6 +84,15 @@ AdapterConfig read_config(const std::string& path) {
     QE_CHECK(!value || is_off(*value), value->where(), ": ", value->dump(), ": ", refusal.reason);
   }
   AdapterConfig config = read_lora_config(json);
+  if (const Json* init = find_value(json, "init_lora_weights"); init && init->is_string()) {
+    bool changes_base = splits_base(config.init);
+    for (const char* name : {"corda", "loftq", "lora_ga"}) {
+      changes_base = changes_base || init->as_string() == name;
+    }
+    QE_CHECK(!changes_base, init->where(), ": ", init->dump(),
+             " changes the base model's weights: convert the adapter for the original base first "
+             "(peft: save_pretrained with path_initial_model_for_weight_conversion)");
+  }
   config.base_model_name_or_path = read_string(json, "base_model_name_or_path");
   if (const Json* mapping = find_value(json, "auto_mapping")) {
     config.base_model_class = read_string(*mapping, "base_model_class");
@@ -263,6 +272,8 @@ void check_pairs(const std::string& folder, const AdapterConfig& config,
     QE_CHECK(config.use_dora == (pair.magnitude != nullptr), place,
              config.use_dora ? ": no magnitudes, with use_dora" : ": magnitudes without use_dora");
     if (config.use_dora) check_finite(place, pair.magnitude, pair.out, "the magnitudes");
+    QE_CHECK(splits_base(config.init) == (pair.initial_a && pair.initial_b), place,
+             ": the initial values are for adapters whose base lacks them");
   }
 }
 
@@ -279,6 +290,39 @@ void check_tensors(const std::string& folder, const AdapterConfig& config,
              ": is not what bias and modules_to_save speak of");
     check_finite(place, tensor.values, size_of(tensor.shape), "it");
   }
+}
+
+/// One matrix that is [A; A0] or [B, -B0]: `n` times `width` values of the one, then of the other.
+TensorToWrite joined(const std::string& name, std::vector<int64_t> shape, int64_t n, int64_t width,
+                     const float* values, const float* initial, float sign) {
+  return {.name = name,
+          .dtype = DType::kF32,
+          .shape = std::move(shape),
+          .produce = [=](const Append& append) {
+            std::vector<float> row(static_cast<size_t>(2 * width));
+            for (int64_t i = 0; i < n; ++i) {
+              for (int64_t j = 0; j < width; ++j) {
+                row[static_cast<size_t>(j)] = values[i * width + j];
+                row[static_cast<size_t>(width + j)] = sign * initial[i * width + j];
+              }
+              append(std::as_bytes(std::span(row)));
+            }
+          }};
+}
+
+void add_pair(const AdapterPairView& pair, std::vector<TensorToWrite>& tensors) {
+  const std::string module = cat(kPrefix, pair.module);
+  if (pair.initial_a) {
+    tensors.push_back(joined(module + kLoraASuffix, {2 * pair.r, pair.in}, 1, pair.r * pair.in,
+                             pair.a, pair.initial_a, 1.0f));
+    tensors.push_back(joined(module + kLoraBSuffix, {pair.out, 2 * pair.r}, pair.out, pair.r,
+                             pair.b, pair.initial_b, -1.0f));
+  } else {
+    tensors.push_back({module + kLoraASuffix, DType::kF32, {pair.r, pair.in}, pair.a});
+    tensors.push_back({module + kLoraBSuffix, DType::kF32, {pair.out, pair.r}, pair.b});
+  }
+  if (!pair.magnitude) return;
+  tensors.push_back({module + kLoraMagnitudeSuffix, DType::kF32, {pair.out}, pair.magnitude});
 }
 
 std::string find_config(const std::string& folder) {
@@ -330,12 +374,13 @@ bool write_adapter(const std::string& folder, const AdapterConfig& config,
   check_pairs(folder, stored, pairs);
   check_tensors(folder, stored, adapter.tensors);
   std::vector<TensorToWrite> tensors;
-  for (const AdapterPairView& pair : pairs) {
-    const std::string module = cat(kPrefix, pair.module);
-    tensors.push_back({module + kLoraASuffix, DType::kF32, {pair.r, pair.in}, pair.a});
-    tensors.push_back({module + kLoraBSuffix, DType::kF32, {pair.out, pair.r}, pair.b});
-    if (!pair.magnitude) continue;
-    tensors.push_back({module + kLoraMagnitudeSuffix, DType::kF32, {pair.out}, pair.magnitude});
+  for (const AdapterPairView& pair : pairs) add_pair(pair, tensors);
+  if (splits_base(stored.init)) stored = joined_config(stored);
+  // Who reads it has the values, and an old peft does not know every name.
+  if (stored.init != AdapterConfig::Init::kGaussian &&
+      stored.init != AdapterConfig::Init::kRandom) {
+    stored.init = AdapterConfig::Init::kDefault;
+    stored.pissa_iterations = -1;
   }
   for (const AdapterTensorView& tensor : adapter.tensors) {
     tensors.push_back({cat(kPrefix, tensor.name), DType::kF32, tensor.shape, tensor.values});

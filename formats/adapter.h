@@ -59,6 +59,9 @@ struct AdapterPairView {
   const float* a = nullptr;
   const float* b = nullptr;
   const float* magnitude = nullptr;  ///< of DoRA
+  /// What A and B were when they were taken out of the base, else null.
+  const float* initial_a = nullptr;
+  const float* initial_b = nullptr;
 };
 struct AdapterTensorView {
   std::string name;
@@ -70,7 +73,8 @@ struct AdapterView {
   std::vector<AdapterTensorView> tensors;
 };
 /// Writes adapter_config.json, adapter_model.safetensors and README.md (a model card that ends with
-/// `training`, Markdown) into the existing folder. False: README.md is somebody else's and stayed.
+/// `training`, Markdown) into the existing folder. Pairs with initial values are written for the
+/// base as it was, as joined_config says. False: README.md is somebody else's and stayed.
 bool write_adapter(const std::string& folder, const AdapterConfig& config,
                    const AdapterView& adapter, const std::string& training = "");
 

@@ -3,7 +3,9 @@
 #include "formats/lora_config.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
+#include <cstring>
 #include <set>
 
 #include "kernels/core/error.h"
@@ -12,7 +14,17 @@ namespace qe {
 namespace {
 
 constexpr int64_t kMaxRank = int64_t{1} << 16;
+constexpr int64_t kMaxIterations = 1000;
 constexpr const char* kAllLinear = "all-linear";
+constexpr const char* kPissaIterations = "pissa_niter_";
+
+/// Initializations that have a name.
+constexpr std::pair<const char*, AdapterConfig::Init> kInits[] = {
+    {"gaussian", AdapterConfig::Init::kGaussian},
+    {"orthogonal", AdapterConfig::Init::kOrthogonal},
+    {"pissa", AdapterConfig::Init::kPissa},
+    {"olora", AdapterConfig::Init::kOlora},
+};
 
 const Json* find_value(const Json& json, const char* key) {
   const Json* value = json.find(key);
@@ -114,13 +126,39 @@ void read_init(const Json& object, AdapterConfig& config) {
     return;
   }
   const std::string name = lower(value->as_string());
-  for (const char* mutating : {"pissa", "olora", "corda", "loftq", "lora_ga"}) {
-    QE_CHECK(!name.starts_with(mutating), place_of(*value, "init_lora_weights"), ": ",
-             value->dump(),
-             " changes the base model's weights: convert the adapter for the original base first "
-             "(peft: save_pretrained with path_initial_model_for_weight_conversion)");
+  for (const auto& [known, init] : kInits) {
+    if (name == known) config.init = init;
   }
-  if (name == "gaussian") config.init = AdapterConfig::Init::kGaussian;
+  if (name.starts_with(kPissaIterations)) {
+    const char* const end = name.data() + name.size();
+    const auto [stop, error] =
+        std::from_chars(name.data() + std::strlen(kPissaIterations), end, config.pissa_iterations);
+    QE_CHECK(error == std::errc() && stop == end && config.pissa_iterations >= 0 &&
+                 config.pissa_iterations <= kMaxIterations,
+             place_of(*value, "init_lora_weights"), ": expected ", kPissaIterations,
+             "N with N of 0 to ", kMaxIterations, ", got ", value->dump());
+    config.init = AdapterConfig::Init::kPissa;
+  }
+}
+
+Json init_json(const AdapterConfig& config) {
+  if (config.init == AdapterConfig::Init::kDefault) return true;
+  if (config.init == AdapterConfig::Init::kRandom) return false;
+  if (config.pissa_iterations >= 0) return cat(kPissaIterations, config.pissa_iterations);
+  for (const auto& [known, init] : kInits) {
+    if (init == config.init) return known;
+  }
+  fail("an initialization without a name");
+}
+
+void check_even_ranks(const AdapterConfig& config) {
+  if (config.init != AdapterConfig::Init::kOrthogonal) return;
+  const auto check = [](int64_t rank, const std::string& of) {
+    QE_CHECK(rank % 2 == 0, "init_lora_weights: \"orthogonal\" needs even ranks, ", of, " is ",
+             rank);
+  };
+  check(config.r, "r");
+  for (const auto& [pattern, rank] : config.rank_pattern) check(rank, "that of " + pattern);
 }
 
 void read_full_modules(const Json& object, AdapterConfig& config) {
@@ -202,6 +240,7 @@ AdapterConfig read_lora_config(const Json& object) {
   read_pattern(object, "rank_pattern", config.rank_pattern, read_rank);
   read_pattern(object, "alpha_pattern", config.alpha_pattern, read_finite);
   read_init(object, config);
+  check_even_ranks(config);
   read_full_modules(object, config);
   return config;
 }
@@ -213,13 +252,10 @@ std::vector<Json::Member> lora_config_members(const AdapterConfig& config) {
   for (const auto& [pattern, alpha] : config.alpha_pattern) alphas.set(pattern, number_json(alpha));
   Json layers;
   for (const int64_t layer : config.layers_to_transform) layers.push_back(layer);
-  const Json init = config.init == AdapterConfig::Init::kGaussian
-                        ? Json("gaussian")
-                        : Json(config.init == AdapterConfig::Init::kDefault);
   return {{"alpha_pattern", alphas},
           {"bias", bias_json(config.bias)},
           {"exclude_modules", modules_json(config.exclude_modules, config.exclude_regex)},
-          {"init_lora_weights", init},
+          {"init_lora_weights", init_json(config)},
           {"layers_pattern",
            config.layers_pattern.empty() ? Json() : names_json(config.layers_pattern)},
           {"layers_to_transform", layers},
@@ -232,6 +268,19 @@ std::vector<Json::Member> lora_config_members(const AdapterConfig& config) {
           {"target_modules", modules_json(config.target_modules, config.target_regex)},
           {"use_dora", config.use_dora},
           {"use_rslora", config.use_rslora}};
+}
+
+bool splits_base(AdapterConfig::Init init) {
+  return init == AdapterConfig::Init::kPissa || init == AdapterConfig::Init::kOlora;
+}
+
+AdapterConfig joined_config(AdapterConfig config) {
+  const double factor = config.use_rslora ? std::sqrt(2.0) : 2.0;
+  config.r *= 2;
+  config.lora_alpha *= factor;
+  for (auto& [pattern, rank] : config.rank_pattern) rank *= 2;
+  for (auto& [pattern, alpha] : config.alpha_pattern) alpha *= factor;
+  return config;
 }
 
 LoraTargets::LoraTargets(const AdapterConfig& config) : config_(config) {

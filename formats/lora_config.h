@@ -36,11 +36,17 @@ struct AdapterConfig {
   std::vector<std::pair<std::string, int64_t>> rank_pattern;
   std::vector<std::pair<std::string, double>> alpha_pattern;
   enum class Init {
-    kDefault,   ///< A uniform as nn.Linear, B zero
-    kGaussian,  ///< A normal with deviation 1 / r, B zero
-    kRandom,    ///< both as nn.Linear: the adapter changes the model from the start
+    kDefault,     ///< A uniform as nn.Linear, B zero
+    kGaussian,    ///< A normal with deviation 1 / r, B zero
+    kRandom,      ///< both as nn.Linear: the adapter changes the model from the start
+    kOrthogonal,  ///< both random, with B A = 0
+    // Both from the weight, which is frozen without them:
+    kPissa,  ///< its largest singular values and their vectors
+    kOlora,  ///< the beginnings of Q and R
   };
   Init init = Init::kDefault;
+  /// kPissa: of subspace iteration ("pissa_niter_N"); -1: the singular values as they are.
+  int64_t pissa_iterations = -1;
   enum class Bias {
     kNone,
     kAll,       ///< every bias of the model is trained and stored, norms' included
@@ -57,12 +63,17 @@ struct AdapterConfig {
 /// Reads peft's LoRA keys from an object: r, lora_alpha, lora_dropout, use_rslora, use_dora,
 /// target_modules, exclude_modules, layers_to_transform, layers_pattern, rank_pattern,
 /// alpha_pattern, init_lora_weights, bias, modules_to_save. Absent or null keys have peft's
-/// defaults. Throws Error naming the key for ill types, bad ranges, bad regular expressions,
-/// combinations that peft refuses, and initializations that change the base (their factors fit the
-/// changed base only).
+/// defaults. Throws Error naming the key for ill types, bad ranges, bad regular expressions
+/// and combinations that peft refuses.
 AdapterConfig read_lora_config(const Json& object);
 /// The same keys, for writing.
 std::vector<Json::Member> lora_config_members(const AdapterConfig& config);
+
+/// Whether an initialization leaves the base without the factors that the adapter begins with.
+bool splits_base(AdapterConfig::Init init);
+/// The settings of an adapter that has both what was learned, [A; A0] and [B, -B0], and so fits the
+/// base as it was: twice the rank and the same scale.
+AdapterConfig joined_config(AdapterConfig config);
 
 /// What a configuration says of each module. target_modules must not be a preset any more.
 class LoraTargets {

@@ -73,9 +73,16 @@ std::string lower(std::string_view text) {
   return out;
 }
 
+/// Whether it is one of "a|b|c_N", N being any number of up to three digits.
 bool is_listed(std::string_view choices, const std::string& value) {
   const auto all = split(choices, '|');
-  return std::find(all.begin(), all.end(), value) != all.end();
+  return std::any_of(all.begin(), all.end(), [&](const std::string& choice) {
+    if (!choice.ends_with("_N")) return choice == value;
+    const std::string begin = choice.substr(0, choice.size() - 1);
+    const size_t n = value.size() - std::min(value.size(), begin.size());
+    return value.starts_with(begin) && n >= 1 && n <= 3 &&
+           value.find_first_not_of("0123456789", begin.size()) == std::string::npos;
+  });
 }
 
 /// "a|b|c" as "a, b, c".

@@ -55,7 +55,7 @@ struct RunConfig {
   // As peft takes them; see lora_config_of.
   bool use_rslora = false;
   bool use_dora = false;
-  Json init_lora_weights = true;  ///< true, false or "gaussian"
+  Json init_lora_weights = true;  ///< true, false or a name
   Json target_modules =
       "all-linear";          ///< a preset, a list of path endings, or a regular expression
   Json exclude_modules;      ///< a list or a regular expression

@@ -90,8 +90,11 @@ constexpr Setting kSettings[] = {
     {"use_dora", &C::use_dora, kPeft,
      "DoRA: the rows of adapted weights also have magnitudes that are trained"},
     {"init_lora_weights", &C::init_lora_weights, kPeft,
-     "A as torch's Linear and B zero; gaussian: A normal with deviation 1 / lora_r; false: both random",
-     {.choices = "true|false|gaussian", .shape = Shape::kFlagOrText}},
+     "A as torch's Linear and B zero; gaussian: A normal with deviation 1 / lora_r; false: both "
+     "random; orthogonal: both random, with no product; pissa, pissa_niter_N, olora: taken out of "
+     "the base",
+     {.choices = "true|false|gaussian|orthogonal|pissa|pissa_niter_N|olora",
+      .shape = Shape::kFlagOrText}},
     {"target_modules", &C::target_modules, kOurs,
      "what is adapted: a list of path endings such as query,value; a regular expression for whole "
      "paths; or all-linear, qlora, attention, peft-default",
@@ -285,8 +288,8 @@ constexpr RefusedValue kRefusedValues[] = {
      "paged_ademamix_32bit|paged_ademamix_8bit|lion|lion_8bit|lion_32bit|paged_lion_8bit|"
      "paged_lion_32bit|rmsprop_bnb|rmsprop_bnb_8bit|rmsprop_bnb_32bit",
      "adapters are trained with AdamW here: use adamw_torch, paged_adamw_32bit or adamw_bnb_8bit"},
-    {"init_lora_weights", "pissa|olora|corda|loftq|eva|lora_ga|orthogonal|mica",
-     "not supported yet: use true or gaussian"},
+    {"init_lora_weights", "loftq", "not supported yet: use true, pissa or olora"},
+    {"init_lora_weights", "corda|eva|lora_ga|mica", "not supported: use true, pissa or olora"},
 };
 
 constexpr auto kNote = ForeignKey::Otherwise::kNote;

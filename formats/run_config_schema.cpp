@@ -84,6 +84,22 @@ Members numbers(const char* type_name, const Allowed& allowed) {
   return {{"anyOf", any_of(std::move(forms))}};
 }
 
+/// A choice that ends in "_N" is a pattern.
+Members flag_or_text(const Setting& row) {
+  std::string fixed, pattern;
+  for (const std::string& choice : run_config::split(row.allowed.choices, '|')) {
+    if (choice.ends_with("_N")) {
+      pattern = cat("^", choice.substr(0, choice.size() - 1), "[0-9]{1,3}$");
+    } else {
+      fixed += (fixed.empty() ? "" : "|") + choice;
+    }
+  }
+  const Json choices = choices_of(fixed.c_str(), true);
+  if (pattern.empty()) return {{"enum", choices}};
+  return {{"anyOf", Json::array({Json::object({{"enum", choices}}),
+                                 Json::object({{"type", "string"}, {"pattern", pattern}})})}};
+}
+
 Members shaped(const Setting& row) {
   const auto list_of = [](Json item, bool may_be_empty) {
     Json list = Json::object({{"type", "array"}, {"items", std::move(item)}});
@@ -102,7 +118,7 @@ Members shaped(const Setting& row) {
     case Shape::kIntegers:
       return {{"anyOf", any_of({type("integer"), list_of(type("integer"), true)})}};
     case Shape::kFlagOrText:
-      return {{"enum", choices_of(row.allowed.choices, true)}};
+      return flag_or_text(row);
   }
   fail(row.key, ": a shape without a schema");
 }

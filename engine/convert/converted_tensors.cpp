@@ -21,27 +21,6 @@ namespace {
 
 constexpr const char* kWeight = ".weight";
 
-// fp32 values as a type's bytes; not finite ones are an error.
-std::vector<std::byte> bytes_of(const std::vector<float>& values, DType dtype,
-                                const std::string& what) {
-  std::vector<std::byte> bytes(values.size() * dtype_size(dtype));
-  const auto check = [&](float stored, size_t i) {
-    QE_CHECK(std::isfinite(stored), what, ": element ", i, " is ", values[i],
-             ", which is no finite value in ", dtype_name(dtype));
-  };
-  for (size_t i = 0; i < values.size(); ++i) {
-    if (dtype == DType::kF32) {
-      check(values[i], i);
-      std::memcpy(&bytes[i * 4], &values[i], 4);
-      continue;
-    }
-    const uint16_t half = dtype == DType::kBF16 ? to_bf16(values[i]) : to_f16(values[i]);
-    check(dtype == DType::kBF16 ? from_bf16(half) : from_f16(half), i);
-    std::memcpy(&bytes[i * 2], &half, 2);
-  }
-  return bytes;
-}
-
 // Gives the rows of k values their magnitudes.
 void scale_rows(std::vector<float>& values, int64_t k, const std::vector<float>& magnitude) {
   for (size_t i = 0; i < magnitude.size(); ++i) {

@@ -7,7 +7,6 @@
 #include <set>
 
 #include "engine/memory/planning.h"
-#include "engine/model/lora_init.h"
 #include "formats/tensor_file.h"
 #include "kernels/ops/dora.h"
 #include "kernels/ops/mlm_loss.h"
@@ -75,6 +74,9 @@ LoraAdapter::LoraAdapter(const AdapterConfig& config, const AdaptedBase& base, b
   allocate(trainable, memory);
   place();
   if (config_.use_dora) make_norms(memory);
+  for (const LoraPair& pair : pairs_) {
+    if (splits_base(config.init)) initial_.add(pair.module, pair.r, pair.in, pair.out, memory);
+  }
 }
 
 void LoraAdapter::choose_pairs(const AdaptedBase& base) {
@@ -230,15 +232,21 @@ int64_t LoraAdapter::n_parameters() const {
   return n;
 }
 
-void LoraAdapter::initialize(uint64_t seed) {
+void LoraAdapter::initialize(uint64_t seed, const GivenFactors& given) {
+  initial_.keep(given);
   std::vector<float> parameters(parameters_.size());
   for (const LoraPair& pair : pairs_) {
     const auto flat = [&](const Tensor& matrix) {
       return std::span<float>(parameters.data() + (matrix.f32() - parameters_.data()),
                               static_cast<size_t>(matrix.size()));
     };
-    initialize_lora(config_.init, seed, pair.module,
-                    {flat(pair.a), flat(pair.b), pair.r, pair.in, pair.out});
+    const LoraFactors factors{flat(pair.a), flat(pair.b), pair.r, pair.in, pair.out};
+    if (const auto found = given.find(pair.module); found != given.end()) {
+      std::copy(found->second.a.begin(), found->second.a.end(), factors.a.begin());
+      std::copy(found->second.b.begin(), found->second.b.end(), factors.b.begin());
+    } else {
+      initialize_lora(config_.init, seed, pair.module, factors);
+    }
   }
   copy_bytes(ctx_, parameters_.data(), parameters.data(), parameters.size() * sizeof(float));
   for (const FullTensor& full : full_tensors_) {
@@ -270,7 +278,10 @@ void LoraAdapter::refresh(Context& ctx) const {
   }
 }
 
-void LoraAdapter::assign(const Adapter& adapter, const std::string& folder) {
+void LoraAdapter::assign(const Adapter& written, const std::string& folder) {
+  std::optional<Adapter> separated;
+  if (!initial_.empty()) separated = initial_.separated(written, folder);
+  const Adapter& adapter = separated ? *separated : written;
   std::vector<float> parameters(parameters_.size());
   assign_pairs(adapter, folder, parameters);
   assign_full_tensors(adapter, folder, parameters);
@@ -349,6 +360,7 @@ AdapterView LoraAdapter::views(const float* host) const {
   for (const LoraPair& pair : pairs_) {
     view.pairs.push_back({pair.module, pair.r, pair.in, pair.out, at(pair.a), at(pair.b),
                           pair.magnitude ? at(pair.magnitude) : nullptr});
+    initial_.show(view.pairs.back());
   }
   for (const FullTensor& full : full_tensors_) {
     for (const std::string& name : full.names) {

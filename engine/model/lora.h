@@ -13,6 +13,7 @@
 
 #include "engine/memory/memory.h"
 #include "engine/model/base_parameter.h"
+#include "engine/model/initial_values.h"
 #include "formats/adapter.h"
 #include "kernels/core/context.h"
 #include "kernels/core/tensor.h"
@@ -114,11 +115,11 @@ class LoraAdapter {
   /// Scratch with DoRA: dora_norms'.
   void refresh(Context& ctx) const;
 
-  /// Pairs as the configuration's `init` says, a pure function of seed and module path; what is
-  /// trained in full as the base has it.
-  void initialize(uint64_t seed);
+  /// Pairs as the configuration's `init` says, a pure function of seed and module path, and of the
+  /// base where factors are given (split_tensors.h); what is trained in full as the base has it.
+  void initialize(uint64_t seed, const GivenFactors& given = {});
   /// Copies the values of a folder that was read. Throws Error when its modules or shapes are not
-  /// exactly this adapter's (naming one).
+  /// exactly this adapter's (naming one). An adapter whose base was split takes what it wrote.
   void assign(const Adapter& adapter, const std::string& folder);
   /// All of it, for writing: on a GPU in a host copy that lives until the next call.
   AdapterView views() const;
@@ -155,8 +156,9 @@ class LoraAdapter {
   int64_t n_values_ = 0;          // of a flat buffer
   std::span<float> parameters_;
   std::span<float> gradients_;
-  Tensor masters_;   // parameters_ as one row
-  Tensor computed_;  // the same in the compute type; absent where that is fp32
+  InitialValues initial_;  // of a base that was split, else empty
+  Tensor masters_;         // parameters_ as one row
+  Tensor computed_;        // the same in the compute type; absent where that is fp32
   mutable std::vector<float> host_parameters_;
 };
 

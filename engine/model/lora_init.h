@@ -5,9 +5,12 @@
 // The values that LoRA pairs start from.
 
 #include <cstdint>
+#include <map>
 #include <span>
 #include <string>
+#include <vector>
 
+#include "engine/model/low_rank.h"
 #include "formats/lora_config.h"
 
 namespace qe {
@@ -19,11 +22,24 @@ struct LoraFactors {
   int64_t r = 0, in = 0, out = 0;
 };
 
-/// Normal numbers, a pure function of seed, name and index.
-void fill_normal(uint64_t seed, const std::string& name, double deviation, std::span<float> values);
-
-/// Fills both; a pure function of the way, the seed and the module's path.
+/// Fills both; a pure function of the way, the seed and the module's path. Of ways that take the
+/// factors from the weight: as for a Linear that they leave out. Throws Error for an odd rank with
+/// kOrthogonal.
 void initialize_lora(AdapterConfig::Init init, uint64_t seed, const std::string& module,
                      const LoraFactors& factors);
+
+/// What a weight gives its pair: a (r, in), b (out, r).
+struct InitialFactors {
+  std::vector<float> a;
+  std::vector<float> b;
+};
+/// By module.
+using GivenFactors = std::map<std::string, InitialFactors>;
+
+/// The factors that `config`'s way takes from w (out, in). PiSSA (Meng et al. 2024,
+/// arXiv:2404.02948): scale * B A is the best approximation of w. OLoRA (Buyukakyuz 2024,
+/// arXiv:2406.01775): the beginnings of Q and R. scale > 0. r <= in, out. On one thread.
+InitialFactors factors_from(const AdapterConfig& config, uint64_t seed, const std::string& module,
+                            const MatrixView& w, int64_t r, double scale);
 
 }  // namespace qe

@@ -3,6 +3,7 @@
 #include "engine/model/tensor_source.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "engine/model/name_hash.h"
@@ -35,6 +36,26 @@ StoredTensor part_of(const StoredTensor& tensor, size_t n, size_t n_parts,
   const size_t n_bytes = tensor.bytes.size() / n_parts;
   part.bytes = tensor.bytes.subspan(n * n_bytes, n_bytes);
   return part;
+}
+
+std::vector<std::byte> bytes_of(const std::vector<float>& values, DType dtype,
+                                const std::string& what) {
+  std::vector<std::byte> bytes(values.size() * dtype_size(dtype));
+  const auto check = [&](float stored, size_t i) {
+    QE_CHECK(std::isfinite(stored), what, ": element ", i, " is ", values[i],
+             ", which is no finite value in ", dtype_name(dtype));
+  };
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (dtype == DType::kF32) {
+      check(values[i], i);
+      std::memcpy(&bytes[i * 4], &values[i], 4);
+      continue;
+    }
+    const uint16_t half = dtype == DType::kBF16 ? to_bf16(values[i]) : to_f16(values[i]);
+    check(dtype == DType::kBF16 ? from_bf16(half) : from_f16(half), i);
+    std::memcpy(&bytes[i * 2], &half, 2);
+  }
+  return bytes;
 }
 
 FolderTensors::FolderTensors(const std::string& folder, const Family& family) : files_(folder) {

@@ -51,6 +51,11 @@ StoredTensor part_of(const StoredTensor& tensor, size_t n, size_t n_parts, const
 /// family's name, also for what stands beside a 4-bit weight.
 std::string canonical_tensor_name(const Family& family, const std::string& stored);
 
+/// fp32 values as a type's bytes. Throws Error, beginning with `what`, for one that is not finite
+/// there.
+std::vector<std::byte> bytes_of(const std::vector<float>& values, DType dtype,
+                                const std::string& what);
+
 /// The mapped files of a folder, by the names that the family gives them.
 class FolderTensors : public TensorSource {
  public:

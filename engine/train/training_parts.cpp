@@ -8,6 +8,7 @@
 #include "engine/model/adapter_loading.h"
 #include "engine/model/expanded_weights.h"
 #include "engine/model/new_head.h"
+#include "engine/model/split_tensors.h"
 
 namespace qe {
 
@@ -76,14 +77,22 @@ void TrainingParts::load_model(const RunConfig& config, const RunShape& shape,
   }
   WithNewHead with_head(weights, encoder, config.seed);
   const bool adds_head = headless && (is_new || has_new_head(settings, encoder));
-  TensorSource& source = adds_head ? static_cast<TensorSource&>(with_head) : weights;
-  model = load_masked_lm(source, encoder, base, ctx, memory);
+  TensorSource* source = adds_head ? static_cast<TensorSource*>(&with_head) : &weights;
+  std::unique_ptr<SplitTensors> split;
+  if (is_new && splits_base(settings.init)) {
+    AdapterConfig targets = settings;
+    resolve_target_preset(targets, encoder);
+    split = std::make_unique<SplitTensors>(*source, encoder, base, targets, config.seed, ctx);
+    source = split.get();
+  }
+  model = load_masked_lm(*source, encoder, base, ctx, memory);
   if (!folder.empty()) {
     adapter =
         load_adapter(folder, model, config.model_name_or_path, shape.trains, ctx, memory, log);
   } else if (is_new) {
     adapter = make_adapter(settings, model, true, ctx, memory);
-    if (!memory.planning()) adapter->initialize(config.seed);
+    if (memory.planning()) return;
+    split ? adapter->initialize(config.seed, split->factors()) : adapter->initialize(config.seed);
   }
 }
 

@@ -98,6 +98,9 @@ Json Trainer::arguments() const {
     arguments.set("bias", lora.at("bias"));
     arguments.set("modules_to_save", lora.at("modules_to_save"));
   }
+  if (splits_base(parts_->adapter->config().init)) {
+    arguments.set("init_lora_weights", lora.at("init_lora_weights"));
+  }
   // Evaluations count where the learning rate follows them.
   if (learning_rate_->follows_metric()) {
     arguments.set("eval_data_hash", eval_data_.hash());

@@ -13,7 +13,9 @@ qe_device_test(qe_engine_tests qe_engine
   engine/host_quant4_test.cpp
   engine/inference_test.cpp
   engine/logit_drift_test.cpp
+  engine/lora_init_test.cpp
   engine/loss_watch_test.cpp
+  engine/low_rank_test.cpp
   engine/lr_schedule_test.cpp
   engine/memory_plan_test.cpp
   engine/memory_test.cpp

@@ -229,8 +229,43 @@ TEST_CASE("lora_config: settings that cannot be are one clear error") {
             .find("lora: /layers_to_transform: needs target_modules to be a list") == 0);
   CHECK(error_with(R"({"target_modules": ["a"], "layers_pattern": "layer"})") ==
         "lora: /layers_pattern: means nothing without layers_to_transform");
-  CHECK(error_with(R"({"init_lora_weights": "pissa_niter_4"})").find("changes the base") !=
+  CHECK(error_with(R"({"init_lora_weights": "pissa_niter_x"})") ==
+        "lora: /init_lora_weights: expected pissa_niter_N with N of 0 to 1000, got "
+        "\"pissa_niter_x\"");
+  CHECK(error_with(R"({"init_lora_weights": "pissa_niter_1001"})").find("N of 0 to 1000") !=
         std::string::npos);
+  CHECK(error_with(R"({"init_lora_weights": "orthogonal", "r": 3})") ==
+        "init_lora_weights: \"orthogonal\" needs even ranks, r is 3");
+  CHECK(error_with(R"({"init_lora_weights": "orthogonal", "rank_pattern": {"query": 5}})") ==
+        "init_lora_weights: \"orthogonal\" needs even ranks, that of query is 5");
+}
+
+TEST_CASE("initializations by name, and the settings of an adapter with both values") {
+  const auto init_of = [](const std::string& name) {
+    const AdapterConfig config =
+        read_lora_config(Json::object({{"init_lora_weights", name}, {"r", 2}}));
+    CHECK(Json::object(lora_config_members(config)).at("init_lora_weights").dump() ==
+          "\"" + name + "\"");
+    return config;
+  };
+  CHECK(init_of("orthogonal").init == AdapterConfig::Init::kOrthogonal);
+  CHECK(init_of("olora").init == AdapterConfig::Init::kOlora);
+  CHECK(init_of("pissa").pissa_iterations == -1);
+  CHECK(init_of("pissa_niter_16").pissa_iterations == 16);
+  CHECK(init_of("pissa_niter_16").init == AdapterConfig::Init::kPissa);
+  for (const bool rslora : {false, true}) {
+    AdapterConfig config;
+    config.r = 3;
+    config.lora_alpha = 5;
+    config.use_rslora = rslora;
+    config.rank_pattern = {{"query", 1}};
+    config.alpha_pattern = {{"value", 7}};
+    const LoraTargets before(config), after(joined_config(config));
+    for (const char* module : {"a.query", "a.value", "a.key"}) {
+      CHECK(after.rank(module) == 2 * before.rank(module));
+      CHECK(after.scale(module) == doctest::Approx(before.scale(module)).epsilon(1e-14));
+    }
+  }
 }
 
 TEST_CASE("matches_suffix is peft's rule") {

@@ -165,8 +165,15 @@ TEST_CASE("LoRA settings in their forms") {
   CHECK(error_of(R"({"layers_to_transform": 1})")
             .find("config.json: /layers_to_transform: needs target_modules to be a list") == 0);
   CHECK(read("{}", {{"init_lora_weights", "False"}}).init_lora_weights.dump() == "false");
-  CHECK(error_of(R"({"init_lora_weights": "pissa"})") ==
-        "config.json: /init_lora_weights: \"pissa\": not supported yet: use true or gaussian");
+  CHECK(error_of(R"({"init_lora_weights": "eva"})") ==
+        "config.json: /init_lora_weights: \"eva\": not supported: use true, pissa or olora");
+  for (const char* name : {"pissa", "pissa_niter_0", "pissa_niter_128", "olora"}) {
+    CHECK(read("{}", {{"init_lora_weights", name}}).init_lora_weights.as_string() == name);
+  }
+  for (const char* name : {"pissa_niter_", "pissa_niter_1000", "pissa_niter_1x", "pissa_niter"}) {
+    CHECK(error_of(std::string(R"({"init_lora_weights": ")") + name + "\"}")
+              .find("expected one of true") != std::string::npos);
+  }
   CHECK(error_of(R"({"init_lora_weights": 1})").find("expected one of true, false, gaussian") !=
         std::string::npos);
   CHECK(error_of(R"({"rank_pattern": {"query": 0}})") ==
