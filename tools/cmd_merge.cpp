@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: MIT
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
-#include <charconv>
-#include <cmath>
 #include <fstream>
 #include <iostream>
 
 #include "engine/convert/logit_drift.h"
-#include "formats/mapped_file.h"
 #include "formats/tokenizer/tokenizer.h"
 #include "kernels/core/cuda.h"
 #include "kernels/core/error.h"
@@ -39,19 +36,6 @@ const Target& target_of(const Arguments& arguments) {
     if (name == target.name) return target;
   }
   throw UsageError(cat("--onto: expected trained, original or 4bit, got \"", name, "\""));
-}
-
-/// "DIR" or "DIR:WEIGHT".
-WeightedAdapter adapter_of(const std::string& text) {
-  const size_t colon = text.rfind(':');
-  if (colon == std::string::npos || folder_exists(text)) return {text, 1.0};
-  WeightedAdapter adapter{text.substr(0, colon), 0.0};
-  const char* const end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data() + colon + 1, end, adapter.weight);
-  if (error != std::errc() || stop != end || !std::isfinite(adapter.weight)) {
-    throw UsageError(cat("expected an adapter's folder, or FOLDER:WEIGHT, got \"", text, "\""));
-  }
-  return adapter;
 }
 
 constexpr const char* kSample[] = {
@@ -145,7 +129,7 @@ int run_merge(const Arguments& arguments) {
                          .trained = base_options_of(arguments),
                          .dtype = dtype_of(arguments)};
   for (const std::string& text : arguments.positionals) {
-    options.adapters.push_back(adapter_of(text));
+    options.adapters.push_back(weighted_adapter_of(text));
   }
   const Backend backend(find_device(arguments.text("device", "auto"), false), false);
   Context device{.threads = &threads};

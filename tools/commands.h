@@ -18,6 +18,7 @@ Command config_schema_command();
 Command tokenize_command();
 Command inspect_command();
 Command merge_command();
+Command combine_command();
 Command quantize_command();
 Command bench_command();
 Command doctor_command();

@@ -4,6 +4,7 @@
 qe_device_test(qe_engine_tests qe_engine
   engine/adapter_loading_test.cpp
   engine/adapter_variants_test.cpp
+  engine/combined_adapter_test.cpp
   engine/converted_tensors_test.cpp
   engine/data_test.cpp
   engine/families_test.cpp
