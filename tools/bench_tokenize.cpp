@@ -2,8 +2,6 @@
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #include "tools/bench_tokenize.h"
 
-#include <time.h>
-
 #include <algorithm>
 #include <chrono>
 #include <memory>
@@ -13,24 +11,13 @@
 #include "formats/tokenizer/tokenizer.h"
 #include "kernels/core/error.h"
 #include "kernels/core/parallel.h"
+#include "tools/bench_clock.h"
 #include "tools/table.h"
 
 namespace qe::tools {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-double process_cpu_seconds() {
-  timespec now;
-  ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
-}
-
-double median_of(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const size_t n = values.size();
-  return (values[(n - 1) / 2] + values[n / 2]) / 2;
-}
 
 /// A team of threads and what its rounds took.
 struct Team {

@@ -10,6 +10,7 @@
 #include "kernels/core/cuda.h"
 #include "kernels/core/error.h"
 #include "kernels/ops/backend.h"
+#include "tools/bench_data.h"
 #include "tools/bench_model.h"
 #include "tools/bench_ops.h"
 #include "tools/bench_tokenize.h"
@@ -357,13 +358,30 @@ int run_tokenize(const Arguments& arguments) {
   return 0;
 }
 
+int run_data(const Arguments& arguments) {
+  BenchDataOptions options;
+  options.model = arguments.text("model");
+  options.text = arguments.text("text");
+  if (options.model.empty() || options.text.empty())
+    throw UsageError("bench data needs --model DIR and --text FILE");
+  options.length = arguments.integer("length", 128, 1, 1 << 20);
+  options.sequences = arguments.integer("sequences", 32, 1, 1 << 20);
+  options.rounds = arguments.integer("steps", 5, 1, 1 << 20);
+  options.warmup = arguments.integer("warmup", 1, 0, 1 << 20);
+  const DataReport report = bench_data(options);
+  std::cout << (arguments.has("json") ? to_json(report).dump() + "\n" : text_of(report));
+  return 0;
+}
+
 int run_bench(const Arguments& arguments) {
   const std::string what = arguments.positionals.empty() ? "" : arguments.positionals[0];
   if (what == "train") return run_steps(arguments, true);
   if (what == "infer") return run_steps(arguments, false);
   if (what == "ops") return run_ops(arguments);
   if (what == "tokenize") return run_tokenize(arguments);
-  throw UsageError(cat("bench what? expected train, infer, ops or tokenize, got \"", what, "\""));
+  if (what == "data") return run_data(arguments);
+  throw UsageError(
+      cat("bench what? expected train, infer, ops, tokenize or data, got \"", what, "\""));
 }
 
 }  // namespace
@@ -372,8 +390,9 @@ Command bench_command() {
   return {
       .name = "bench",
       .summary =
-          "speed and memory of training, inference, tokenizing and each kernel on this machine",
-      .positionals = "train|infer|ops|tokenize",
+          "speed and memory of training, inference, tokenizing, batches and each kernel on this "
+          "machine",
+      .positionals = "train|infer|ops|tokenize|data",
       .max_positionals = 1,
       .takes_settings = false,
       .description =
@@ -387,12 +406,14 @@ Command bench_command() {
           "here. Rows are full; dropout is the model's own.\n"
           "  tokenize  the rows of a text file, each with special tokens, offsets and word ids, "
           "with\n"
-          "            one thread and with --threads, in turns",
+          "            one thread and with --threads, in turns\n"
+          "  data      mapped tokens of a text file to shuffled, masked, packed batches: single\n"
+          "            tokens, whole words and spans, made ahead on one thread",
       .options =
           {{"shape", "NAME",
             "bert-base (default), bert-large, xlm-roberta-base, -large, -xl, -xxl, "
             "modernbert-base, -large, esm2-650m, -3b, -15b: BERT with those sizes"},
-           {"sequences", "N", "sequences of a step (8; infer: 1)"},
+           {"sequences", "N", "sequences of a step (8; infer: 1; data: 32)"},
            {"length", "N", "tokens of each (128; infer: 16)"},
            {"lora_r", "N", "rank of the adapters on every linear layer (16; infer: 0, none)"},
            {"bits", "N", "of the base: 4 (default) or 32"},
@@ -400,11 +421,11 @@ Command bench_command() {
            {"device", "NAME", "auto, cpu, cuda or cuda:N (auto)"},
            {"resident_weights", "true|false", "a GPU also holds 4-bit weights decoded (true)"},
            {"compute_dtype", "TYPE", "what a GPU computes in: auto, fp32, bf16, fp16 (auto)"},
-           {"model", "DIR", "tokenize: folder of the tokenizer"},
-           {"text", "FILE", "tokenize: .txt, .jsonl, .csv or .tsv, also .gz or .zst"},
+           {"model", "DIR", "tokenize, data: folder of the tokenizer (data: and of its model)"},
+           {"text", "FILE", "tokenize, data: .txt, .jsonl, .csv or .tsv, also .gz or .zst"},
            {"threads", "N", "CPU threads; 0 = all (default; ops: 1)"},
            {"optim", "NAME", "train: run_config's optim (adamw_torch)"},
-           {"steps", "N", "timed steps (5; on a GPU 20; infer: 50), rounds of tokenize"},
+           {"steps", "N", "timed steps (5; on a GPU 20; infer: 50), rounds of tokenize and data"},
            {"warmup", "N", "steps before them (1; on a GPU 3; infer: 5)"},
            {"milliseconds", "N", "ops: of each measurement (200)"},
            {"only", "TEXT", "ops: those with this in their name"},

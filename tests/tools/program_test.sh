@@ -214,9 +214,13 @@ expect "bench train: planned and resident memory" grep -Eq '"memory": \{"planned
 expect_ok stdout '% of it' "$engine" bench infer --shape bert-base --bits 32 --steps 1 --warmup 0 --threads 1
 expect_ok stdout '"op": "4-bit backward", "shape": "16 x 768 x 3072"' "$engine" bench ops --sequences 1 --length 32 --milliseconds 1 --json
 expect_error 2 'known: bert-base, bert-large' "$engine" bench infer --shape gpt-2
-expect_error 2 'expected train, infer, ops or tokenize' "$engine" bench
+expect_error 2 'expected train, infer, ops, tokenize or data' "$engine" bench
 expect_ok stdout '"tokens_per_second": ' "$engine" bench tokenize --model "$model" --text valid.txt --steps 2 --json
 expect "bench tokenize: what was read" grep -Eq '"texts": 60, "bytes": [0-9]{4}, "tokens": [0-9]{4}' stdout
 expect_ok stdout 'M tokens/s' "$engine" bench tokenize --model "$model" --text valid.txt --threads 1 --steps 1
 expect_error 2 'needs --model DIR and --text FILE' "$engine" bench tokenize --model "$model"
+expect_ok stdout '"masking": "spans"' "$engine" bench data --model "$model" --text valid.txt --length 32 --steps 1 --warmup 0 --json
+expect "bench data: whole epochs" grep -Eq '"length": 32, "round_tokens": 10[0-9]{6}' stdout
+expect_ok stdout '15\.[0-9] % to predict' "$engine" bench data --model "$model" --text valid.txt --length 64 --steps 1 --warmup 0
+expect_error 2 'needs --model DIR and --text FILE' "$engine" bench data --model "$model"
 finish
