@@ -38,6 +38,7 @@ Json stored_value(const RunConfig& config, const Setting& row) {
           return Json(static_cast<int64_t>(config.*member));
         } else if constexpr (std::is_same_v<decltype(member),
                                             std::optional<int64_t> RunConfig::*> ||
+                             std::is_same_v<decltype(member), std::optional<double> RunConfig::*> ||
                              std::is_same_v<decltype(member), std::optional<bool> RunConfig::*>) {
           return config.*member ? Json(*(config.*member)) : Json();
         } else {
@@ -325,6 +326,10 @@ template <class T>
 void store(RunConfig& config, const Setting& row, const Given& given, T RunConfig::*member) {
   if constexpr (std::is_same_v<T, Json>) {
     config.*member = to_json(given, row);
+  } else if constexpr (std::is_same_v<T, std::optional<double>>) {
+    const double value = to_number(given);
+    check_number(given, row.allowed, value, "a number");
+    config.*member = value;
   } else if constexpr (std::is_same_v<T, std::optional<int64_t>>) {
     const int64_t value = to_integer(given);
     check_number(given, row.allowed, static_cast<double>(value), "an integer");
@@ -443,6 +448,23 @@ class Reader {
     QE_CHECK(config_.lr_scheduler_type != "reduce_lr_on_plateau" || config_.eval_strategy != "no",
              config_path_.empty() ? "settings" : config_path_,
              ": lr_scheduler_type: reduce_lr_on_plateau needs evaluations: set eval_strategy");
+    const auto given = [&](const char* key) {
+      const auto origin = origins_.find(key);
+      return origin != origins_.end() && !origin->second.starts_with("preset");
+    };
+    QE_CHECK(config_.mlm_probability_end || !given("mlm_probability_schedule"),
+             config_path_.empty() ? "settings" : config_path_,
+             ": mlm_probability_schedule: set mlm_probability_end as well");
+    if (config_.per_device_train_batch_tokens > 0) {
+      for (const auto& [key, set] :
+           {std::pair{"per_device_train_batch_size", given("per_device_train_batch_size")},
+            {"dataloader_drop_last", config_.dataloader_drop_last}}) {
+        QE_CHECK(
+            !set, config_path_.empty() ? "settings" : config_path_,
+            ": per_device_train_batch_tokens: batches have as many sequences as fit: leave out ",
+            key);
+      }
+    }
     QE_CHECK(!config_.span_mask || !config_.whole_word_mask,
              config_path_.empty() ? "settings" : config_path_,
              ": span_mask: spans are of whole words already: leave out whole_word_mask");
@@ -521,6 +543,7 @@ std::string type_text(const Setting& row) {
         using M = decltype(member);
         if constexpr (std::is_same_v<M, std::string RunConfig::*>) return "text";
         if constexpr (std::is_same_v<M, double RunConfig::*>) return "number";
+        if constexpr (std::is_same_v<M, std::optional<double> RunConfig::*>) return "number";
         if constexpr (std::is_same_v<M, bool RunConfig::*>) return "true|false";
         if constexpr (std::is_same_v<M, std::optional<bool> RunConfig::*>) return "true|false";
         if constexpr (std::is_same_v<M, Json RunConfig::*>) return shape_text(row.allowed.shape);

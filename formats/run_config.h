@@ -36,6 +36,8 @@ struct RunConfig {
   std::string cache_dir;         ///< of tokenized data; "" = output_dir/token_cache
   bool overwrite_cache = false;  ///< tokenize again
   double mlm_probability = 0.15;
+  std::optional<double> mlm_probability_end;        ///< (ours) absent: it does not change
+  std::string mlm_probability_schedule = "linear";  ///< (ours) linear, cosine
   double mask_replace_prob = 0.8;
   double random_replace_prob = 0.1;
   bool whole_word_mask = false;   ///< sets the two above to 1 and 0
@@ -69,6 +71,7 @@ struct RunConfig {
   // Training
   std::string output_dir;
   int64_t per_device_train_batch_size = 8;
+  int64_t per_device_train_batch_tokens = 0;  ///< (ours) 0: batches are of sequences
   int64_t per_device_eval_batch_size = 8;
   int64_t gradient_accumulation_steps = 1;
   double learning_rate = 5e-5;

@@ -58,6 +58,12 @@ constexpr Setting kSettings[] = {
     {"overwrite_cache", &C::overwrite_cache, kMlm, "tokenize again what is in the cache"},
     {"mlm_probability", &C::mlm_probability, kMlm,
      "share of tokens to predict", {.low = 0, .high = 1, .low_open = true}},
+    {"mlm_probability_end", &C::mlm_probability_end, kOurs,
+     "share of tokens to predict at the last update, from mlm_probability at the first; null: it "
+     "stays. Evaluation always uses mlm_probability", {.low = 0, .high = 1, .low_open = true}},
+    {"mlm_probability_schedule", &C::mlm_probability_schedule, kOurs,
+     "how it gets from mlm_probability to mlm_probability_end: in a line, or half a cosine wave",
+     one_of("linear|cosine")},
     {"mask_replace_prob", &C::mask_replace_prob, kMlm,
      "of those, the share replaced by the mask token", between(0, 1)},
     {"random_replace_prob", &C::random_replace_prob, kMlm,
@@ -122,6 +128,9 @@ constexpr Setting kSettings[] = {
      "folder that gets the adapter, checkpoints and metrics"},
     {"per_device_train_batch_size", &C::per_device_train_batch_size, kMlm,
      "sequences per forward pass in training", between(1, 1 << 20)},
+    {"per_device_train_batch_tokens", &C::per_device_train_batch_tokens, kOurs,
+     "tokens per forward pass in training, instead: as many sequences, in their order, as have no "
+     "more; 0: per_device_train_batch_size counts", between(0, 1 << 26)},
     {"per_device_eval_batch_size", &C::per_device_eval_batch_size, kMlm,
      "sequences per forward pass in evaluation", between(1, 1 << 20)},
     {"gradient_accumulation_steps", &C::gradient_accumulation_steps, kMlm,

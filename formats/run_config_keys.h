@@ -41,7 +41,8 @@ struct Allowed {
 
 using Member = std::variant<std::string RunConfig::*, double RunConfig::*, int64_t RunConfig::*,
                             uint64_t RunConfig::*, bool RunConfig::*, Json RunConfig::*,
-                            std::optional<int64_t> RunConfig::*, std::optional<bool> RunConfig::*>;
+                            std::optional<int64_t> RunConfig::*, std::optional<double> RunConfig::*,
+                            std::optional<bool> RunConfig::*>;
 
 /// One setting of RunConfig.
 struct Setting {

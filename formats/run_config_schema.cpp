@@ -139,7 +139,9 @@ Members type_of(const Setting& row) {
         constexpr bool kIsText = std::is_same_v<M, std::string RunConfig::*>;
         if (allowed.choices) return {{"enum", choices_of(allowed.choices, !kIsText)}};
         if constexpr (kIsText) return {{"type", Json::array({"string", "null"})}};
-        return numbers(std::is_same_v<M, double RunConfig::*> ? "number" : "integer", allowed);
+        constexpr bool kIsReal = std::is_same_v<M, double RunConfig::*> ||
+                                 std::is_same_v<M, std::optional<double> RunConfig::*>;
+        return numbers(kIsReal ? "number" : "integer", allowed);
       },
       row.member);
 }

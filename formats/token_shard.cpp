@@ -74,7 +74,9 @@ TokenShard::TokenShard(std::span<const std::byte> bytes, std::shared_ptr<const v
            ": samples do not cover the tokens");
   for (size_t i = 0; i < n_samples; ++i) {
     QE_CHECK(begins_[i] <= begins_[i + 1], name, ": sample ", i, " ends before it begins");
-    max_length_ = std::max(max_length_, static_cast<int64_t>(begins_[i + 1] - begins_[i]));
+    const auto length = static_cast<int64_t>(begins_[i + 1] - begins_[i]);
+    max_length_ = std::max(max_length_, length);
+    min_length_ = i == 0 ? length : std::min(min_length_, length);
   }
 }
 

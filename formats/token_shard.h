@@ -38,7 +38,8 @@ class TokenShard {
   int64_t size() const { return static_cast<int64_t>(begins_.size()) - 1; }
   int64_t n_tokens() const { return static_cast<int64_t>(ids_.size()); }
   int64_t max_length() const { return max_length_; }
-  const std::string& hash() const { return hash_; }  ///< of all bytes
+  int64_t min_length() const { return min_length_; }  ///< 0: no sample
+  const std::string& hash() const { return hash_; }   ///< of all bytes
 
   std::span<const int32_t> ids(int64_t sample) const { return slice(ids_, sample); }
   /// Empty when all are 0.
@@ -63,7 +64,7 @@ class TokenShard {
   std::span<const uint64_t> begins_;
   std::span<const int32_t> ids_, type_ids_, labels_;
   std::span<const uint8_t> flags_, has_labels_;
-  int64_t max_length_ = 0;
+  int64_t max_length_ = 0, min_length_ = 0;
   std::string hash_;
 };
 

@@ -23,6 +23,13 @@ std::string compute_text(DType type) {
   return type == DType::kBF16 ? "bf16" : type == DType::kF16 ? "fp16" : "fp32";
 }
 
+std::string update_text(const RunConfig& config) {
+  const int64_t n = config.gradient_accumulation_steps;
+  const int64_t n_tokens = config.per_device_train_batch_tokens;
+  return n_tokens > 0 ? cat("up to ", human_count(n_tokens * n), " tokens")
+                      : cat(config.per_device_train_batch_size * n, " sequences");
+}
+
 }  // namespace
 
 std::string summary_text(const RunConfig& config, const RunSummary& summary) {
@@ -49,10 +56,8 @@ std::string summary_text(const RunConfig& config, const RunSummary& summary) {
   if (summary.eval_samples > 0)
     table.add({"evaluation", data(summary.eval_samples, summary.eval_tokens)});
   if (summary.total_steps > 0)
-    table.add({"run", cat(human_count(summary.total_steps), " updates of ",
-                          config.per_device_train_batch_size * config.gradient_accumulation_steps,
-                          " sequences; an epoch is ", human_count(summary.updates_per_epoch),
-                          " updates")});
+    table.add({"run", cat(human_count(summary.total_steps), " updates of ", update_text(config),
+                          "; an epoch is ", human_count(summary.updates_per_epoch), " updates")});
   const std::string machine =
       summary.device.kind == DeviceKind::kCpu
           ? cat("CPU, ", summary.threads, summary.threads == 1 ? " thread, " : " threads, ",

@@ -50,19 +50,73 @@ DataLoader::DataLoader(const TokenDataset& dataset, MlmCollator collator,
     : dataset_(dataset),
       collator_(std::move(collator)),
       options_(options),
-      n_batches_(options.drop_last ? dataset.size() / options.batch_size
-                                   : ceil_div(dataset.size(), options.batch_size)),
-      n_updates_(std::max<int64_t>(1, ceil_div(n_batches_, options.gradient_accumulation_steps))) {
-  QE_CHECK(n_batches_ > 0, "dataloader_drop_last: ", dataset.size(),
-           " samples do not fill one batch of ", options.batch_size);
+      epochs_(count_batches(), options.gradient_accumulation_steps) {}
+
+// What EpochPlan wants.
+std::vector<int64_t> DataLoader::count_batches() {
+  const int64_t n = dataset_.size();
+  if (options_.batch_tokens == 0) {
+    const int64_t n_batches =
+        options_.drop_last ? n / options_.batch_size : ceil_div(n, options_.batch_size);
+    QE_CHECK(n_batches > 0, "dataloader_drop_last: ", n, " samples do not fill one batch of ",
+             options_.batch_size);
+    return {n_batches};
+  }
+  QE_CHECK(dataset_.max_length() <= options_.batch_tokens,
+           "per_device_train_batch_tokens: ", options_.batch_tokens,
+           " tokens do not hold the longest sequence, of ", dataset_.max_length());
+  const bool alike = options_.order == SampleOrder::kSequential ||
+                     dataset_.n_tokens() == n * dataset_.max_length();
+  std::vector<int64_t> counts;
+  int64_t n_updates = 0;
+  do {
+    enter(static_cast<int64_t>(counts.size()));
+    counts.push_back(static_cast<int64_t>(begins_.size()) - 1);
+    n_updates += ceil_div(counts.back(), options_.gradient_accumulation_steps);
+  } while (!alike &&
+           (options_.n_updates > 0 ? n_updates < options_.n_updates
+                                   : static_cast<double>(counts.size()) < options_.n_epochs));
+  return counts;
+}
+
+// Makes order_ and begins_ those of an epoch.
+void DataLoader::enter(int64_t epoch) {
+  const bool sequential = options_.order == SampleOrder::kSequential;
+  if (epoch_ == epoch || (sequential && epoch_ >= 0)) return;
+  epoch_ = epoch;
+  const int64_t n = dataset_.size();
+  if (!sequential) order_ = shuffled_order(n, options_.seed, static_cast<uint32_t>(epoch));
+  if (options_.order == SampleOrder::kGrouped) {
+    const int64_t batch_size =
+        options_.batch_tokens == 0
+            ? options_.batch_size
+            : std::max<int64_t>(1, options_.batch_tokens * n / dataset_.n_tokens());
+    order_ = grouped_order(order_, dataset_, batch_size * options_.gradient_accumulation_steps);
+  }
+  if (options_.batch_tokens == 0) return;
+  begins_.assign(1, 0);
+  int64_t n_tokens = 0;
+  for (int64_t place = 0; place < n; ++place) {
+    const auto length = static_cast<int64_t>(dataset_.ids(sample_at(place)).size());
+    if (n_tokens + length > options_.batch_tokens) {
+      begins_.push_back(place);
+      n_tokens = 0;
+    }
+    n_tokens += length;
+  }
+  begins_.push_back(n);
 }
 
 int64_t DataLoader::load_update(int64_t step, std::vector<PackedBatch>& micro_batches) {
-  const uint32_t epoch = static_cast<uint32_t>(step / n_updates_);
-  const int64_t first = step % n_updates_ * options_.gradient_accumulation_steps;
-  const int64_t n = std::min(options_.gradient_accumulation_steps, n_batches_ - first);
+  const EpochPlan::Place at = epochs_.place_of(step);
+  const int64_t first = at.update * options_.gradient_accumulation_steps;
+  const int64_t n =
+      std::min(options_.gradient_accumulation_steps, epochs_.batches(at.epoch) - first);
+  if (rate_) collator_.set_mlm_probability(rate_->at(step));
   if (static_cast<int64_t>(micro_batches.size()) < n) micro_batches.resize(n);
-  for (int64_t i = 0; i < n; ++i) load_batch(epoch, first + i, micro_batches[i]);
+  for (int64_t i = 0; i < n; ++i) {
+    load_batch(static_cast<uint32_t>(at.epoch), first + i, micro_batches[i]);
+  }
   return n;
 }
 
@@ -88,20 +142,16 @@ int64_t UpdateStream::next(std::vector<PackedBatch>& micro_batches) {
 }
 
 void DataLoader::load_batch(uint32_t epoch, int64_t index, PackedBatch& batch) {
-  const bool sequential = options_.order == SampleOrder::kSequential;
-  if (!sequential && order_epoch_ != epoch) {
-    order_ = shuffled_order(dataset_.size(), options_.seed, epoch);
-    if (options_.order == SampleOrder::kGrouped) {
-      order_ = grouped_order(order_, dataset_,
-                             options_.batch_size * options_.gradient_accumulation_steps);
-    }
-    order_epoch_ = epoch;
-  }
+  enter(epoch);
   batch.clear();
-  const int64_t begin = index * options_.batch_size;
-  const int64_t end = std::min(begin + options_.batch_size, dataset_.size());
-  for (int64_t i = begin; i < end; ++i) {
-    collator_.append(dataset_, sequential ? i : order_[i], epoch, batch);
+  int64_t begin = index * options_.batch_size;
+  int64_t end = std::min(begin + options_.batch_size, dataset_.size());
+  if (options_.batch_tokens > 0) {
+    begin = begins_[static_cast<size_t>(index)];
+    end = begins_[static_cast<size_t>(index) + 1];
+  }
+  for (int64_t place = begin; place < end; ++place) {
+    collator_.append(dataset_, sample_at(place), epoch, batch);
   }
 }
 

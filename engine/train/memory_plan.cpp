@@ -103,14 +103,20 @@ class Planner {
   // Splitting leaves updates alone, except where the means or the sizes of micro-batches count.
   bool may_split(bool all) const {
     if (!shape_.trains) return all || is_open(config_, "per_device_eval_batch_size");
-    if (config_.loss_norm == "microbatch" || config_.dataloader_drop_last) return false;
+    if (config_.loss_norm == "microbatch" || config_.dataloader_drop_last ||
+        config_.per_device_train_batch_tokens > 0) {
+      return false;
+    }
     return all || (is_open(config_, "per_device_train_batch_size") &&
                    is_open(config_, "gradient_accumulation_steps"));
   }
 
   double tokens() const {
-    const int64_t length = shape_.trains ? shape_.train_length : shape_.eval_length;
-    return static_cast<double>(std::max<int64_t>(batch_size() * length, 1));
+    const int64_t n =
+        config_.per_device_train_batch_tokens > 0 && shape_.trains
+            ? config_.per_device_train_batch_tokens
+            : batch_size() * (shape_.trains ? shape_.train_length : shape_.eval_length);
+    return static_cast<double>(std::max<int64_t>(n, 1));
   }
   double cost(const Change& change) const {
     return (change.packs ? packed_cost(change) : 0.0) + (change.pages ? paged_cost() : 0.0) +

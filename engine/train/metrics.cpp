@@ -24,6 +24,7 @@ Json to_json(const StepMetrics& m) {
        {"n_tokens", m.n_tokens},
        {"tokens_per_second", m.seconds > 0 ? static_cast<double>(m.n_tokens) / m.seconds : 0.0},
        {"data_wait", m.data_wait}});
+  if (m.mlm_probability) json.set("mlm_probability", *m.mlm_probability);
   if (!m.skipped.empty()) json.set("skipped", m.skipped);
   return json;
 }

@@ -5,6 +5,7 @@
 // What a run reports: per update, per evaluation, and the files that keep it.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,8 +25,9 @@ struct StepMetrics {
   double grad_norm = 0.0;  ///< before clipping
   int64_t n_labels = 0;
   int64_t n_tokens = 0;
-  double seconds = 0.0;    ///< wall time of the update
-  double data_wait = 0.0;  ///< of them, waited for its batches
+  std::optional<double> mlm_probability;  ///< where it changes over the run
+  double seconds = 0.0;                   ///< wall time of the update
+  double data_wait = 0.0;                 ///< of them, waited for its batches
   /// Why the parameters were left as they were: "loss" or "gradient" (not finite), "loss scale" (of
   /// fp16, too high); else "".
   std::string skipped;

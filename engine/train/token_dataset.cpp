@@ -26,6 +26,10 @@ TokenDataset::TokenDataset(std::vector<TokenShard> shards) : shards_(std::move(s
     firsts_.push_back(firsts_.back() + shard.size());
     n_tokens_ += shard.n_tokens();
     max_length_ = std::max(max_length_, shard.max_length());
+    if (shard.size() > 0) {
+      const int64_t shortest = shard.min_length();
+      min_length_ = min_length_ == 0 ? shortest : std::min(min_length_, shortest);
+    }
     hashes += shard.hash();
   }
   QE_CHECK(size() <= int64_t{UINT32_MAX}, "a dataset of ", size(), " samples: expected at most ",

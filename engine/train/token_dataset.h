@@ -34,6 +34,7 @@ class TokenDataset {
   int64_t size() const { return firsts_.back(); }
   int64_t n_tokens() const { return n_tokens_; }
   int64_t max_length() const { return max_length_; }
+  int64_t min_length() const { return min_length_; }  ///< 0: no sample
 
   std::span<const int32_t> ids(int64_t sample) const {
     const Place at = locate(sample);
@@ -68,6 +69,7 @@ class TokenDataset {
   std::vector<int64_t> firsts_{0};  // sample of each shard; then the number of samples
   int64_t n_tokens_ = 0;
   int64_t max_length_ = 0;
+  int64_t min_length_ = 0;
   std::string hash_;
 };
 

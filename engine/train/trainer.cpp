@@ -90,13 +90,23 @@ void Trainer::prepare_training() {
   loader_ = std::make_unique<DataLoader>(
       train_data_, collator(RandomPurpose::kMask),
       LoaderOptions{.batch_size = config_.per_device_train_batch_size,
+                    .batch_tokens = config_.per_device_train_batch_tokens,
                     .gradient_accumulation_steps = config_.gradient_accumulation_steps,
                     .order = order_of(config_.train_sampling_strategy),
                     .drop_last = config_.dataloader_drop_last,
                     .seed = static_cast<uint64_t>(
-                        config_.data_seed.value_or(static_cast<int64_t>(config_.seed)))});
+                        config_.data_seed.value_or(static_cast<int64_t>(config_.seed))),
+                    .n_epochs = config_.num_train_epochs,
+                    .n_updates = config_.max_steps});
   schedule_ = make_schedule();
-  triggers_ = Triggers(config_, schedule_.total_steps, loader_->updates_per_epoch());
+  if (config_.mlm_probability_end) {
+    mask_rate_.emplace(MaskRate::Options{.begin = config_.mlm_probability,
+                                         .end = *config_.mlm_probability_end,
+                                         .cosine = config_.mlm_probability_schedule == "cosine",
+                                         .total = schedule_.total_steps});
+    loader_->set_mask_rate(*mask_rate_);
+  }
+  triggers_ = Triggers(config_, schedule_.total_steps);
   best_ = BestMetric(config_);
   learning_rate_.emplace(LrSchedule::Options{.name = config_.lr_scheduler_type,
                                              .kwargs = config_.lr_scheduler_kwargs,
@@ -109,6 +119,7 @@ RunShape Trainer::shape() const {
   return {.trains = task_ == Task::kTrain,
           .train_samples = train_data_.size(),
           .train_length = train_data_.max_length(),
+          .train_min_length = train_data_.min_length(),
           .eval_samples = eval_data_.size(),
           .eval_length = eval_data_.max_length()};
 }
@@ -143,10 +154,14 @@ void Trainer::keep_choices_of_checkpoint() {
   constexpr const char* kBatch = "per_device_train_batch_size";
   constexpr const char* kAccumulation = "gradient_accumulation_steps";
   const std::string& folder = resumed_folder_;
-  if (folder.empty() || !is_open(config_, kBatch) || !is_open(config_, kAccumulation)) return;
+  if (folder.empty() || config_.per_device_train_batch_tokens > 0 || !is_open(config_, kBatch) ||
+      !is_open(config_, kAccumulation)) {
+    return;
+  }
   const Json arguments = Json::parse_file(folder + "/training_args.json");
   const Json *batch = arguments.find(kBatch), *accumulation = arguments.find(kAccumulation);
-  if (!batch || !accumulation || batch->as_int() == config_.per_device_train_batch_size ||
+  if (!batch || batch->is_null() || !accumulation ||
+      batch->as_int() == config_.per_device_train_batch_size ||
       batch->as_int() * accumulation->as_int() !=
           config_.per_device_train_batch_size * config_.gradient_accumulation_steps) {
     return;
@@ -194,11 +209,9 @@ MlmCollator Trainer::collator(RandomPurpose purpose) const {
 
 Trainer::Schedule Trainer::make_schedule() const {
   Schedule schedule;
-  const int64_t per_epoch = loader_->updates_per_epoch();
   schedule.total_steps = config_.max_steps > 0
                              ? config_.max_steps
-                             : static_cast<int64_t>(std::ceil(config_.num_train_epochs *
-                                                              static_cast<double>(per_epoch)));
+                             : loader_->epochs().updates_of(config_.num_train_epochs);
   const int64_t total = schedule.total_steps;
   schedule.warmup_steps = config_.warmup_steps > 0
                               ? steps_of(config_.warmup_steps, total)
@@ -224,7 +237,7 @@ RunSummary Trainer::summary() const {
     summary.n_trainable = parts_->adapter->n_parameters();
     summary.n_lora_modules = static_cast<int64_t>(parts_->adapter->pairs().size());
   }
-  if (loader_) summary.updates_per_epoch = loader_->updates_per_epoch();
+  if (loader_) summary.updates_per_epoch = loader_->epochs().updates(0);
   return summary;
 }
 
@@ -240,7 +253,7 @@ EvalMetrics Trainer::evaluate(StopToken stop) {
   Tape tape(ctx_, false);
   Background<PackedBatch> batches(2, [&](const auto& give) {
     PackedBatch batch;
-    for (int64_t i = 0; i < loader.batches_per_epoch(); ++i) {
+    for (int64_t i = 0; i < loader.epochs().batches(0); ++i) {
       loader.load_batch(draw, i, batch);
       batch.token_capacity = parts_->eval_capacity;
       batch.label_capacity = parts_->eval_capacity;
@@ -277,12 +290,7 @@ EvalMetrics Trainer::evaluate(StopToken stop) {
 }
 
 double Trainer::epoch_of(int64_t step) const {
-  if (!loader_) return 0.0;
-  const int64_t per_epoch = loader_->updates_per_epoch();
-  const int64_t batches = std::min(step % per_epoch * config_.gradient_accumulation_steps,
-                                   loader_->batches_per_epoch());
-  return static_cast<double>(step / per_epoch) +
-         static_cast<double>(batches) / static_cast<double>(loader_->batches_per_epoch());
+  return loader_ ? loader_->epochs().epochs_of(step) : 0.0;
 }
 
 }  // namespace qe

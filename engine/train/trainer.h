@@ -60,8 +60,8 @@ struct RunSummary {
   int64_t n_lora_modules = 0;
   int64_t train_samples = 0, train_tokens = 0;
   int64_t eval_samples = 0, eval_tokens = 0;
-  int64_t updates_per_epoch = 0, total_steps = 0;
-  int64_t max_length = 0;  ///< tokens of the longest sample
+  int64_t updates_per_epoch = 0, total_steps = 0;  ///< of the first epoch; of the run
+  int64_t max_length = 0;                          ///< tokens of the longest sample
   Device device;
   std::string backend;  ///< the GPU's name, or the instruction set of the CPU kernels
   DType compute = DType::kF32;
@@ -147,6 +147,7 @@ class Trainer {
   std::unique_ptr<DataLoader> loader_;
   Schedule schedule_;
   std::optional<LrSchedule> learning_rate_;
+  std::optional<MaskRate> mask_rate_;  // absent: mlm_probability
   Triggers triggers_;
   BestMetric best_;
 };

@@ -101,26 +101,26 @@ void TrainingParts::allocate_arena(const RunConfig& config, const RunShape& shap
   size_t n_bytes = 0;
   MlmTotals totals;
   BatchCapacity capacity;
-  const auto plan = [&](int64_t n_sequences, int64_t length, bool training) {
-    capacity.sequences = std::max(capacity.sequences, n_sequences);
-    capacity.tokens = std::max(capacity.tokens, n_sequences * length);
+  const auto plan = [&](const BatchShape& of_batch, bool training) {
+    capacity.sequences = std::max(capacity.sequences, of_batch.sequences);
+    capacity.tokens = std::max(capacity.tokens, of_batch.tokens);
     capacity.labels = capacity.tokens;
-    const PackedBatch batch = largest_batch(model.config, n_sequences, length);
+    const PackedBatch batch = largest_batch(model.config, of_batch);
     const size_t needed = planned_arena_bytes(ctx, [&](Context& planning) {
       Tape counted(planning, training);
       const ForwardPass pass{&counted, batch, adapter.get(), training};
       masked_lm_loss(model, pass, config.gradient_checkpointing, &totals);
     });
     n_bytes = std::max(n_bytes, needed);
-    return n_sequences * length;
+    return of_batch.tokens;
   };
   if (shape.trains) {
-    train_capacity = plan(shape.train_batch(config), shape.train_length, true);
+    train_capacity = plan(shape.train_batch(config), true);
     n_bytes = std::max(
         n_bytes, planned_arena_bytes(ctx, [&](Context& planning) { adapter->refresh(planning); }));
   }
   if (shape.eval_samples > 0) {
-    eval_capacity = plan(shape.eval_batch(config), shape.eval_length, false);
+    eval_capacity = plan(shape.eval_batch(config), false);
   }
   const int64_t n_micro = shape.trains ? config.gradient_accumulation_steps : 1;
   batches = std::make_unique<BatchBuffer>(capacity, static_cast<int>(n_micro), ctx, memory);
@@ -129,12 +129,32 @@ void TrainingParts::allocate_arena(const RunConfig& config, const RunShape& shap
   tape = std::make_unique<Tape>(ctx, shape.trains);
 }
 
-PackedBatch largest_batch(const EncoderConfig& encoder, int64_t n_sequences, int64_t length) {
-  PackedBatch batch;
-  const std::vector<int32_t> ids(static_cast<size_t>(length), 0);
-  for (int64_t i = 0; i < n_sequences; ++i) {
-    batch.append(encoder, static_cast<uint32_t>(i), ids, {}, ids);
+BatchShape RunShape::train_batch(const RunConfig& config) const {
+  const int64_t budget = config.per_device_train_batch_tokens;
+  if (budget == 0) {
+    const int64_t n = std::min(config.per_device_train_batch_size, train_samples);
+    return {n, n * train_length, train_length};
   }
+  const int64_t most = budget / std::max<int64_t>(train_min_length, 1);
+  return {std::min(most, train_samples), std::min(budget, train_samples * train_length),
+          train_length};
+}
+
+BatchShape RunShape::eval_batch(const RunConfig& config) const {
+  const int64_t n = std::min(config.per_device_eval_batch_size, eval_samples);
+  return {n, n * eval_length, eval_length};
+}
+
+PackedBatch largest_batch(const EncoderConfig& encoder, const BatchShape& shape) {
+  PackedBatch batch;
+  const std::vector<int32_t> ids(static_cast<size_t>(shape.length), 0);
+  for (int64_t i = 0, left = shape.tokens; i < shape.sequences; ++i) {
+    const int64_t length = left / (shape.sequences - i);  // all alike
+    left -= length;
+    const auto of_sequence = std::span(ids).first(static_cast<size_t>(length));
+    batch.append(encoder, static_cast<uint32_t>(i), of_sequence, {}, of_sequence);
+  }
+  batch.max_length = shape.length;  // which sizes scratch
   batch.token_capacity = batch.n_tokens();
   batch.label_capacity = batch.n_tokens();
   return batch;

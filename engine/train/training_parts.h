@@ -17,18 +17,22 @@
 
 namespace qe {
 
+/// What no micro-batch exceeds.
+struct BatchShape {
+  int64_t sequences = 0;
+  int64_t tokens = 0;
+  int64_t length = 0;  ///< of the longest sequence
+};
+
 /// What of a run's data its memory depends on.
 struct RunShape {
   bool trains = false;                          ///< else it evaluates only
   int64_t train_samples = 0, train_length = 0;  ///< tokens of the longest sample
+  int64_t train_min_length = 1;                 ///< and of the shortest
   int64_t eval_samples = 0, eval_length = 0;    ///< 0: no evaluation
 
-  int64_t train_batch(const RunConfig& config) const {
-    return std::min(config.per_device_train_batch_size, train_samples);
-  }
-  int64_t eval_batch(const RunConfig& config) const {
-    return std::min(config.per_device_eval_batch_size, eval_samples);
-  }
+  BatchShape train_batch(const RunConfig& config) const;
+  BatchShape eval_batch(const RunConfig& config) const;
 };
 
 /// Whether the run's optimizer states are paged; "auto" is as optim says.
@@ -61,7 +65,8 @@ struct TrainingParts {
   void allocate_arena(const RunConfig& config, const RunShape& shape, Context& ctx, Memory& memory);
 };
 
-/// The largest batch there can be: every row labelled. Its tokens and labels are 0.
-PackedBatch largest_batch(const EncoderConfig& encoder, int64_t n_sequences, int64_t length);
+/// A batch that takes as much memory as any of the shape: every row labelled. Its tokens and labels
+/// are 0.
+PackedBatch largest_batch(const EncoderConfig& encoder, const BatchShape& shape);
 
 }  // namespace qe

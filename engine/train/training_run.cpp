@@ -88,6 +88,14 @@ Json Trainer::arguments() const {
                                  {"wwm_compat", c.wwm_compat}});
   // What a run without them does not say.
   if (parts_->adapter->config().use_dora) arguments.set("use_dora", true);
+  if (c.per_device_train_batch_tokens > 0) {
+    arguments.set("per_device_train_batch_size", Json());
+    arguments.set("per_device_train_batch_tokens", c.per_device_train_batch_tokens);
+  }
+  if (c.mlm_probability_end) {
+    arguments.set("mlm_probability_end", *c.mlm_probability_end);
+    arguments.set("mlm_probability_schedule", c.mlm_probability_schedule);
+  }
   if (c.span_mask) {
     arguments.set("span_mask", true);
     arguments.set("span_geometric_p", c.span_geometric_p);
@@ -141,7 +149,7 @@ StepMetrics Trainer::train_step(Run& run) {
   run.n_batches = static_cast<size_t>(n_micro);
   StepState& values = parts_->step.values();
   values.step = static_cast<int32_t>(step);
-  values.epoch = static_cast<uint32_t>(step / loader_->updates_per_epoch());
+  values.epoch = static_cast<uint32_t>(loader_->epochs().place_of(step).epoch);
   values.learning_rate = static_cast<float>(learning_rate_->rate(step));
   int64_t n_tokens = 0;
   for (int64_t i = 0; i < n_micro; ++i) {
@@ -174,17 +182,19 @@ StepMetrics Trainer::train_step(Run& run) {
     log_.warn(cat("step ", step + 1, ": the ", loss ? "loss" : "gradient", " is not finite",
                   scale ? cat(" at a loss scale of ", scale_before) : "", "; update skipped"));
   }
-  return StepMetrics{.step = step + 1,
-                     .total_steps = schedule_.total_steps,
-                     .epoch = epoch_of(step + 1),
-                     .loss = update.loss,
-                     .learning_rate = values.learning_rate,
-                     .grad_norm = values.gradient_norm,
-                     .n_labels = update.totals.n_labels,
-                     .n_tokens = n_tokens,
-                     .seconds = seconds_since(start),
-                     .data_wait = run.updates ? run.updates->waited() : 0.0,
-                     .skipped = skipped};
+  return StepMetrics{
+      .step = step + 1,
+      .total_steps = schedule_.total_steps,
+      .epoch = epoch_of(step + 1),
+      .loss = update.loss,
+      .learning_rate = values.learning_rate,
+      .grad_norm = values.gradient_norm,
+      .n_labels = update.totals.n_labels,
+      .n_tokens = n_tokens,
+      .mlm_probability = mask_rate_ ? std::optional(mask_rate_->at(step)) : std::nullopt,
+      .seconds = seconds_since(start),
+      .data_wait = run.updates ? run.updates->waited() : 0.0,
+      .skipped = skipped};
 }
 
 // A full disk is no reason to end a run whose state is in memory.
@@ -239,12 +249,13 @@ void Trainer::record_step(Run& run, StepMetrics step, bool log) {
   append_metrics(run, to_json(step));
   if (log) {
     const double n = static_cast<double>(state.n_losses - state.logged_n_losses);
-    state.log_history.push_back(
-        Json::object({{"epoch", step.epoch},
-                      {"grad_norm", step.grad_norm},
-                      {"learning_rate", step.learning_rate},
-                      {"loss", (state.loss_sum - state.logged_loss_sum) / n},
-                      {"step", state.step}}));
+    Json entry = Json::object({{"epoch", step.epoch},
+                               {"grad_norm", step.grad_norm},
+                               {"learning_rate", step.learning_rate},
+                               {"loss", (state.loss_sum - state.logged_loss_sum) / n},
+                               {"step", state.step}});
+    if (step.mlm_probability) entry.set("mlm_probability", *step.mlm_probability);
+    state.log_history.push_back(std::move(entry));
     append_events(run, state.log_history.items().back());
     state.logged_loss_sum = state.loss_sum;
     state.logged_n_losses = state.n_losses;

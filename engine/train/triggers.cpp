@@ -17,7 +17,7 @@ int64_t interval(double steps, int64_t total) {
 
 }  // namespace
 
-Triggers::Triggers(const RunConfig& config, int64_t total_steps, int64_t updates_per_epoch)
+Triggers::Triggers(const RunConfig& config, int64_t total_steps)
     : logging_(config.logging_strategy),
       evaluation_(config.eval_strategy),
       saving_(config.save_strategy),
@@ -27,8 +27,7 @@ Triggers::Triggers(const RunConfig& config, int64_t total_steps, int64_t updates
       save_steps_(interval(config.save_steps, total_steps)),
       first_(config.logging_first_step),
       eval_delay_(config.eval_delay),
-      total_steps_(total_steps),
-      updates_per_epoch_(updates_per_epoch) {
+      total_steps_(total_steps) {
   QE_CHECK(saving_ != "best" || evaluation_ != "no",
            "save_strategy \"best\" needs evaluations: set eval_strategy");
   QE_CHECK(config.early_stopping_patience == 0 || evaluation_ != "no",
@@ -46,7 +45,7 @@ Triggers::Triggers(const RunConfig& config, int64_t total_steps, int64_t updates
 
 DueActions Triggers::after(int64_t step, double epoch) const {
   const bool last = step == total_steps_;
-  const bool epoch_ends = last || step % updates_per_epoch_ == 0;
+  const bool epoch_ends = last || epoch == std::floor(epoch);
   const auto due = [&](const std::string& strategy, int64_t steps) {
     return strategy == "epoch" ? epoch_ends : strategy == "steps" && step % steps == 0;
   };

@@ -26,9 +26,9 @@ class Triggers {
   Triggers() = default;
   /// Intervals below 1 are ratios of total_steps. Throws Error when load_best_model_at_end does not
   /// go with the strategies: every checkpoint must have been evaluated.
-  Triggers(const RunConfig& config, int64_t total_steps, int64_t updates_per_epoch);
+  Triggers(const RunConfig& config, int64_t total_steps);
 
-  /// After update `step` (1-based), at `epoch`. The last update ends an epoch.
+  /// After update `step` (1-based), at `epoch`: whole where it ends one, as the last update does.
   DueActions after(int64_t step, double epoch) const;
 
   int64_t logging_steps() const { return logging_steps_; }
@@ -40,7 +40,7 @@ class Triggers {
   int64_t logging_steps_ = 1, eval_steps_ = 1, save_steps_ = 1;
   bool first_ = false;
   double eval_delay_ = 0.0;
-  int64_t total_steps_ = 0, updates_per_epoch_ = 1;
+  int64_t total_steps_ = 0;
 };
 
 /// metric_for_best_model: one of the evaluation's numbers.

@@ -22,6 +22,8 @@ RunConfig settings_of(const RunConfig& run, const RunShape& shape) {
   config.rank_pattern = config.alpha_pattern = Json::object();
   config.resident_weights = Json(false);
   config.per_device_train_batch_size = few(run.per_device_train_batch_size, shape.train_length);
+  config.per_device_train_batch_tokens =
+      std::min(run.per_device_train_batch_tokens, std::max(kTokens, shape.train_length));
   config.per_device_eval_batch_size = few(run.per_device_eval_batch_size, shape.eval_length);
   config.gradient_accumulation_steps = 1;
   return config;
@@ -39,7 +41,7 @@ void warm_up(const RunConfig& run, const RunShape& shape, const EncoderConfig& e
   parts.step.values() = StepState{.seed = 1, .learning_rate = 1e-4f};
   parts.step.upload_all(ctx);
   if (shape.trains) {
-    const PackedBatch batch = largest_batch(small, shape.train_batch(config), shape.train_length);
+    const PackedBatch batch = largest_batch(small, shape.train_batch(config));
     run_update({.model = parts.model,
                 .adapter = *parts.adapter,
                 .optimizer = *parts.optimizer,
@@ -53,7 +55,7 @@ void warm_up(const RunConfig& run, const RunShape& shape, const EncoderConfig& e
                {&batch, 1});
   }
   if (shape.eval_samples > 0) {
-    const PackedBatch batch = largest_batch(small, shape.eval_batch(config), shape.eval_length);
+    const PackedBatch batch = largest_batch(small, shape.eval_batch(config));
     Tape tape(ctx, false);
     parts.step.begin(ctx);
     masked_lm_loss(parts.model, {&tape, parts.batches->bind(ctx, batch), parts.adapter.get()},

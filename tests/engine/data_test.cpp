@@ -623,7 +623,7 @@ TEST_CASE("data_loader: grouped batches hold samples of like length, in another 
   for (uint32_t epoch = 0; epoch < 2; ++epoch) {
     std::multiset<uint32_t> seen;
     PackedBatch batch;
-    for (int64_t i = 0; i < loader.batches_per_epoch(); ++i) {
+    for (int64_t i = 0; i < loader.epochs().batches(epoch); ++i) {
       loader.load_batch(epoch, i, batch);
       seen.insert(batch.sample_ids.begin(), batch.sample_ids.end());
       if (i == 0) {
@@ -642,14 +642,73 @@ TEST_CASE("data_loader: drop_last leaves out the batch that is not full") {
   const TokenDataset dataset = numbered(11, 8);
   DataLoader loader(dataset, collator(kMask),
                     {.batch_size = 2, .gradient_accumulation_steps = 2, .drop_last = true});
-  CHECK(loader.batches_per_epoch() == 5);
-  CHECK(loader.updates_per_epoch() == 3);
+  CHECK(loader.epochs().batches(0) == 5);
+  CHECK(loader.epochs().updates(0) == 3);
   std::vector<PackedBatch> batches;
   CHECK(loader.load_update(2, batches) == 1);
   CHECK(batches[0].n_sequences() == 2);
   CHECK(error_of([&] {
           DataLoader(dataset, collator(kMask), {.batch_size = 12, .drop_last = true});
         }) == "dataloader_drop_last: 11 samples do not fill one batch of 12");
+}
+
+TEST_CASE(
+    "data_loader: batches by tokens hold what fits, in order; epochs differ in their number") {
+  TokenShardBuilder samples;
+  for (int64_t s = 0; s < 200; ++s) {
+    const std::vector<int32_t> ids(static_cast<size_t>(2 + s * 7 % 23), 100);
+    samples.add(ids, {}, std::vector<uint8_t>(ids.size(), 0), {});
+  }
+  const TokenDataset dataset = dataset_of(samples);
+  CHECK(dataset.min_length() == 2);
+  for (const SampleOrder order :
+       {SampleOrder::kShuffled, SampleOrder::kSequential, SampleOrder::kGrouped}) {
+    const LoaderOptions options{.batch_tokens = 40,
+                                .gradient_accumulation_steps = 3,
+                                .order = order,
+                                .seed = 3,
+                                .n_epochs = 7.5};
+    DataLoader loader(dataset, collator(kMask), options);
+    const EpochPlan& epochs = loader.epochs();
+    std::vector<PackedBatch> batches;
+    std::set<int64_t> counts;
+    int64_t step = 0;
+    for (int64_t epoch = 0; epoch < 8; ++epoch) {
+      counts.insert(epochs.batches(epoch));
+      std::vector<uint32_t> seen;
+      int64_t before = 41, n_batches = 0;  // tokens of the batch before
+      for (int64_t u = 0; u < epochs.updates(epoch); ++u, ++step) {
+        const int64_t n = loader.load_update(step, batches);
+        for (int64_t i = 0; i < n; ++i, ++n_batches) {
+          const PackedBatch& batch = batches[i];
+          REQUIRE(batch.n_tokens() <= 40);
+          REQUIRE(before + batch.cu_seqlens[1] > 40);  // its first would not have fitted
+          before = batch.n_tokens();
+          seen.insert(seen.end(), batch.sample_ids.begin(), batch.sample_ids.end());
+        }
+      }
+      CHECK(n_batches == epochs.batches(epoch));
+      CHECK(seen.size() == 200);
+      CHECK(std::set<uint32_t>(seen.begin(), seen.end()).size() == 200);
+      if (order == SampleOrder::kShuffled) {
+        CHECK(seen == shuffled_order(200, 3, static_cast<uint32_t>(epoch)));
+      }
+    }
+    CHECK(epochs.updates_of(8) == step);
+    CHECK((counts.size() > 1) == (order != SampleOrder::kSequential));
+    // From anywhere, and for a run of so many updates.
+    DataLoader other(dataset, collator(kMask),
+                     {.batch_tokens = 40,
+                      .gradient_accumulation_steps = 3,
+                      .order = order,
+                      .seed = 3,
+                      .n_updates = step});
+    std::vector<PackedBatch> again;
+    other.load_update(step - 1, again);
+    CHECK(again[0].token_ids == batches[0].token_ids);
+  }
+  CHECK(error_of([&] { DataLoader(dataset, collator(kMask), {.batch_tokens = 23}); }) ==
+        "per_device_train_batch_tokens: 23 tokens do not hold the longest sequence, of 24");
 }
 
 TEST_CASE("shuffled_order: a permutation that depends on seed and epoch only") {
@@ -666,8 +725,8 @@ TEST_CASE("data_loader: an epoch visits every sample once; last batch and update
   const TokenDataset dataset = numbered(11, 8);
   DataLoader loader(dataset, collator(kMask),
                     {.batch_size = 2, .gradient_accumulation_steps = 4, .seed = 3});
-  CHECK(loader.batches_per_epoch() == 6);
-  CHECK(loader.updates_per_epoch() == 2);
+  CHECK(loader.epochs().batches(0) == 6);
+  CHECK(loader.epochs().updates(0) == 2);
   std::vector<PackedBatch> batches;
   for (int64_t epoch = 0; epoch < 2; ++epoch) {
     std::multiset<uint32_t> seen;

@@ -7,6 +7,7 @@ qe_device_test(qe_engine_tests qe_engine
   engine/combined_adapter_test.cpp
   engine/converted_tensors_test.cpp
   engine/data_test.cpp
+  engine/epoch_plan_test.cpp
   engine/families_test.cpp
   engine/fill_mask_test.cpp
   engine/full_tensors_test.cpp
@@ -18,6 +19,7 @@ qe_device_test(qe_engine_tests qe_engine
   engine/loss_watch_test.cpp
   engine/low_rank_test.cpp
   engine/lr_schedule_test.cpp
+  engine/mask_rate_test.cpp
   engine/memory_plan_test.cpp
   engine/memory_test.cpp
   engine/model_folders_test.cpp
@@ -27,6 +29,7 @@ qe_device_test(qe_engine_tests qe_engine
   engine/tape_test.cpp
   engine/tensor_source_test.cpp
   engine/token_cache_test.cpp
+  engine/trainer_batches_test.cpp
   engine/trainer_memory_test.cpp
   engine/trainer_resume_test.cpp
   engine/trainer_test.cpp

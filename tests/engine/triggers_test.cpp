@@ -17,7 +17,7 @@ using Steps = std::vector<int64_t>;
 
 // The steps of a run of 10 updates, 4 an epoch, after which `action` is due.
 Steps due_steps(const RunConfig& config, bool DueActions::*action) {
-  const Triggers triggers(config, 10, 4);
+  const Triggers triggers(config, 10);
   Steps steps;
   for (int64_t step = 1; step <= 10; ++step) {
     if (triggers.after(step, static_cast<double>(step) / 4).*action) steps.push_back(step);
@@ -88,7 +88,7 @@ TEST_CASE("triggers: every checkpoint must have been evaluated to know the best"
                  c.save_steps = 6;
                  change(c);
                }),
-               20, 4);
+               20);
     });
   };
   CHECK(error([](RunConfig&) {}) == "");

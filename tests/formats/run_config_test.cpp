@@ -398,6 +398,29 @@ TEST_CASE("span_mask leaves the ratios alone, and is not for whole_word_mask too
             .find("span_geometric_p: expected a number in (0, 1]") != std::string::npos);
 }
 
+TEST_CASE("batches are sized by tokens or by sequences; a masking rate needs an end to change") {
+  const auto config = read(R"({"preset": "qlora", "per_device_train_batch_tokens": 4096})");
+  CHECK(config.per_device_train_batch_tokens == 4096);
+  for (const auto& [key, value] :
+       {std::pair{"per_device_train_batch_size", "8"}, std::pair{"per_gpu_train_batch_size", "8"},
+        std::pair{"dataloader_drop_last", "true"}}) {
+    const std::string named =
+        std::string(key).starts_with("per_gpu") ? "per_device_train_batch_size" : key;
+    CHECK(
+        error_of(cat(R"({"per_device_train_batch_tokens": 4096, ")", key, "\": ", value, "}")) ==
+        "config.json: per_device_train_batch_tokens: batches have as many sequences as fit: leave "
+        "out " +
+            named);
+  }
+  CHECK(!read("{}").mlm_probability_end);
+  CHECK(read(R"({"mlm_probability_end": 0.3})").mlm_probability_end == 0.3);
+  CHECK(!read("{}", {{"mlm_probability_end", "null"}}).mlm_probability_end);
+  CHECK(error_of(R"({"mlm_probability_schedule": "cosine"})") ==
+        "config.json: mlm_probability_schedule: set mlm_probability_end as well");
+  CHECK(error_of(R"({"mlm_probability_end": 0})").find("expected a number in (0, 1]") !=
+        std::string::npos);
+}
+
 TEST_CASE("preset qlora lies below file and command line") {
   const auto config = read(R"({"learning_rate": 0.001, "preset": "qlora"})", {{"max_steps", "5"}});
   CHECK(config.learning_rate == 0.001);
