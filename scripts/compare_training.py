@@ -105,7 +105,8 @@ def train(model, updates, settings):
 
 
 def print_table(theirs, ours):
-    """theirs: step -> record of the reference; ours: metrics records. Largest relative gap."""
+    """theirs: step -> record of the reference; ours: metrics records. Largest relative gap, and the
+    last step that was compared."""
     worst, before = 0.0, min(theirs) - 1
     print(f"{'step':>6} {'torch':>12} {'engine':>12} {'relative':>10}   grad norms")
     for record in ours:
@@ -120,7 +121,7 @@ def print_table(theirs, ours):
         print(f"{record['step']:6} {loss:12.6f} {record['loss']:12.6f} {gap:10.2e}   {norms}")
     if before < min(theirs):
         sys.exit("no step is in both the dump and the metrics")
-    return worst
+    return worst, before
 
 
 def compare_adapters(model, folder):
@@ -148,8 +149,9 @@ def main():
     updates = read_dump(options.dump)
     model = load_model(options.base, options.initial_adapter, settings)
     theirs = dict(zip(updates, list(train(model, list(updates.values()), settings))))
-    worst = print_table(theirs, read_metrics(options.metrics))
-    print(f"largest relative difference {worst:.3g} (allowed {options.tolerance})")
+    worst, last = print_table(theirs, read_metrics(options.metrics))
+    print(f"updates {min(theirs)} to {last}: largest relative difference {worst:.3g} "
+          f"(allowed {options.tolerance})")
     if options.final_adapter:
         compare_adapters(model, options.final_adapter)
     sys.exit(not worst <= options.tolerance)
