@@ -10,6 +10,7 @@
 #include "engine/convert/converted_tensors.h"
 #include "engine/train/trainer.h"
 #include "tests/support/golden_model.h"
+#include "tests/support/golden_run.h"
 #include "tests/support/temporary_folder.h"
 
 namespace qe {
@@ -197,23 +198,9 @@ DEVICE_TEST_CASE("adapter variants: one optimizer step, as it is written") {
   for (const Variant& variant : variants()) {
     CAPTURE(variant.folder);
     const TemporaryFolder out;
-    RunConfig config;
-    config.model_name_or_path = variant.family + "/model";
-    config.adapter_name_or_path = variant.folder + "/adapter";
-    config.train_file = variant.family + "/train.jsonl";
-    config.output_dir = out.path() + "/out";
-    config.max_seq_length = 150;
-    config.bits = 32;
-    config.train_sampling_strategy = "sequential";
-    config.per_device_train_batch_size = 4;
-    config.learning_rate = 5e-3;
-    config.weight_decay = 0.01;
+    RunConfig config =
+        test::golden_step(variant.family, variant.folder + "/adapter", out.path() + "/out");
     config.loraplus_lr_ratio = variant.loraplus_lr_ratio;
-    config.max_steps = 1;
-    config.save_strategy = "no";
-    config.threads = 2;
-    config.device = test::device_setting();
-    config.compute_dtype = test::compute_setting();
     Trainer(config, Trainer::Task::kTrain, false, Log()).train({});
     const SafetensorsFile trained(config.output_dir + "/adapter_model.safetensors");
     const SafetensorsFile golden(variant.folder + "/base.final.safetensors");

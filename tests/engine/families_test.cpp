@@ -10,6 +10,7 @@
 #include "engine/train/trainer.h"
 #include "formats/mapped_file.h"
 #include "tests/support/golden_model.h"
+#include "tests/support/golden_run.h"
 #include "tests/support/temporary_folder.h"
 
 namespace qe {
@@ -152,22 +153,7 @@ DEVICE_TEST_CASE("golden families: one optimizer step") {
   for (const std::string& folder : golden_families()) {
     CAPTURE(folder);
     const TemporaryFolder out;
-    RunConfig config;
-    config.model_name_or_path = folder + "/model";
-    config.adapter_name_or_path = folder + "/adapter";
-    config.train_file = folder + "/train.jsonl";
-    config.output_dir = out.path() + "/out";
-    config.max_seq_length = 150;
-    config.bits = 32;
-    config.train_sampling_strategy = "sequential";
-    config.per_device_train_batch_size = 4;
-    config.learning_rate = 5e-3;
-    config.weight_decay = 0.01;
-    config.max_steps = 1;
-    config.save_strategy = "no";
-    config.threads = 2;
-    config.device = test::device_setting();
-    config.compute_dtype = test::compute_setting();
+    const RunConfig config = test::golden_step(folder, folder + "/adapter", out.path() + "/out");
     Trainer(config, Trainer::Task::kTrain, false, Log()).train({});
     const SafetensorsFile trained(config.output_dir + "/adapter_model.safetensors");
     const SafetensorsFile golden(folder + "/base.final.safetensors");

@@ -232,28 +232,20 @@ TEST_CASE("trainer: early stopping ends after so many evaluations that were not 
     config.load_best_model_at_end = true;
     return config;
   };
-  const auto steps_of = [](const RunConfig& config, std::atomic<bool>* stop = nullptr) {
-    return test::run(config, {.on_step =
-                                  [&](const StepMetrics& m) {
-                                    if (stop) *stop = m.step == 5;
-                                  },
-                              .stop = stop});
-  };
   const RunConfig config = config_of("early");
-  const TrainResult whole = steps_of(config);
+  const TrainResult whole = test::run(config);
   CHECK(whole.steps == 6);  // evaluations at 2 (the best), 4, 6
   CHECK_FALSE(whole.stopped);
   CHECK(adapter_bytes(config.output_dir) == adapter_bytes(config.output_dir + "/checkpoint-2"));
-  CHECK(steps_of(config).steps == 6);  // it does not go on
+  CHECK(test::run(config).steps == 6);  // it does not go on
   const RunConfig stopped = config_of("stopped");
-  std::atomic<bool> stop = false;
-  CHECK(steps_of(stopped, &stop).stopped);
-  CHECK(steps_of(stopped).steps == 6);
+  CHECK(test::run_until(stopped, 5).stopped);
+  CHECK(test::run(stopped).steps == 6);
   CHECK(adapter_bytes(stopped.output_dir) == adapter_bytes(config.output_dir));
   RunConfig none = config_of("none");
   none.load_best_model_at_end = false;
   none.eval_strategy = "no";
-  CHECK(error_of([&] { steps_of(none); }) ==
+  CHECK(error_of([&] { test::run(none); }) ==
         "early_stopping_patience needs evaluations: set eval_strategy");
   // The rule of transformers' EarlyStoppingCallback.
   RunConfig rule;

@@ -16,7 +16,7 @@ namespace qe {
 
 namespace fs = std::filesystem;
 
-using test::adapter_bytes, test::random_run, test::run;
+using test::adapter_bytes, test::random_run, test::run, test::run_until;
 
 DEVICE_TEST_CASE("trainer: stopping at any step and resuming gives the bytes of never stopping") {
   const TemporaryFolder folder;
@@ -29,10 +29,7 @@ DEVICE_TEST_CASE("trainer: stopping at any step and resuming gives the bytes of 
   for (int64_t stop_at = 1; stop_at < whole.max_steps; ++stop_at) {
     CAPTURE(stop_at);
     const RunConfig config = random_run(folder, "stopped" + std::to_string(stop_at));
-    std::atomic<bool> stop = false;
-    const TrainResult first =
-        run(config,
-            {.on_step = [&](const StepMetrics& m) { stop = m.step == stop_at; }, .stop = &stop});
+    const TrainResult first = run_until(config, stop_at);
     CHECK(first.stopped);
     CHECK(first.steps == stop_at);
     const TrainResult second = run(config);
@@ -63,8 +60,7 @@ DEVICE_TEST_CASE("trainer: what is trained in full goes on with the same bytes, 
     const RunConfig whole = config_of("whole");
     run(whole);
     const RunConfig stopped = config_of("stopped");
-    std::atomic<bool> stop = false;
-    run(stopped, {.on_step = [&](const StepMetrics& m) { stop = m.step == 2; }, .stop = &stop});
+    run_until(stopped, 2);
     RunConfig other = stopped;
     other.loraplus_lr_ratio = 2.0;
     CHECK(error_of([&] { run(other); }).find("was made with loraplus_lr_ratio = 4") !=
@@ -190,8 +186,7 @@ TEST_CASE("trainer: the newest whole checkpoint wins; broken ones are named, wit
 TEST_CASE("trainer: metrics.jsonl goes on after a resume, also where a line was torn") {
   const TemporaryFolder folder;
   RunConfig config = random_run(folder, "out");
-  std::atomic<bool> stop = false;
-  run(config, {.on_step = [&](const StepMetrics& m) { stop = m.step == 4; }, .stop = &stop});
+  run_until(config, 4);
   const std::string path = config.output_dir + "/metrics.jsonl";
   std::ofstream(path, std::ios::app) << R"({"step": 5, "epoch": 0.1})"
                                      << "\n"
@@ -219,8 +214,7 @@ TEST_CASE("trainer: event files of the log; a resumed run adds one to its folder
   config.logging_steps = 2;
   config.eval_strategy = "steps";
   config.eval_steps = 3;
-  std::atomic<bool> stop = false;
-  run(config, {.on_step = [&](const StepMetrics& m) { stop = m.step == 4; }, .stop = &stop});
+  run_until(config, 4);
   run(config);
   std::vector<std::string> runs, files;
   for (const auto& entry : fs::directory_iterator(config.output_dir + "/runs")) {
@@ -422,8 +416,7 @@ TEST_CASE("trainer: whole words and grouped batches resume bit for bit") {
   const RunConfig whole = config_of("whole");
   run(whole);
   const RunConfig config = config_of("stopped");
-  std::atomic<bool> stop = false;
-  run(config, {.on_step = [&](const StepMetrics& m) { stop = m.step == 13; }, .stop = &stop});
+  run_until(config, 13);
   CHECK(run(config).first_step == 13);
   CHECK(adapter_bytes(config.output_dir) == adapter_bytes(whole.output_dir));
   RunConfig other = config_of("other");
@@ -451,8 +444,7 @@ TEST_CASE("trainer: spans resume bit for bit, and are part of a checkpoint") {
   run(tokens);
   CHECK(adapter_bytes(tokens.output_dir) != adapter_bytes(whole.output_dir));
   RunConfig config = config_of("stopped");
-  std::atomic<bool> stop = false;
-  run(config, {.on_step = [&](const StepMetrics& m) { stop = m.step == 4; }, .stop = &stop});
+  run_until(config, 4);
   RunConfig other = config;
   other.span_max_words = 3;
   CHECK(error_of([&] { run(other); }).find("span_max_words = 10, now it is 3") !=
@@ -565,8 +557,7 @@ DEVICE_TEST_CASE("trainer: magnitudes resume bit for bit, in the memory that was
   const RunConfig whole = config_of("whole");
   run(whole);
   const RunConfig config = config_of("stopped");
-  std::atomic<bool> stop = false;
-  run(config, {.on_step = [&](const StepMetrics& m) { stop = m.step == 4; }, .stop = &stop});
+  run_until(config, 4);
   const SafetensorsFile states(config.output_dir + "/checkpoint-4/optimizer.safetensors");
   CHECK(states.tensors().count("bert.encoder.layer.0.output.dense.lora_magnitude_vector.exp_avg") ==
         1);
@@ -603,8 +594,7 @@ DEVICE_TEST_CASE("trainer: 8-bit states resume bit for bit") {
   run(other);
   CHECK(adapter_bytes(other.output_dir) != adapter_bytes(whole.output_dir));
   const RunConfig config = config_of("stopped8");
-  std::atomic<bool> stop = false;
-  run(config, {.on_step = [&](const StepMetrics& m) { stop = m.step == 4; }, .stop = &stop});
+  run_until(config, 4);
   const SafetensorsFile states(config.output_dir + "/checkpoint-4/optimizer.safetensors");
   const std::string up = "bert.encoder.layer.0.intermediate.dense.lora_B.weight.";
   CHECK(states.tensors().at(up + "exp_avg").dtype == DType::kU8);

@@ -2,7 +2,7 @@
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #pragma once
 
-// The training run of tests/golden/bert as a RunConfig.
+// Training runs of the goldens as RunConfigs.
 
 #include "formats/run_config.h"
 #include "tests/support/device.h"
@@ -10,7 +10,8 @@
 
 namespace qe::test {
 
-/// 10 updates of 2 micro-batches of 3 rows, in file order, from the golden adapter.
+/// Of tests/golden/bert: 10 updates of 2 micro-batches of 3 rows, in file order, from the golden
+/// adapter.
 inline RunConfig golden_run(const std::string& output_dir) {
   RunConfig config;
   config.model_name_or_path = golden_path("bert/model");
@@ -34,6 +35,22 @@ inline RunConfig golden_run(const std::string& output_dir) {
   config.threads = 2;
   config.device = device_setting();
   config.compute_dtype = compute_setting();
+  return config;
+}
+
+/// Of a folder of tests/golden/families: one update of all rows, from `adapter`.
+inline RunConfig golden_step(const std::string& family, const std::string& adapter,
+                             const std::string& output_dir) {
+  RunConfig config = golden_run(output_dir);
+  config.model_name_or_path = family + "/model";
+  config.adapter_name_or_path = adapter;
+  config.train_file = family + "/train.jsonl";
+  config.validation_file.clear();
+  config.max_seq_length = 150;
+  config.per_device_train_batch_size = 4;
+  config.gradient_accumulation_steps = 1;
+  config.warmup_steps = 0;
+  config.max_steps = 1;
   return config;
 }
 

@@ -6,6 +6,7 @@
 
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <filesystem>
 #include <string>
 
@@ -56,6 +57,13 @@ inline RunConfig random_run(const TemporaryFolder& folder, const std::string& na
 inline TrainResult run(const RunConfig& config, const TrainEvents& events = {}) {
   Trainer trainer(config, Trainer::Task::kTrain, false, Log());
   return trainer.train(events);
+}
+
+/// A run that a host stops after update `step`.
+inline TrainResult run_until(const RunConfig& config, int64_t step) {
+  std::atomic<bool> stop = false;
+  return run(config,
+             {.on_step = [&](const StepMetrics& m) { stop = m.step == step; }, .stop = &stop});
 }
 
 }  // namespace qe::test
