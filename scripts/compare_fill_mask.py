@@ -17,10 +17,8 @@ differs.
 pip packages: torch transformers.
 """
 
-import argparse
 import json
 import math
-import pathlib
 import random
 import subprocess
 import sys
@@ -28,6 +26,8 @@ import tempfile
 
 import torch
 import transformers
+
+import torch_reference as ref
 
 
 def masked(text, tokenizer, rng, max_length):
@@ -87,21 +87,10 @@ def same_best(a, b):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("program")
-    parser.add_argument("folder", type=pathlib.Path)
-    parser.add_argument("--texts", type=pathlib.Path,
-                        default=pathlib.Path(__file__).parent.parent / "examples/kjv/valid.txt")
-    parser.add_argument("--n", type=int, default=50)
+    parser = ref.comparison_parser(__doc__, 50)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    # As tokenizer.json says, whatever class the folder's model type stands for.
-    kind = (transformers.PreTrainedTokenizerFast if (options.folder / "tokenizer.json").exists()
-            else transformers.AutoTokenizer)
-    tokenizer = kind.from_pretrained(options.folder)
+    tokenizer = ref.load_tokenizer(options.folder)
     model = transformers.AutoModelForMaskedLM.from_pretrained(
         options.folder, attn_implementation="eager").float().eval()
     rng = random.Random(options.seed)

@@ -15,7 +15,6 @@ masked-LM head (--no_head) is compared by embed alone.
 pip packages: numpy torch transformers.
 """
 
-import argparse
 import json
 import pathlib
 import subprocess
@@ -25,6 +24,8 @@ import tempfile
 import numpy as np
 import torch
 import transformers
+
+import torch_reference as ref
 
 
 def run(program, command, folder, path, *more):
@@ -84,20 +85,10 @@ def compare_score(options, texts, path, tokenizer):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("program")
-    parser.add_argument("folder", type=pathlib.Path)
-    parser.add_argument("--texts", type=pathlib.Path,
-                        default=pathlib.Path(__file__).parent.parent / "examples/kjv/valid.txt")
-    parser.add_argument("--n", type=int, default=30)
+    parser = ref.comparison_parser(__doc__, 30)
     parser.add_argument("--no_head", action="store_true", help="the folder has none: embed alone")
     options = parser.parse_args()
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    kind = (transformers.PreTrainedTokenizerFast if (options.folder / "tokenizer.json").exists()
-            else transformers.AutoTokenizer)
-    tokenizer = kind.from_pretrained(options.folder)
+    tokenizer = ref.load_tokenizer(options.folder)
     lines = [line.strip() for line in options.texts.read_text(encoding="utf-8").splitlines()]
     texts = [line for line in lines if line and len(tokenizer(line)["input_ids"]) < 100][:options.n]
     with tempfile.TemporaryDirectory() as work:

@@ -12,13 +12,9 @@ holds; the tests take whatever folders are there.
 A family is one row of FAMILIES. pip packages as in make_goldens.py.
 """
 
-import argparse
 import copy
 import itertools
 import json
-import pathlib
-import sys
-import tempfile
 
 import bitsandbytes.functional as bnb
 import numpy as np
@@ -30,7 +26,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from safetensors.torch import load_file
 
 import torch_reference as ref
-from make_goldens import compare, write_json, write_rows, write_tensors
+from make_goldens import make_folders, write_json, write_rows, write_tensors
 
 SPECIAL = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2, "mask_token_id": 4}
 WORDS = ("<s> <pad> </s> <unk> <mask> the of and to in is a b c d e f g h i j k l m n o p q r s t u "
@@ -270,7 +266,7 @@ def used_parameters(model):
     return [(n, p) for n, p in ref.lora_parameters(model) if p.grad is not None]
 
 
-def make_family(name, out):
+def make_family(name, _, out):
     make_model(name, out / "model")
     if name == "nomic_bert":
         make_checkpoint_naming(out / "model", out / "model-checkpoint")
@@ -296,26 +292,5 @@ def make_family(name, out):
         "loss": loss})
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", type=pathlib.Path)
-    parser.add_argument("names", nargs="*", help="families; none: all")
-    parser.add_argument("--check", action="store_true", help="compare instead of writing")
-    options = parser.parse_args()
-    transformers.utils.logging.disable_progress_bar()
-    torch.set_num_threads(1)
-    bad = 0
-    for name in options.names or FAMILIES:
-        if not options.check:
-            (options.out / name).mkdir(parents=True, exist_ok=True)
-            make_family(name, options.out / name)
-            continue
-        with tempfile.TemporaryDirectory() as work:
-            make_family(name, pathlib.Path(work))
-            bad += compare(options.out / name, pathlib.Path(work))
-    sys.exit(bad > 0)
-
-
 if __name__ == "__main__":
-    main()
+    make_folders(__doc__, FAMILIES, "", make_family)

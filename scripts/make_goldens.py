@@ -316,6 +316,30 @@ def largest_difference(a, b):
                else float(x[n] != y[n]) for n in shared)
 
 
+def make_folders(doc, rows, below, make):
+    """The main of makers with a folder for each of `rows`: below/NAME of the root that is given, by
+    make(name, root, folder). With --check they are made again elsewhere and compared."""
+    parser = argparse.ArgumentParser(description=doc,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("root", type=pathlib.Path)
+    parser.add_argument("names", nargs="*", help="of " + ", ".join(rows) + "; none: all")
+    parser.add_argument("--check", action="store_true", help="compare instead of writing")
+    options = parser.parse_args()
+    transformers.utils.logging.disable_progress_bar()
+    torch.set_num_threads(1)
+    bad = 0
+    for name in options.names or rows:
+        folder = options.root / below / name
+        if not options.check:
+            folder.mkdir(parents=True, exist_ok=True)
+            make(name, options.root, folder)
+            continue
+        with tempfile.TemporaryDirectory() as work:
+            make(name, options.root, pathlib.Path(work))
+            bad += compare(folder, pathlib.Path(work))
+    sys.exit(bad > 0)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)

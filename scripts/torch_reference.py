@@ -6,8 +6,12 @@ pip packages: torch transformers peft bitsandbytes (see make_goldens.py for the 
 Nothing here is needed to build, test or run the engine.
 """
 
+import argparse
+import pathlib
+
 import torch
 import torch.nn.functional as F
+import transformers
 from transformers import BatchEncoding, get_scheduler
 
 
@@ -95,6 +99,27 @@ def pad_rows(rows):
     return BatchEncoding({"input_ids": column("input_ids", 0), "attention_mask": mask,
                           "token_type_ids": column("token_type_ids", 0),
                           "labels": column("labels", -100)})
+
+
+def load_tokenizer(folder):
+    """As tokenizer.json says, whatever class the folder's model type stands for."""
+    kind = (transformers.PreTrainedTokenizerFast if (folder / "tokenizer.json").exists()
+            else transformers.AutoTokenizer)
+    return kind.from_pretrained(folder)
+
+
+def comparison_parser(doc, n_texts):
+    """Of scripts that compare the program with transformers: PROGRAM FOLDER --texts FILE --n N."""
+    parser = argparse.ArgumentParser(description=doc,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("program")
+    parser.add_argument("folder", type=pathlib.Path)
+    parser.add_argument("--texts", type=pathlib.Path,
+                        default=pathlib.Path(__file__).parent.parent / "examples/kjv/valid.txt")
+    parser.add_argument("--n", type=int, default=n_texts)
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    return parser
 
 
 def forward(model, batch, **options):
