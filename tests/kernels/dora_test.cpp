@@ -4,12 +4,10 @@
 
 #include <doctest/doctest.h>
 
-#include <deque>
-#include <optional>
+#include <functional>
 
 #include "tests/reference/dora.h"
-#include "tests/support/op_variants.h"
-#include "tests/support/quantized.h"
+#include "tests/support/lora_problem.h"
 
 namespace qe {
 namespace {
@@ -19,136 +17,44 @@ using test::Doubles;
 using test::Matrix;
 using test::run_planned;
 
-constexpr StepState kStep{.seed = 1234567, .epoch = 3};
+using test::wide;
+using Part = test::LoraPart;
+
+constexpr StepState kStep = test::kLoraStep;
 double tolerance() { return test::tolerance(test::Result::kGradients, 3e-6); }
 
-MatrixF64 wide(const Matrix& m) {
-  MatrixF64 out(m.rows(), m.cols());
-  out.data = test::doubles(m);
-  return out;
-}
+struct ScaledLinear : test::AdaptedLinear {
+  Matrix m, squares, norms, d_m;
 
-// r == 0: without an adapter.
-struct Part {
-  int64_t n, r;
-  bool quantized = false;
-  float scale = 2.0f;
+  ScaledLinear(const Part& part, int64_t k, uint64_t seed)
+      : AdaptedLinear(part, k, seed),
+        m(Matrix::random(1, part.n, seed + 6).of_f32()),
+        squares(Matrix(1, part.n).of_f32()),
+        norms(Matrix(1, part.n).of_f32()),
+        d_m(Matrix::random(1, part.n, seed + 7).of_f32()) {
+    if (part.r == 0) return;
+    // Of the norms' size, as in training: y would be a difference of large numbers otherwise.
+    const Doubles of_sum = reference::dora_norms(reference());
+    for (int64_t i = 0; i < part.n; ++i) {
+      const double factor = 1.0 + 0.25 * double{m.at(0, i)};
+      m.at(0, i) = static_cast<float>(of_sum[static_cast<size_t>(i)] * factor);
+    }
+  }
+  reference::DoraF64 dora_reference() const { return {reference(), test::doubles(m)}; }
 };
 
-// Linears over one x.
-struct Problem {
-  struct Linear {
-    Part spec;
-    Matrix w, bias, a, b, m, squares, norms, d_a, d_b, d_m;
-    std::optional<test::Quantized> quantized;
-    LoraSegment segment;
-
-    Linear(const Part& part, int64_t k, uint64_t seed)
-        : spec(part),
-          w(Matrix::random(part.n, k, seed)),
-          bias(Matrix::random(1, part.n, seed + 1)),
-          a(Matrix::random(part.r, k, seed + 2)),
-          b(Matrix::random(part.n, part.r, seed + 3)),
-          m(Matrix::random(1, part.n, seed + 4).of_f32()),
-          squares(Matrix(1, part.n).of_f32()),
-          norms(Matrix(1, part.n).of_f32()),
-          d_a(Matrix::random(part.r, k, seed + 5).of_f32()),
-          d_b(Matrix::random(part.n, part.r, seed + 6).of_f32()),
-          d_m(Matrix::random(1, part.n, seed + 7).of_f32()) {
-      if (part.quantized) quantize(k);
-      if (part.r == 0) return;
-      // Of the norms' size, as in training: y would be a difference of large numbers otherwise.
-      const Doubles of_sum = reference::dora_norms(reference().linear);
-      for (int64_t i = 0; i < part.n; ++i) {
-        const double factor = 1.0 + 0.25 * double{m.at(0, i)};
-        m.at(0, i) = static_cast<float>(of_sum[static_cast<size_t>(i)] * factor);
-      }
-    }
-    void quantize(int64_t k) {
-      std::vector<float> values;
-      for (const double v : test::doubles(w)) values.push_back(static_cast<float>(v));
-      quantized.emplace(Quant4Type::kNf4, spec.n, k, 64, true);
-      quantized->q.dtype = test::compute_type();
-      test::quantize(*quantized, values);
-      const std::vector<float> decoded = test::dequantize(quantized->view());
-      for (int64_t i = 0; i < spec.n; ++i) {
-        for (int64_t j = 0; j < k; ++j) w.at(i, j) = decoded[static_cast<size_t>(i * k + j)];
-      }
-    }
-    reference::DoraF64 reference() const {
-      return {{wide(w), wide(a), wide(b), test::doubles(bias), double{spec.scale}},
-              test::doubles(m)};
-    }
-  };
-  int64_t t, k, n = 0, ranks = 0;
-  float p;
-  std::deque<Linear> linears;
+struct Problem : test::LoraProblem<ScaledLinear> {
   Matrix x, t_matrix, z, y, dy, d_x;
-  test::List<uint32_t> samples, rows;
 
-  Problem(int64_t t_, int64_t k_, const std::vector<Part>& parts, float p_)
-      : t(t_),
-        k(k_),
-        p(p_),
+  Problem(int64_t t_, int64_t k_, const std::vector<Part>& parts_, float p_)
+      : LoraProblem(t_, k_, parts_, p_),
         x(Matrix::random(t, k, 1)),
-        t_matrix(0, 1),
-        z(0, 1),
-        y(0, 1),
-        dy(0, 1),
-        d_x(Matrix::random(t, k, 7)) {
-    uint64_t seed = 10;
-    for (const Part& part : parts) {
-      linears.emplace_back(part, k, seed);
-      seed += 10;
-      n += part.n;
-      ranks += part.r;
-    }
-    t_matrix = Matrix(t, ranks);
-    z = Matrix(t, n);
-    y = Matrix(t, n);
-    dy = Matrix::random(t, n, 4);
-    for (int64_t i = 0; i < t; ++i) {
-      samples.push_back(static_cast<uint32_t>(100 + i / 5));
-      rows.push_back(static_cast<uint32_t>(i % 5));
-    }
-  }
+        t_matrix(t, ranks),
+        z(t, n),
+        y(t, n),
+        dy(Matrix::random(t, n, 4)),
+        d_x(Matrix::random(t, k, 7)) {}
 
-  Dropout dropout() {
-    return {.p = p,
-            .purpose = RandomPurpose::kLoraDropout,
-            .layer = 7,
-            .site = 2,
-            .row_samples = samples,
-            .row_indices = rows};
-  }
-  reference::LoraDropout reference_dropout() {
-    return {.p = double{p},
-            .seed = kStep.seed,
-            .epoch = kStep.epoch,
-            .layer = 7,
-            .site = 2,
-            .samples = samples.host(),
-            .rows = rows.host()};
-  }
-  std::vector<LoraLinear> parts() {
-    std::vector<LoraLinear> out;
-    for (Linear& linear : linears) {
-      LoraLinear part{.bias = linear.bias.view()};
-      if (linear.quantized) {
-        part.quantized = &linear.quantized->view();
-      } else {
-        part.dense = linear.w.view();
-      }
-      if (linear.spec.r > 0) {
-        linear.segment = {0, t, linear.a.view(), linear.b.view(), linear.spec.scale};
-        part.segments = {&linear.segment, 1};
-        part.d_a = linear.d_a.view();
-        part.d_b = linear.d_b.view();
-      }
-      out.push_back(part);
-    }
-    return out;
-  }
   std::vector<DoraScale> scales() {
     std::vector<DoraScale> out;
     for (Linear& linear : linears) {
@@ -191,23 +97,13 @@ struct Problem {
     if (wants_x) args.d_x = d_x.view();
     dora_backward(ctx, args);
   }
-  // The columns of part i.
-  MatrixF64 columns(const Matrix& m, size_t i) const {
-    int64_t begin = 0;
-    for (size_t j = 0; j < i; ++j) begin += linears[j].spec.n;
-    MatrixF64 out(m.rows(), linears[i].spec.n);
-    for (int64_t row = 0; row < out.rows; ++row) {
-      for (int64_t j = 0; j < out.cols; ++j) out.at(row, j) = double{m.at(row, begin + j)};
-    }
-    return out;
-  }
 };
 
 const std::vector<std::vector<Part>> kGroups = {
     {{51, 1}},
-    {{51, 20, true, 0.75f}},
+    {{51, 20, true, true, 0.75f}},
     {{32, 8, true}, {48, 16, true}, {16, 8, true}},
-    {{33, 4}, {20, 0}, {17, 5, false, 0.5f}},
+    {{33, 4}, {20, 0}, {17, 5, false, true, 0.5f}},
 };
 
 }  // namespace
@@ -218,7 +114,7 @@ DEVICE_TEST_CASE("dora: norms of W + scale B A against float64, without making i
     run_planned(2, kStep, [&](Context& ctx) { problem.make_norms(ctx); });
     for (const Problem::Linear& linear : problem.linears) {
       if (linear.spec.r == 0) continue;
-      CHECK(test::relative_error(linear.norms, reference::dora_norms(linear.reference().linear)) <
+      CHECK(test::relative_error(linear.norms, reference::dora_norms(linear.reference())) <
             tolerance());
     }
   }
@@ -262,7 +158,7 @@ DEVICE_TEST_CASE("dora: forward and backward against float64") {
       MatrixF64 d_x = wide(problem.d_x);
       for (size_t i = 0; i < group.size(); ++i) {
         const Problem::Linear& linear = problem.linears[i];
-        reference::DoraF64 part = linear.reference();
+        reference::DoraF64 part = linear.dora_reference();
         const Doubles norms = reference::dora_norms(part.linear);
         if (linear.spec.r == 0) part.magnitude = norms;
         y.push_back(
@@ -271,7 +167,8 @@ DEVICE_TEST_CASE("dora: forward and backward against float64") {
         d_b.push_back(wide(linear.d_b));
         d_m.push_back(test::doubles(linear.d_m));
         reference::add_dora_gradients(wide(problem.x), part, problem.reference_dropout(), norms,
-                                      problem.columns(problem.dy, i), d_m[i], d_a[i], d_b[i], d_x);
+                                      problem.columns_of(problem.dy, i), d_m[i], d_a[i], d_b[i],
+                                      d_x);
       }
       run_planned(2, kStep, [&](Context& ctx) {
         problem.forward(ctx);
@@ -280,7 +177,7 @@ DEVICE_TEST_CASE("dora: forward and backward against float64") {
       for (size_t i = 0; i < group.size(); ++i) {
         CAPTURE(i);
         const Problem::Linear& linear = problem.linears[i];
-        CHECK(test::relative_error(problem.columns(problem.y, i).data, y[i].data) < tolerance());
+        CHECK(test::relative_error(problem.columns_of(problem.y, i).data, y[i].data) < tolerance());
         if (linear.spec.r == 0) continue;
         CHECK(test::relative_error(linear.d_m, d_m[i]) < tolerance());
         CHECK(test::relative_error(linear.d_a, d_a[i].data) < tolerance());
@@ -295,7 +192,7 @@ DEVICE_TEST_CASE("dora: forward and backward against float64") {
 
 TEST_CASE("dora: the reference's gradients are central differences with constant norms") {
   Problem problem(7, 12, {{9, 3}}, 0.3f);
-  reference::DoraF64 part = problem.linears[0].reference();
+  reference::DoraF64 part = problem.linears[0].dora_reference();
   const Doubles norms = reference::dora_norms(part.linear);
   MatrixF64 x = wide(problem.x);
   const MatrixF64 dy = wide(problem.dy);

@@ -4,14 +4,12 @@
 
 #include <doctest/doctest.h>
 
-#include <deque>
+#include <array>
 #include <functional>
-#include <optional>
 
 #include "tests/reference/activation.h"
 #include "tests/reference/lora.h"
-#include "tests/support/op_variants.h"
-#include "tests/support/quantized.h"
+#include "tests/support/lora_problem.h"
 
 namespace qe {
 namespace {
@@ -19,28 +17,13 @@ namespace {
 using reference::MatrixF64;
 using test::Matrix;
 using test::run_planned;
+using test::wide;
+using Part = test::LoraPart;
 
-constexpr StepState kStep{.seed = 1234567, .epoch = 3};
+constexpr StepState kStep = test::kLoraStep;
 constexpr LoraProducts kBothWays[] = {LoraProducts::kApart, LoraProducts::kJoined};
 // Of sums of a few hundred products in fp32; products of products on a GPU are in the table.
 double tolerance() { return test::tolerance(test::Result::kGradients, 3e-6); }
-
-MatrixF64 wide(const Matrix& m) {
-  MatrixF64 out(m.rows(), m.cols());
-  for (int64_t i = 0; i < m.rows(); ++i) {
-    for (int64_t j = 0; j < m.cols(); ++j) out.at(i, j) = double{m.at(i, j)};
-  }
-  return out;
-}
-
-// Columns [begin, begin + n).
-test::Doubles columns(const Matrix& m, int64_t begin, int64_t n) {
-  test::Doubles out;
-  for (int64_t i = 0; i < m.rows(); ++i) {
-    for (int64_t j = begin; j < begin + n; ++j) out.push_back(double{m.at(i, j)});
-  }
-  return out;
-}
 
 // Random columns with NaN behind them.
 Matrix with_room(int64_t rows, int64_t cols, int64_t room, uint64_t seed, int64_t stride = 0) {
@@ -52,112 +35,24 @@ Matrix with_room(int64_t rows, int64_t cols, int64_t room, uint64_t seed, int64_
   return m;
 }
 
-// A Linear of a problem; r == 0: without an adapter.
-struct Part {
-  int64_t n, r;
-  bool quantized = false;
-  bool biased = true;
-  float scale = 2.0f;
-};
-
-// Linears over one x, of T rows and K columns, with t behind x and u behind dy.
-struct Problem {
-  struct Linear {
-    Part spec;
-    Matrix w, bias, a, b, d_a, d_b;
-    std::optional<test::Quantized> quantized;
-    LoraSegment segment;
-
-    Linear(const Part& part, int64_t k, uint64_t seed)
-        : spec(part),
-          w(Matrix::random(part.n, k, seed)),
-          bias(Matrix::random(1, part.n, seed + 1)),
-          a(Matrix::random(part.r, k, seed + 2)),
-          b(Matrix::random(part.n, part.r, seed + 3)),
-          d_a(Matrix::random(part.r, k, seed + 4).of_f32()),
-          d_b(Matrix::random(part.n, part.r, seed + 5).of_f32()) {
-      if (!part.quantized) return;
-      std::vector<float> values;
-      for (const double v : test::doubles(w)) values.push_back(static_cast<float>(v));
-      quantized.emplace(Quant4Type::kNf4, part.n, k, 64, true);
-      quantized->q.dtype = test::compute_type();
-      test::quantize(*quantized, values);
-      const std::vector<float> decoded = test::dequantize(quantized->view());
-      for (int64_t i = 0; i < part.n; ++i) {
-        for (int64_t j = 0; j < k; ++j) w.at(i, j) = decoded[static_cast<size_t>(i * k + j)];
-      }
-    }
-  };
-  int64_t t, k, n = 0, ranks = 0;
-  float p;
-  std::deque<Linear> linears;
+// With t behind x and u behind dy.
+struct Problem : test::LoraProblem<test::AdaptedLinear> {
   Matrix x, y, dy, d_x;
-  test::List<uint32_t> samples, rows;
   // stride_step: rows begin at multiples of so many elements.
-  Problem(int64_t t_, int64_t k_, const std::vector<Part>& parts, float p_ = 0.0f,
+  Problem(int64_t t_, int64_t k_, const std::vector<Part>& parts_, float p_ = 0.0f,
           int64_t stride_step = 1)
-      : t(t_), k(k_), p(p_), x(0, 1), y(0, 1), dy(0, 1), d_x(Matrix::random(t, k, 7)) {
-    uint64_t seed = 10;
-    for (const Part& part : parts) {
-      linears.emplace_back(part, k, seed);
-      seed += 10;
-      n += part.n;
-      ranks += part.r;
-    }
+      : LoraProblem(t_, k_, parts_, p_), x(0, 1), y(0, 1), dy(0, 1), d_x(Matrix::random(t, k, 7)) {
     const auto stride = [&](int64_t cols) {
       return (cols + stride_step) / stride_step * stride_step;
     };
     x = with_room(t, k, ranks, 1, stride(k + ranks));
     dy = with_room(t, n, ranks, 4, stride(n + ranks));
     y = Matrix(t, n, stride(n));
-    for (int64_t i = 0; i < t; ++i) {
-      samples.push_back(static_cast<uint32_t>(100 + i / 5));
-      rows.push_back(static_cast<uint32_t>(i % 5));
-    }
   }
 
-  Dropout dropout() {
-    return {.p = p,
-            .purpose = RandomPurpose::kLoraDropout,
-            .layer = 7,
-            .site = 2,
-            .row_samples = samples,
-            .row_indices = rows};
-  }
-  reference::LoraDropout reference_dropout() {
-    return {.p = double{p},
-            .seed = kStep.seed,
-            .epoch = kStep.epoch,
-            .layer = 7,
-            .site = 2,
-            .samples = samples.host(),
-            .rows = rows.host()};
-  }
   Tensor t_view() { return x.view().col_range(k, ranks); }
   Tensor x_view() { return x.view().col_range(0, k); }
 
-  // The Linears from `first` on, as ops take them.
-  std::vector<LoraLinear> parts(size_t first = 0, size_t count = kMaxLoraParts) {
-    std::vector<LoraLinear> out;
-    for (size_t i = first; i < std::min(linears.size(), first + count); ++i) {
-      Linear& linear = linears[i];
-      LoraLinear part;
-      if (linear.quantized) {
-        part.quantized = &linear.quantized->view();
-      } else {
-        part.dense = linear.w.view();
-      }
-      if (linear.spec.biased) part.bias = linear.bias.view();
-      if (linear.spec.r > 0) {
-        linear.segment = {0, t, linear.a.view(), linear.b.view(), linear.spec.scale};
-        part.segments = {&linear.segment, 1};
-        part.d_a = linear.d_a.view();
-        part.d_b = linear.d_b.view();
-      }
-      out.push_back(part);
-    }
-    return out;
-  }
   void forward(Context& ctx, LoraProducts products) {
     const std::vector<LoraLinear> all = parts();
     lora_forward(ctx, {.x = x_view(),
@@ -188,31 +83,13 @@ struct Problem {
     });
   }
 
-  reference::LoraLinearF64 reference(const Linear& linear) const {
-    reference::LoraLinearF64 out{
-        wide(linear.w), wide(linear.a), wide(linear.b), {}, double{linear.spec.scale}};
-    if (linear.spec.biased) out.bias = test::doubles(linear.bias);
-    return out;
-  }
-  MatrixF64 reference_x() const {
-    MatrixF64 out(t, k);
-    out.data = columns(x, 0, k);
-    return out;
-  }
-  MatrixF64 reference_dy(size_t part) const {
-    MatrixF64 out(t, linears[part].spec.n);
-    int64_t begin = 0;
-    for (size_t i = 0; i < part; ++i) begin += linears[i].spec.n;
-    out.data = columns(dy, begin, out.cols);
-    return out;
-  }
+  MatrixF64 reference_x() const { return test::wide_columns(x, 0, k); }
+  MatrixF64 reference_dy(size_t part) const { return columns_of(dy, part); }
   void check_forward() {
-    int64_t column = 0;
-    for (const Linear& linear : linears) {
+    for (size_t i = 0; i < linears.size(); ++i) {
       const MatrixF64 want =
-          reference::lora_linear(reference_x(), reference(linear), reference_dropout());
-      CHECK(test::relative_error(columns(y, column, linear.spec.n), want.data) < tolerance());
-      column += linear.spec.n;
+          reference::lora_linear(reference_x(), linears[i].reference(), reference_dropout());
+      CHECK(test::relative_error(columns_of(y, i).data, want.data) < tolerance());
     }
     CHECK(y.guards_intact());
     CHECK(x.guards_intact());
@@ -243,7 +120,7 @@ struct Expected {
       const Problem::Linear& linear = problem.linears[i];
       d_a.push_back(wide(linear.d_a));
       d_b.push_back(wide(linear.d_b));
-      reference::add_lora_gradients(problem.reference_x(), problem.reference(linear),
+      reference::add_lora_gradients(problem.reference_x(), linear.reference(),
                                     problem.reference_dropout(), problem.reference_dy(i),
                                     d_a.back(), d_b.back(), d_x);
     }
@@ -295,7 +172,7 @@ DEVICE_TEST_CASE("lora: backward against central differences") {
   Expected expected(problem);
   MatrixF64 x = problem.reference_x();
   std::vector<reference::LoraLinearF64> parts;
-  for (const Problem::Linear& linear : problem.linears) parts.push_back(problem.reference(linear));
+  for (const Problem::Linear& linear : problem.linears) parts.push_back(linear.reference());
   const auto loss = [&] {
     double sum = 0.0;
     for (size_t i = 0; i < parts.size(); ++i) {
