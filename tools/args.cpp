@@ -21,6 +21,14 @@ const Option* find_option(const Command& command, const std::string& name) {
   return nullptr;
 }
 
+/// "-o" as "--output", where a command has such an option.
+std::string long_form(const Command& command, const std::string& word) {
+  for (const Option& option : command.options)
+    if (option.letter != 0 && word.size() == 2 && word[0] == '-' && word[1] == option.letter)
+      return cat("--", option.name);
+  return word;
+}
+
 bool starts_with_dashes(const std::string& word) {
   return word.size() > 2 && word.rfind("--", 0) == 0;
 }
@@ -81,13 +89,18 @@ std::string settings_help() {
 
 std::string Arguments::text(const std::string& name, const std::string& otherwise) const {
   const auto found = options.find(name);
-  return found == options.end() ? otherwise : found->second;
+  return found == options.end() ? otherwise : found->second.back();
+}
+
+std::vector<std::string> Arguments::texts(const std::string& name) const {
+  const auto found = options.find(name);
+  return found == options.end() ? std::vector<std::string>() : found->second;
 }
 
 long Arguments::integer(const std::string& name, long otherwise, long low, long high) const {
   const auto found = options.find(name);
   if (found == options.end()) return otherwise;
-  const std::string& text = found->second;
+  const std::string& text = found->second.back();
   long value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || value < low || value > high)
@@ -111,21 +124,22 @@ Arguments parse_arguments(const Command& command, const std::vector<std::string>
       arguments.positionals.insert(arguments.positionals.end(), words.begin() + i + 1, words.end());
       break;
     }
-    if (!starts_with_dashes(words[i])) {
-      if (words[i].size() > 1 && words[i][0] == '-' && command.takes_settings)
-        throw UsageError(cat(words[i], ": options start with two dashes"));
-      arguments.positionals.push_back(words[i]);
+    const std::string word = long_form(command, words[i]);
+    if (!starts_with_dashes(word)) {
+      if (word.size() > 1 && word[0] == '-' && command.takes_settings)
+        throw UsageError(cat(word, ": options start with two dashes"));
+      arguments.positionals.push_back(word);
       continue;
     }
-    const size_t equals = words[i].find('=');
+    const size_t equals = word.find('=');
     const bool has_value = equals != std::string::npos;
-    std::string name = words[i].substr(2, has_value ? equals - 2 : equals);
-    std::string value = has_value ? words[i].substr(equals + 1) : "";
+    std::string name = word.substr(2, has_value ? equals - 2 : equals);
+    std::string value = has_value ? word.substr(equals + 1) : "";
     std::replace(name.begin(), name.end(), '-', '_');
 
     const Option* option = find_option(command, name);
     if (!option && !command.takes_settings)
-      throw UsageError(cat("unknown option ", words[i].substr(0, equals)));
+      throw UsageError(cat("unknown option ", word.substr(0, equals)));
     if (option && !option->value) {
       if (has_value) throw UsageError(cat("--", name, " takes no value"));
     } else if (!has_value) {
@@ -135,7 +149,7 @@ Arguments parse_arguments(const Command& command, const std::vector<std::string>
       value = next_is_value ? words[++i] : "true";
     }
     if (option)
-      arguments.options[name] = value;
+      arguments.options[name].push_back(value);
     else
       arguments.settings.emplace_back(name, value);
   }
@@ -175,9 +189,9 @@ std::string command_help(const Command& command) {
   if (!command.options.empty()) {
     out += "\nOptions:\n";
     for (const Option& option : command.options)
-      out += help_entry(
-          cat("--", option.name, option.value ? " " : "", option.value ? option.value : ""),
-          option.help);
+      out += help_entry(cat(option.letter ? cat("-", option.letter, ", ") : "", "--", option.name,
+                            option.value ? " " : "", option.value ? option.value : ""),
+                        option.help);
   }
   out += cat("\nExample:\n  ", command.example, "\n");
   if (command.takes_settings) out += settings_help();

@@ -29,6 +29,7 @@ struct Option {
   const char* value;  ///< placeholder in --help; null: a flag
   const char* help;
   bool required = false;
+  char letter = 0;  ///< 'o': -o means the same
 };
 
 /// Parsed arguments of one command.
@@ -39,11 +40,13 @@ class Arguments {
   std::vector<std::pair<std::string, std::string>> settings;
 
   bool has(const std::string& name) const { return options.count(name) != 0; }
-  /// The option's text, or `otherwise`.
+  /// The option's text, or `otherwise`; of several the last.
   std::string text(const std::string& name, const std::string& otherwise = "") const;
   /// The option as an integer in [low, high]; UsageError otherwise.
   long integer(const std::string& name, long otherwise, long low, long high) const;
-  std::map<std::string, std::string> options;
+  /// An option that may be given several times: its texts, in order.
+  std::vector<std::string> texts(const std::string& name) const;
+  std::map<std::string, std::vector<std::string>> options;
 };
 
 struct Command {

@@ -11,6 +11,7 @@
 #include "engine/train/warm_up.h"
 #include "formats/atomic_write.h"
 #include "kernels/ops/backend.h"
+#include "kernels/ops/transfer.h"
 
 namespace qe {
 namespace {
@@ -48,11 +49,30 @@ void warn_of_ignored_settings(const RunConfig& config, const LoraAdapter& adapte
   }
 }
 
+// The losses of a batch's labels, summed by sequence.
+void append_losses(Context& ctx, const PackedBatch& batch, const Tensor& rows,
+                   SequenceLosses& losses) {
+  std::vector<float> values(batch.labels.size());
+  if (rows) copy_bytes(ctx, values.data(), rows.data, values.size() * sizeof(float));
+  synchronize(ctx);
+  size_t label = 0;
+  for (size_t i = 0; i < batch.sample_ids.size(); ++i) {
+    double loss = 0.0;
+    const size_t first = label;
+    for (; label < values.size() && batch.label_rows[label] < batch.cu_seqlens[i + 1]; ++label) {
+      loss += values[label];
+    }
+    losses.losses.push_back(loss);
+    losses.n_labels.push_back(static_cast<int64_t>(label - first));
+  }
+}
+
 }  // namespace
 
 Trainer::~Trainer() = default;
 
-Trainer::Trainer(const RunConfig& config, Task task, bool planning, const Log& log, StopToken stop)
+Trainer::Trainer(const RunConfig& config, Task task, bool planning, const Log& log, StopToken stop,
+                 std::span<const TokenDataset> eval_sets)
     : config_(config),
       task_(task),
       log_(log),
@@ -61,14 +81,15 @@ Trainer::Trainer(const RunConfig& config, Task task, bool planning, const Log& l
       ctx_(make_context(planning)),
       memory_(ctx_),
       encoder_(read_encoder_config(config.model_name_or_path)),
-      tokenizer_(Tokenizer::load(config.model_name_or_path)) {
+      tokenizer_(Tokenizer::load(config.model_name_or_path)),
+      eval_sets_(eval_sets) {
   QE_CHECK(tokenizer_.mask_id(), config.model_name_or_path, ": the tokenizer has no mask token");
   if (task == Task::kTrain && !planning) {
     QE_CHECK(!config.output_dir.empty(), "output_dir: not given");
     require_writable_folder(config.output_dir);
   }
   if (task == Task::kTrain) resumed_folder_ = resumed_folder(config, log_);
-  load_data(stop);
+  if (eval_sets_.empty()) load_data(stop);
   FolderTensors weights(config.model_name_or_path, family_of(encoder_.model_type));
   fit_memory(weights);
   parts_ =
@@ -116,12 +137,15 @@ void Trainer::prepare_training() {
 }
 
 RunShape Trainer::shape() const {
-  return {.trains = task_ == Task::kTrain,
-          .train_samples = train_data_.size(),
-          .train_length = train_data_.max_length(),
-          .train_min_length = train_data_.min_length(),
-          .eval_samples = eval_data_.size(),
-          .eval_length = eval_data_.max_length()};
+  RunShape shape{.trains = task_ == Task::kTrain,
+                 .train_samples = train_data_.size(),
+                 .train_length = train_data_.max_length(),
+                 .train_min_length = train_data_.min_length()};
+  for (const TokenDataset& set : eval_sets_) {
+    shape.eval_samples = std::max(shape.eval_samples, set.size());
+    shape.eval_length = std::max(shape.eval_length, set.max_length());
+  }
+  return shape;
 }
 
 // Makes the choices that the settings leave open, and takes the GPU's memory.
@@ -188,6 +212,7 @@ void Trainer::load_data(StopToken stop) {
                                          encoder_, tokenizer_, threads_, log_, stop);
   train_data_ = std::move(data.train);
   eval_data_ = std::move(data.evaluation);
+  eval_sets_ = {&eval_data_, 1};
 }
 
 MlmCollator Trainer::collator(RandomPurpose purpose) const {
@@ -241,10 +266,10 @@ RunSummary Trainer::summary() const {
   return summary;
 }
 
-EvalMetrics Trainer::evaluate(StopToken stop) {
+EvalMetrics Trainer::evaluate_on(const TokenDataset& data, StopToken stop, SequenceLosses* losses) {
   QE_CHECK(!memory_.planning(), "a planned run cannot evaluate");
   const Clock::time_point start = Clock::now();
-  DataLoader loader(eval_data_, collator(RandomPurpose::kEvalMask),
+  DataLoader loader(data, collator(RandomPurpose::kEvalMask),
                     LoaderOptions{.batch_size = config_.per_device_eval_batch_size,
                                   .order = SampleOrder::kSequential});
   // Without fixed masks every evaluation draws new ones, as Hugging Face does.
@@ -269,8 +294,13 @@ EvalMetrics Trainer::evaluate(StopToken stop) {
                            .batch = parts_->batches->bind(ctx_, batch),
                            .adapter = parts_->adapter.get(),
                            .label_smoothing = static_cast<float>(config_.label_smoothing_factor)};
-    masked_lm_loss(parts_->model, pass, false, parts_->step.totals(0));
+    const bool wants_rows = losses != nullptr && batch.n_labels() > 0;
+    const Tensor rows = wants_rows ? make_tensor(parts_->label_losses, 1, batch.n_labels(),
+                                                 DType::kF32, ctx_.device)
+                                   : Tensor{};
+    masked_lm_loss(parts_->model, pass, false, parts_->step.totals(0), rows);
     const MlmTotals of_batch = parts_->step.fetch(ctx_)[0];
+    if (losses != nullptr) append_losses(ctx_, batch, rows, *losses);
     totals.loss += of_batch.loss;
     totals.n_labels += of_batch.n_labels;
     totals.n_correct += of_batch.n_correct;
@@ -281,11 +311,11 @@ EvalMetrics Trainer::evaluate(StopToken stop) {
   return EvalMetrics{.step = parts_->step.values().step,
                      .epoch = epoch_of(parts_->step.values().step),
                      .loss = totals.loss / n_labels,
-                     .loss_hf = hf_sum / static_cast<double>(eval_data_.size()),
+                     .loss_hf = hf_sum / static_cast<double>(data.size()),
                      .accuracy = static_cast<double>(totals.n_correct) / n_labels,
                      .n_labels = totals.n_labels,
-                     .n_tokens = eval_data_.n_tokens(),
-                     .n_samples = eval_data_.size(),
+                     .n_tokens = data.n_tokens(),
+                     .n_samples = data.size(),
                      .seconds = seconds_since(start)};
 }
 

@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,7 @@
 #include "engine/train/lr_schedule.h"
 #include "engine/train/memory_plan.h"
 #include "engine/train/metrics.h"
+#include "engine/train/paired_difference.h"
 #include "engine/train/stop_token.h"
 #include "engine/train/training_parts.h"
 #include "engine/train/training_state.h"
@@ -75,9 +77,10 @@ class Trainer {
   /// Reads the model's config, tokenizer and data, loads (or, planning, only measures) the weights,
   /// and plans then owns all memory. What the settings leave open is chosen so that it fits
   /// (memory_plan.h); logged. Throws Error for anything wrong with the settings or the files, and
-  /// where the run does not fit; Stopped when `stop` is set meanwhile.
+  /// where the run does not fit; Stopped when `stop` is set meanwhile. eval_sets (of a run that
+  /// only evaluates; they outlive it): instead of the validation data that the settings name.
   Trainer(const RunConfig& config, Task task, bool planning, const Log& log,
-          StopToken stop = nullptr);
+          StopToken stop = nullptr, std::span<const TokenDataset> eval_sets = {});
   ~Trainer();
 
   const std::vector<MemoryRow>& memory() const { return memory_.rows(); }
@@ -85,7 +88,11 @@ class Trainer {
   RunSummary summary() const;
 
   /// Loss over the validation data. Throws Stopped when `stop` is set meanwhile.
-  EvalMetrics evaluate(StopToken stop = nullptr);
+  EvalMetrics evaluate(StopToken stop = nullptr) { return evaluate_on(eval_data_, stop, nullptr); }
+  /// Over one of eval_sets, and the losses of each of its sequences.
+  EvalMetrics evaluate(const TokenDataset& set, SequenceLosses& losses, StopToken stop = nullptr) {
+    return evaluate_on(set, stop, &losses);
+  }
   /// Trains to the end (or until stopped) and writes everything into output_dir. Checkpoints are
   /// written meanwhile; one that cannot be is a warning that names file and cause, and the training
   /// goes on; but when it was to be the last, at a stop, that is an Error. Task::kTrain only.
@@ -102,6 +109,7 @@ class Trainer {
     int64_t warmup_steps = 0;
   };
   void load_data(StopToken stop);
+  EvalMetrics evaluate_on(const TokenDataset& data, StopToken stop, SequenceLosses* losses);
   RunShape shape() const;
   void fit_memory(TensorSource& weights);
   void keep_choices_of_checkpoint();
@@ -143,6 +151,7 @@ class Trainer {
   std::string resumed_folder_;  ///< "": a run that starts anew
   TokenDataset train_data_;
   TokenDataset eval_data_;
+  std::span<const TokenDataset> eval_sets_;  ///< eval_data_, where none were given
   std::unique_ptr<TrainingParts> parts_;
   std::unique_ptr<DataLoader> loader_;
   Schedule schedule_;

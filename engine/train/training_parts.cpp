@@ -121,6 +121,9 @@ void TrainingParts::allocate_arena(const RunConfig& config, const RunShape& shap
   }
   if (shape.eval_samples > 0) {
     eval_capacity = plan(shape.eval_batch(config), false);
+    if (!shape.trains) {
+      label_losses = memory.allocate_array<float>("losses of labels", eval_capacity);
+    }
   }
   const int64_t n_micro = shape.trains ? config.gradient_accumulation_steps : 1;
   batches = std::make_unique<BatchBuffer>(capacity, static_cast<int>(n_micro), ctx, memory);

@@ -41,8 +41,8 @@ bool pages_states(const RunConfig& config);
 struct TrainingParts {
   /// `config` has no resident_weights "auto" that should be more than none. Sets the context's
   /// arena and step state, which live here; the context outlives this. Memory rows: StepMemory's,
-  /// load_masked_lm's, LoraAdapter's, Optimizer's, TrainingSnapshot's, BatchBuffer's, and
-  /// "activations, gradients, scratch".
+  /// load_masked_lm's, LoraAdapter's, Optimizer's, TrainingSnapshot's, BatchBuffer's,
+  /// "losses of labels" and "activations, gradients, scratch".
   TrainingParts(const RunConfig& config, const RunShape& shape, const EncoderConfig& encoder,
                 TensorSource& weights, Context& ctx, Memory& memory, const Log& log);
   TrainingParts(const TrainingParts&) = delete;
@@ -55,6 +55,7 @@ struct TrainingParts {
   std::unique_ptr<TrainingSnapshot> snapshot;
   int64_t train_capacity = 0;  ///< tokens that a micro-batch was planned for
   int64_t eval_capacity = 0;
+  float* label_losses = nullptr;  ///< (eval_capacity) on the device; of a run that only evaluates
   std::unique_ptr<BatchBuffer> batches;
   Arena arena;
   std::unique_ptr<Tape> tape;

@@ -5,6 +5,7 @@ qe_device_test(qe_engine_tests qe_engine
   engine/adapter_loading_test.cpp
   engine/adapter_variants_test.cpp
   engine/combined_adapter_test.cpp
+  engine/compare_models_test.cpp
   engine/converted_tensors_test.cpp
   engine/data_test.cpp
   engine/epoch_plan_test.cpp
@@ -25,6 +26,7 @@ qe_device_test(qe_engine_tests qe_engine
   engine/model_folders_test.cpp
   engine/optimizer_test.cpp
   engine/paged_table_test.cpp
+  engine/paired_difference_test.cpp
   engine/position_tables_test.cpp
   engine/tape_test.cpp
   engine/tensor_source_test.cpp

@@ -15,7 +15,7 @@ const Command kCommand = {
     .max_positionals = 1,
     .takes_settings = true,
     .description = "",
-    .options = {{"dump_batches", "FILE", "a file"}, {"json", nullptr, "flag"}},
+    .options = {{"dump_batches", "FILE", "a file", false, 'd'}, {"json", nullptr, "flag"}},
     .example = "",
     .run = nullptr};
 
@@ -52,6 +52,19 @@ TEST_CASE("a bare true|false setting is true and takes no file name") {
                                {"logging_first_step", "true"}});
 }
 
+TEST_CASE("a letter stands for an option") {
+  CHECK(parse({"-d", "a"}).text("dump_batches") == "a");
+  CHECK(error_of({"-d"}) == "--dump_batches needs FILE");
+  CHECK(command_help(kCommand).find("\n  -d, --dump_batches FILE\n") != std::string::npos);
+}
+
+TEST_CASE("an option given several times: the last counts, or all") {
+  const Arguments a = parse({"--dump_batches", "first", "--dump-batches=second"});
+  CHECK(a.text("dump_batches") == "second");
+  CHECK(a.texts("dump_batches") == std::vector<std::string>{"first", "second"});
+  CHECK(a.texts("json").empty());
+}
+
 TEST_CASE("what cannot be understood") {
   CHECK(error_of({"a.json", "b.json"}) == "unexpected argument \"b.json\"");
   CHECK(error_of({"--json=1"}) == "--json takes no value");
@@ -63,11 +76,11 @@ TEST_CASE("what cannot be understood") {
 
 TEST_CASE("integers of options are strict") {
   Arguments a;
-  a.options["n"] = "12";
+  a.options["n"] = {"12"};
   CHECK(a.integer("n", 1, 0, 100) == 12);
   CHECK(a.integer("other", 1, 0, 100) == 1);
   for (const char* text : {"", "x", "12x", "101", "-1", " 1"}) {
-    a.options["n"] = text;
+    a.options["n"] = {text};
     CHECK_THROWS_AS(a.integer("n", 1, 0, 100), UsageError);
   }
 }

@@ -126,6 +126,21 @@ expect_ok stdout '"eval_loss": ' "$engine" eval config.json --json --adapter_nam
 expect "the adapter changes the loss" [ "$base" != "$(cat stdout)" ]
 expect_ok stdout 'perplexity' "$engine" eval config.json
 
+expect_ok stdout '"sets": [{"file": "valid.txt", "models": [{"step": 0, ' "$engine" eval config.json --json --adapter out
+loss_of='s/.*"eval_loss": \([0-9.]*\), .*/\1/'
+expect "comparing: the base's loss is eval's" grep -qF "\"eval_loss\": $(echo "$base" | sed "$loss_of"), " stdout
+expect "comparing: a difference with its interval" \
+  grep -Eq '"adapter": "out", "difference": \{"eval_loss": -0[.0-9]+, "low": -[.0-9]+, "high": -?[.0-9]+\}' stdout
+expect_ok stdout 'train.txt: 300 sequences' "$engine" eval --model "$model" --max_seq_length 32 --line_by_line \
+  --adapter out --adapter again --file valid.txt --file train.txt
+expect "comparing: two tables of three models" [ "$(grep -Ec '^  (base|out|again) +[0-9]\.[0-9]{4}' stdout)" -eq 6 ]
+expect "comparing: the same adapter twice differs alike" \
+  [ "$(awk '$1 == "out" || $1 == "again" { $1 = ""; print }' stdout | sort -u | wc -l)" -eq 2 ]
+expect_ok stdout 'perplexity' "$engine" eval config.json --file train.txt --adapter_name_or_path out
+expect_error 1 'give only one of both' "$engine" eval config.json --adapter out --adapter_name_or_path out
+expect_ok stdout 'the validation part of train.txt: 15 sequences' "$engine" eval config.json \
+  --validation_file '' --adapter out
+
 # ---- Fill-mask
 paris="The capital of France is [MASK]."
 expect_ok stdout '"token_str": "france"' "$engine" fill-mask --model "$model" --bits 32 --json "$paris"
