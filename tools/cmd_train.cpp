@@ -5,7 +5,7 @@
 #include <optional>
 
 #include "engine/train/batch_dump.h"
-#include "engine/train/loss_svg.h"
+#include "engine/train/run_history.h"
 #include "formats/atomic_write.h"
 #include "kernels/core/error.h"
 #include "tools/commands.h"
@@ -55,19 +55,9 @@ class TrainingView {
 
 /// The curve of the whole run, also of what came before a resume, from its log.
 void write_loss_curve(const RunConfig& config) {
-  const Json state = Json::parse_file(config.output_dir + "/trainer_state.json");
-  std::vector<LossPoint> training, evaluation;
-  for (const Json& entry : state.at("log_history").items()) {
-    const double step = entry.at("step").as_double();
-    const auto add = [&](const char* key, std::vector<LossPoint>& points) {
-      const Json* loss = entry.find(key);
-      if (loss && loss->is_number()) points.push_back({step, loss->as_double()});
-    };
-    add("loss", training);
-    add("eval_loss", evaluation);
-  }
-  write_file_atomically(config.output_dir + "/loss.svg",
-                        loss_svg(config.output_dir, training, evaluation));
+  const std::string& folder = config.output_dir;
+  const RunCurve run{folder, read_run_history(folder + "/trainer_state.json", "step")};
+  write_file_atomically(folder + "/loss.svg", run_plot_svg({run}, {.title = folder}));
 }
 
 std::string result_text(const Trainer& trainer, const TrainResult& result,

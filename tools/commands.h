@@ -14,6 +14,7 @@ Command fill_mask_command();
 Command score_command();
 Command embed_command();
 Command plan_command();
+Command plot_command();
 Command config_schema_command();
 Command tokenize_command();
 Command inspect_command();

@@ -28,6 +28,7 @@ qe_device_test(qe_engine_tests qe_engine
   engine/paged_table_test.cpp
   engine/paired_difference_test.cpp
   engine/position_tables_test.cpp
+  engine/run_history_test.cpp
   engine/tape_test.cpp
   engine/tensor_source_test.cpp
   engine/token_cache_test.cpp

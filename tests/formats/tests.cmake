@@ -18,6 +18,7 @@ qe_test(qe_formats_tests qe_formats
   formats/families/names_test.cpp
   formats/hash_test.cpp
   formats/json_test.cpp
+  formats/line_plot_test.cpp
   formats/lora_config_test.cpp
   formats/manifest_test.cpp
   formats/mapped_file_test.cpp

@@ -26,7 +26,7 @@ for isa in scalar ''; do # '': the best there is
   expect "doctor: both checks hold" [ "$(grep -c ' ok: .*bits as on every machine' stdout)" -eq 2 ]
 done
 expect_ok stdout '"healthy": true' "$engine" doctor --json
-for command in train eval fill-mask score embed plan config-schema tokenize bench; do
+for command in train eval fill-mask score embed plan plot config-schema tokenize bench; do
   expect_ok stdout "Usage: qlora-engine $command" "$engine" "$command" --help
   expect "$command --help has an example" grep -q '^Example:' stdout
 done
@@ -65,6 +65,14 @@ expect "train: plain lines when stderr is a file" grep -q '^update 6/6 ' stderr
 expect "train: no escape codes in a file" sh -c '! grep -q "$(printf "\033")" stderr'
 expect "train dumps every batch" [ "$(wc -l <batches.jsonl)" -eq 6 ]
 expect "the loss curve is an SVG" grep -q '</svg>' out/loss.svg
+
+expect_ok stderr 'wrote losses.svg' "$engine" plot out out/trainer_state.json -o losses.svg
+expect "plot: both runs are in the legend" grep -q '>out/trainer_state.json</text>' losses.svg
+expect_ok stdout '>learning rate (logarithmic)</text>' "$engine" plot out --metric learning_rate --log --x epoch
+expect_error 1 'out: it has no lr; it has data_wait, epoch, ' "$engine" plot out --metric lr
+expect_error 1 'no metrics.jsonl' "$engine" plot .
+expect_error 2 'no run given' "$engine" plot
+expect_error 2 '--smooth: expected a number from 0 to below 1, got "1"' "$engine" plot out --smooth 1
 
 # The same bits again, with another number of threads; and after a resume from the middle.
 run "$engine" train config.json --output_dir again --threads 1
