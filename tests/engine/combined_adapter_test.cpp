@@ -89,8 +89,8 @@ TEST_CASE("combined_adapter: ranks by pattern, one adapter, and what is written"
   const auto write = [&](const std::string& name, int64_t in) {
     std::filesystem::create_directories(folder.path() + "/" + name);
     write_adapter(folder.path() + "/" + name, config,
-                  {{"a.key", 1, in, 4, ones.data(), ones.data()},
-                   {"a.query", 2, in, 4, ones.data(), ones.data()}});
+                  {.pairs = {{"a.key", 1, in, 4, ones.data(), ones.data()},
+                             {"a.query", 2, in, 4, ones.data(), ones.data()}}});
     return folder.path() + "/" + name;
   };
   const std::string plain = write("plain", 8);
@@ -100,9 +100,9 @@ TEST_CASE("combined_adapter: ranks by pattern, one adapter, and what is written"
     CombineOptions options{.type = type};
     for (size_t i = 0; i < n; ++i) options.adapters.push_back({plain, 0.5});
     const Adapter found = combined(options);
-    std::vector<AdapterPairView> views;
+    AdapterView views;
     for (const AdapterPair& pair : found.pairs) {
-      views.push_back({pair.module, pair.r, pair.in, pair.out, pair.a.data(), pair.b.data()});
+      views.pairs.push_back({pair.module, pair.r, pair.in, pair.out, pair.a.data(), pair.b.data()});
       // Each adapter's product: scale 3 and 1 row of ones, or 3 / 2 and 2 rows.
       for (const float value : product_of(pair, found.config)) {
         CHECK(value == doctest::Approx(1.5 * static_cast<double>(n)));

@@ -4,6 +4,8 @@
 
 #include <doctest/doctest.h>
 
+#include <initializer_list>
+
 namespace qe {
 
 TEST_CASE("mask_rate: from the first update to the last, in a line or half a wave") {
