@@ -11,6 +11,7 @@
 #include "formats/tokenizer/tokenizer.h"
 #include "kernels/core/error.h"
 #include "tools/commands.h"
+#include "tools/module_groups.h"
 #include "tools/table.h"
 
 namespace qe::tools {
@@ -35,31 +36,16 @@ struct ModelReport {
   std::vector<TargetReport> targets;
 };
 
-/// "bert.encoder.layer.3.output.dense" as "bert.encoder.layer.{i}.output.dense".
-std::string without_index(const std::string& module) {
-  std::string out;
-  for (size_t i = 0; i < module.size();) {
-    const size_t end = std::min(module.find('.', i), module.size());
-    const std::string part = module.substr(i, end - i);
-    const bool index = !part.empty() && part.find_first_not_of("0123456789") == std::string::npos;
-    out += cat(out.empty() ? "" : ".", index ? "{i}" : part);
-    i = end + 1;
-  }
-  return out;
-}
-
 TargetReport target_report(const std::string& name, const AdapterConfig& config,
                            const MaskedLm& model, const Context& ctx) {
   TargetReport report{.name = name};
   try {
     Memory memory(ctx);
     const auto adapter = make_adapter(config, model, false, ctx, memory);
-    std::set<std::string> seen;
-    for (const LoraPair& pair : adapter->pairs()) {
-      ++report.n_modules;
-      report.n_parameters += pair.r * (pair.in + pair.out);
-      const std::string condensed = without_index(pair.module);
-      if (seen.insert(condensed).second) report.modules.push_back(condensed);
+    for (const ModuleGroup& group : module_groups(*adapter)) {
+      report.n_modules += group.n_modules;
+      report.n_parameters += group.n_parameters;
+      report.modules.push_back(group.pattern);
     }
   } catch (const Error& error) {
     report.error = error.what();

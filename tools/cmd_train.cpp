@@ -9,6 +9,7 @@
 #include "formats/atomic_write.h"
 #include "kernels/core/error.h"
 #include "tools/commands.h"
+#include "tools/plan_report.h"
 #include "tools/run_report.h"
 #include "tools/stop_signal.h"
 #include "tools/table.h"
@@ -79,6 +80,12 @@ std::string result_text(const Trainer& trainer, const TrainResult& result,
 
 int run_train(const Arguments& arguments) {
   Progress progress;
+  if (arguments.has("dry_run")) {
+    const RunConfig config = read_config(arguments, progress);
+    QE_CHECK(!config.output_dir.empty(), "output_dir: not given");
+    show_plan(config, !arguments.has("no_measure"), progress);
+    return 0;
+  }
   const std::atomic<bool>& stop = stop_on_signals();
   Trainer trainer(read_config(arguments, progress), Trainer::Task::kTrain, /*planning=*/false,
                   progress.log(), &stop);
@@ -138,7 +145,9 @@ Command train_command() {
           "the loss curve. Ctrl-C, SIGTERM and SIGUSR1 save a checkpoint and stop (status 130,\n"
           "143, 0; a second signal stops at once); the same command continues, bit for bit as if\n"
           "it had never stopped.",
-      .options = {{"dump_batches", "FILE",
+      .options = {{"dry_run", nullptr, "do not train: print what plan prints"},
+                  {"no_measure", nullptr, "with --dry-run: no updates, no time"},
+                  {"dump_batches", "FILE",
                    "write every micro-batch (ids, masks, labels) to FILE as JSON lines"},
                   {"replay_batches", "FILE",
                    "train on the batches that --dump_batches wrote, instead of train_file's"}},

@@ -2,6 +2,8 @@
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #include "tools/run_report.h"
 
+#include <algorithm>
+
 #include "kernels/core/cuda.h"
 #include "kernels/core/error.h"
 #include "tools/table.h"
@@ -18,6 +20,20 @@ RunConfig read_config(const Arguments& arguments, Progress& progress) {
 }
 
 namespace {
+
+/// "1.2 %", "0.03 %".
+std::string share(const RunSummary& summary) {
+  const double percent = 100.0 * static_cast<double>(summary.n_trainable) /
+                         static_cast<double>(std::max<int64_t>(summary.n_parameters, 1));
+  return fixed(percent, percent < 1 ? 2 : 1) + " %";
+}
+
+/// Of all updates; within an update's tokens where the last epoch is not whole.
+int64_t run_tokens(const RunSummary& summary) {
+  return static_cast<int64_t>(static_cast<double>(summary.train_tokens) *
+                              static_cast<double>(summary.total_steps) /
+                              static_cast<double>(std::max<int64_t>(summary.updates_per_epoch, 1)));
+}
 
 std::string compute_text(DType type) {
   return type == DType::kBF16 ? "bf16" : type == DType::kF16 ? "fp16" : "fp32";
@@ -45,9 +61,9 @@ std::string summary_text(const RunConfig& config, const RunSummary& summary) {
   table.add({"model", cat(config.model_name_or_path, ": ", human_count(summary.n_parameters),
                           " parameters, frozen, linear layers in ", stored)});
   if (summary.n_trainable > 0)
-    table.add(
-        {"adapter", cat(human_count(summary.n_trainable), " parameters in ", summary.n_lora_modules,
-                        " modules (rank ", config.lora_r, ", alpha ", config.lora_alpha, ")")});
+    table.add({"adapter", cat(human_count(summary.n_trainable), " parameters (", share(summary),
+                              " of the base's) in ", summary.n_lora_modules, " modules (rank ",
+                              config.lora_r, ", alpha ", config.lora_alpha, ")")});
   const auto data = [](int64_t samples, int64_t tokens) {
     return cat(human_count(samples), " sequences, ", human_count(tokens), " tokens");
   };
@@ -57,7 +73,8 @@ std::string summary_text(const RunConfig& config, const RunSummary& summary) {
     table.add({"evaluation", data(summary.eval_samples, summary.eval_tokens)});
   if (summary.total_steps > 0)
     table.add({"run", cat(human_count(summary.total_steps), " updates of ", update_text(config),
-                          "; an epoch is ", human_count(summary.updates_per_epoch), " updates")});
+                          ", ", human_count(run_tokens(summary)), " tokens in all; an epoch is ",
+                          human_count(summary.updates_per_epoch), " updates")});
   const std::string machine =
       summary.device.kind == DeviceKind::kCpu
           ? cat("CPU, ", summary.threads, summary.threads == 1 ? " thread, " : " threads, ",

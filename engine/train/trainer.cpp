@@ -88,7 +88,7 @@ Trainer::Trainer(const RunConfig& config, Task task, bool planning, const Log& l
     QE_CHECK(!config.output_dir.empty(), "output_dir: not given");
     require_writable_folder(config.output_dir);
   }
-  if (task == Task::kTrain) resumed_folder_ = resumed_folder(config, log_);
+  if (trains()) resumed_folder_ = resumed_folder(config, log_);
   if (eval_sets_.empty()) load_data(stop);
   FolderTensors weights(config.model_name_or_path, family_of(encoder_.model_type));
   fit_memory(weights);
@@ -101,7 +101,7 @@ Trainer::Trainer(const RunConfig& config, Task task, bool planning, const Log& l
     if (ctx_.compute == DType::kF16) values.loss_scale = kFirstLossScale;
     parts_->step.upload_all(ctx_);
   }
-  if (task == Task::kTrain) prepare_training();
+  if (trains()) prepare_training();
 }
 
 void Trainer::prepare_training() {
@@ -137,7 +137,7 @@ void Trainer::prepare_training() {
 }
 
 RunShape Trainer::shape() const {
-  RunShape shape{.trains = task_ == Task::kTrain,
+  RunShape shape{.trains = trains(),
                  .train_samples = train_data_.size(),
                  .train_length = train_data_.max_length(),
                  .train_min_length = train_data_.min_length()};
@@ -208,8 +208,9 @@ Context Trainer::make_context(bool planning) {
 }
 
 void Trainer::load_data(StopToken stop) {
-  TrainingData data = load_training_data(config_, task_ == Task::kTrain, memory_.planning(),
-                                         encoder_, tokenizer_, threads_, log_, stop);
+  TrainingData data =
+      load_training_data(config_, trains(), task_ != Task::kTrain || memory_.planning(), encoder_,
+                         tokenizer_, threads_, log_, stop);
   train_data_ = std::move(data.train);
   eval_data_ = std::move(data.evaluation);
   eval_sets_ = {&eval_data_, 1};
@@ -266,7 +267,8 @@ RunSummary Trainer::summary() const {
   return summary;
 }
 
-EvalMetrics Trainer::evaluate_on(const TokenDataset& data, StopToken stop, SequenceLosses* losses) {
+EvalMetrics Trainer::evaluate_on(const TokenDataset& data, StopToken stop, SequenceLosses* losses,
+                                 int64_t max_batches) {
   QE_CHECK(!memory_.planning(), "a planned run cannot evaluate");
   const Clock::time_point start = Clock::now();
   DataLoader loader(data, collator(RandomPurpose::kEvalMask),
@@ -278,7 +280,7 @@ EvalMetrics Trainer::evaluate_on(const TokenDataset& data, StopToken stop, Seque
   Tape tape(ctx_, false);
   Background<PackedBatch> batches(2, [&](const auto& give) {
     PackedBatch batch;
-    for (int64_t i = 0; i < loader.epochs().batches(0); ++i) {
+    for (int64_t i = 0; i < std::min(loader.epochs().batches(0), max_batches); ++i) {
       loader.load_batch(draw, i, batch);
       batch.token_capacity = parts_->eval_capacity;
       batch.label_capacity = parts_->eval_capacity;

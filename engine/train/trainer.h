@@ -6,6 +6,7 @@
 // reading only headers), evaluates and trains.
 
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -25,6 +26,7 @@
 #include "engine/train/training_parts.h"
 #include "engine/train/training_state.h"
 #include "engine/train/triggers.h"
+#include "engine/train/update.h"
 #include "formats/run_config.h"
 #include "formats/tokenizer/tokenizer.h"
 #include "kernels/ops/backend.h"
@@ -54,6 +56,20 @@ struct TrainResult {
   int64_t n_tokens = 0;     ///< trained on by this process
 };
 
+/// What Trainer::measure found.
+struct MeasuredSpeed {
+  int64_t n_updates = 0;  ///< measured; 0 of a run that is done
+  int64_t n_tokens = 0;   ///< in them
+  double seconds = 0.0;   ///< they took
+  int64_t updates_left = 0;
+  double training_seconds = 0.0;  ///< all that are left, by their share of tokens
+  int64_t n_evaluations = 0;      ///< to come
+  double evaluation_seconds = 0.0;
+
+  double tokens_per_second() const { return static_cast<double>(n_tokens) / seconds; }
+  double total_seconds() const { return training_seconds + evaluation_seconds; }
+};
+
 /// What a run will do, for people.
 struct RunSummary {
   int64_t n_parameters = 0;         ///< of the base
@@ -72,7 +88,11 @@ struct RunSummary {
 
 class Trainer {
  public:
-  enum class Task { kTrain, kEvaluate };
+  enum class Task {
+    kTrain,
+    kEvaluate,
+    kMeasure,  ///< a training run that does a few updates and writes nothing
+  };
 
   /// Reads the model's config, tokenizer and data, loads (or, planning, only measures) the weights,
   /// and plans then owns all memory. What the settings leave open is chosen so that it fits
@@ -98,6 +118,10 @@ class Trainer {
   /// goes on; but when it was to be the last, at a stop, that is an Error. Task::kTrain only.
   TrainResult train(const TrainEvents& events);
 
+  /// How long what is left of the run will take, from its next few updates and evaluation batches.
+  /// Throws Stopped when `stop` is set meanwhile. Task::kMeasure only, once.
+  MeasuredSpeed measure(StopToken stop = nullptr);
+
   /// The settings with what was chosen for memory.
   const RunConfig& config() const { return config_; }
   const LoraAdapter* adapter() const { return parts_->adapter.get(); }
@@ -108,8 +132,12 @@ class Trainer {
     int64_t total_steps = 0;
     int64_t warmup_steps = 0;
   };
+  bool trains() const { return task_ != Task::kEvaluate; }
   void load_data(StopToken stop);
-  EvalMetrics evaluate_on(const TokenDataset& data, StopToken stop, SequenceLosses* losses);
+  EvalMetrics evaluate_on(const TokenDataset& data, StopToken stop, SequenceLosses* losses,
+                          int64_t max_batches = std::numeric_limits<int64_t>::max());
+  void measure_updates(int64_t first, StopToken stop, MeasuredSpeed& speed);
+  double measure_evaluation(StopToken stop);
   RunShape shape() const;
   void fit_memory(TensorSource& weights);
   void keep_choices_of_checkpoint();
@@ -123,6 +151,7 @@ class Trainer {
   struct Run;
   Json arguments() const;
   void resume(TrainingState& state);
+  UpdateResult update(int64_t step, std::span<const PackedBatch> batches);
   StepMetrics train_step(Run& run);
   void append_metrics(Run& run, const Json& line);
   std::unique_ptr<EventFile> open_events(const Run& run) const;

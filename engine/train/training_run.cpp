@@ -141,6 +141,26 @@ void Trainer::resume(TrainingState& state) {
       cat("resuming from ", folder, " (step ", state.step, " of ", schedule_.total_steps, ")"));
 }
 
+UpdateResult Trainer::update(int64_t step, std::span<const PackedBatch> batches) {
+  StepState& values = parts_->step.values();
+  values.step = static_cast<int32_t>(step);
+  values.epoch = static_cast<uint32_t>(loader_->epochs().place_of(step).epoch);
+  values.learning_rate = static_cast<float>(learning_rate_->rate(step));
+  return run_update({.model = parts_->model,
+                     .adapter = *parts_->adapter,
+                     .optimizer = *parts_->optimizer,
+                     .tape = *parts_->tape,
+                     .step = parts_->step,
+                     .batches = *parts_->batches,
+                     .snapshot = parts_->snapshot.get(),
+                     .checkpoint = config_.gradient_checkpointing,
+                     .max_grad_norm = static_cast<float>(config_.max_grad_norm),
+                     .label_smoothing = static_cast<float>(config_.label_smoothing_factor),
+                     .noise_alpha = static_cast<float>(config_.neftune_noise_alpha),
+                     .mean_of_means = config_.loss_norm == "microbatch"},
+                    batches);
+}
+
 StepMetrics Trainer::train_step(Run& run) {
   const Clock::time_point start = Clock::now();
   const int64_t step = run.state.step;
@@ -148,34 +168,19 @@ StepMetrics Trainer::train_step(Run& run) {
       run.updates ? run.updates->next(run.batches) : run.events.load_update(step, run.batches);
   run.n_batches = static_cast<size_t>(n_micro);
   StepState& values = parts_->step.values();
-  values.step = static_cast<int32_t>(step);
-  values.epoch = static_cast<uint32_t>(loader_->epochs().place_of(step).epoch);
-  values.learning_rate = static_cast<float>(learning_rate_->rate(step));
   int64_t n_tokens = 0;
   for (int64_t i = 0; i < n_micro; ++i) {
     n_tokens += run.batches[i].n_tokens();
     if (run.events.on_batch) run.events.on_batch(step, i, run.batches[i]);
   }
   const float scale_before = values.loss_scale;
-  const UpdateResult update =
-      run_update({.model = parts_->model,
-                  .adapter = *parts_->adapter,
-                  .optimizer = *parts_->optimizer,
-                  .tape = *parts_->tape,
-                  .step = parts_->step,
-                  .batches = *parts_->batches,
-                  .snapshot = parts_->snapshot.get(),
-                  .checkpoint = config_.gradient_checkpointing,
-                  .max_grad_norm = static_cast<float>(config_.max_grad_norm),
-                  .label_smoothing = static_cast<float>(config_.label_smoothing_factor),
-                  .noise_alpha = static_cast<float>(config_.neftune_noise_alpha),
-                  .mean_of_means = config_.loss_norm == "microbatch"},
-                 std::span(run.batches).first(static_cast<size_t>(n_micro)));
+  const UpdateResult done =
+      update(step, std::span(run.batches).first(static_cast<size_t>(n_micro)));
   run.state.loss_scale = values.loss_scale;
   run.state.finite_updates = values.finite_updates;
   std::string skipped;
   if (!values.finite) {
-    const bool loss = !std::isfinite(update.loss);
+    const bool loss = !std::isfinite(done.loss);
     // A gradient may be beyond fp16 only because of the scale, which is halved then.
     const bool scale = !loss && ctx_.compute == DType::kF16 && scale_before > 1.0f;
     skipped = loss ? "loss" : scale ? "loss scale" : "gradient";
@@ -186,10 +191,10 @@ StepMetrics Trainer::train_step(Run& run) {
       .step = step + 1,
       .total_steps = schedule_.total_steps,
       .epoch = epoch_of(step + 1),
-      .loss = update.loss,
+      .loss = done.loss,
       .learning_rate = values.learning_rate,
       .grad_norm = values.gradient_norm,
-      .n_labels = update.totals.n_labels,
+      .n_labels = done.totals.n_labels,
       .n_tokens = n_tokens,
       .mlm_probability = mask_rate_ ? std::optional(mask_rate_->at(step)) : std::nullopt,
       .seconds = seconds_since(start),

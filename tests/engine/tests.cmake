@@ -21,6 +21,7 @@ qe_device_test(qe_engine_tests qe_engine
   engine/low_rank_test.cpp
   engine/lr_schedule_test.cpp
   engine/mask_rate_test.cpp
+  engine/measure_test.cpp
   engine/memory_plan_test.cpp
   engine/memory_test.cpp
   engine/model_folders_test.cpp

@@ -42,9 +42,22 @@ expect "plan: value and origin of a setting" grep -Eq '^ +lora_alpha +32\.0 +--l
 expect "plan: the file as origin" grep -Eq '^ +max_steps +6 +config.json$' stdout
 expect "plan: a default's origin" grep -Eq '^ +adam_beta1 +0.9 +default \(run_mlm.py\)$' stdout
 expect "plan: a key without effect is noted" grep -q '/do_train does nothing here' stderr
-expect "plan writes nothing" [ ! -e out/adapter_config.json ]
+expect "plan: the time, from updates that were done" \
+  grep -Eq '^time +about [0-9.:]+( m?s)?: 6 updates of .* \(3 measured, [0-9,]+ tokens/s\), 2 evaluations of ' stdout
+expect "plan: modules by layer, with counts" \
+  grep -Eq '^ +4 +bert\.encoder\.layer\.\{i\}\.attention\.self\.query +4 +[0-9]+ x [0-9]+ +[0-9,]+$' stdout
+expect "plan: the share that is trained" grep -Eq '^adapter .* parameters \([0-9.]+ % of the base.s\) in ' stdout
+expect_ok stdout 'What is trained' "$engine" plan config.json --no-measure
+expect "plan --no-measure: no time" sh -c '! grep -q "^time" stdout'
+cp stdout planned
+expect_ok stdout 'What is trained' "$engine" train config.json --dry-run --no-measure
+expect "train --dry-run prints what plan prints" cmp planned stdout
+expect_ok stdout 'tokens in all' "$engine" train config.json --dry-run
+expect_error 1 'output_dir: not given' "$engine" train config.json --dry-run --output_dir ''
+expect "plan and --dry-run write nothing" [ ! -e out ]
 # For a GPU that is not here, in any build.
 expect_ok stdout 'on cuda:99' "$engine" plan config.json --device cuda:99
+expect "plan: no time of a device that is not here" sh -c '! grep -q "^time" stdout'
 expect "plan: CUDA's own memory is a row" grep -q 'CUDA context' stdout
 expect "plan: weights are resident where there is room" \
   grep -Eq '^ +resident_weights +true +auto: there is room$' stdout
