@@ -8,6 +8,7 @@
 
 namespace qe::tools {
 
+Command init_command();
 Command train_command();
 Command eval_command();
 Command fill_mask_command();

@@ -22,10 +22,10 @@ constexpr int kError = 1, kWrongUsage = 2;
 
 int run(const std::vector<std::string>& words) {
   const std::vector<Command> commands = {
-      train_command(),    eval_command(),    fill_mask_command(), score_command(),
-      embed_command(),    plan_command(),    plot_command(),      config_schema_command(),
-      tokenize_command(), inspect_command(), merge_command(),     combine_command(),
-      quantize_command(), bench_command(),   doctor_command()};
+      init_command(),          train_command(),    eval_command(),    fill_mask_command(),
+      score_command(),         embed_command(),    plan_command(),    plot_command(),
+      config_schema_command(), tokenize_command(), inspect_command(), merge_command(),
+      combine_command(),       quantize_command(), bench_command(),   doctor_command()};
   if (words.empty()) {
     std::cerr << program_help(commands);
     return kWrongUsage;

@@ -26,7 +26,7 @@ for isa in scalar ''; do # '': the best there is
   expect "doctor: both checks hold" [ "$(grep -c ' ok: .*bits as on every machine' stdout)" -eq 2 ]
 done
 expect_ok stdout '"healthy": true' "$engine" doctor --json
-for command in train eval fill-mask score embed plan plot config-schema tokenize bench; do
+for command in init train eval fill-mask score embed plan plot config-schema tokenize bench; do
   expect_ok stdout "Usage: qlora-engine $command" "$engine" "$command" --help
   expect "$command --help has an example" grep -q '^Example:' stdout
 done
@@ -35,6 +35,21 @@ expect "--help stays within 100 columns" [ "${PIPESTATUS[1]}" -eq 0 ]
 
 expect_ok stdout '"$schema": "https://json-schema.org/draft/2020-12/schema"' "$engine" config-schema
 expect_error 2 'config-schema' "$engine" config-schema config.json
+
+# ---- Init
+expect_ok stdout 'Next: qlora-engine train start.json --dry-run' "$engine" init --model "$model" \
+  --train train.txt --validation valid.txt -o start.json --output_dir started --device cpu
+expect "init: a choice with its reason" grep -Eq '^ +line_by_line +false +lines are short' stdout
+expect "init: memory was planned" grep -Eq '^ +per_device_train_batch_size +8 .*; the run takes [0-9.]+ MiB$' stdout
+expect_ok stdout 'updates of 32 sequences' "$engine" train start.json --dry-run
+expect "init writes only the configuration" [ ! -e started ]
+expect_error 1 'start.json: it exists already' "$engine" init --model "$model" --train train.txt -o start.json
+sed -e 's/["\\]/\\&/g' -e 's/.*/{"text": "&"}/' train.txt >rows.jsonl
+expect_ok stdout 'a row is a text' "$engine" init --model "$model" --train rows.jsonl \
+  -o start.json --force --device cpu
+expect_ok stdout 'updates of 32 sequences' "$engine" plan start.json --no-measure
+expect_error 1 'absent.txt' "$engine" init --model "$model" --train absent.txt -o other.json
+expect_error 2 '--model DIR is missing' "$engine" init --train train.txt
 
 # ---- Plan
 expect_ok stdout 'total' "$engine" plan config.json --lora_alpha=32 --weight_decay 0.1
