@@ -50,7 +50,7 @@ awk '
     library["utf8proc.h"] = "utf8proc"; library["zlib.h"] = "zlib"
     library["zstd.h"] = "zstd"; library["cblas.h"] = "OpenBLAS"; library["nccl.h"] = "NCCL"; library["cublasLt.h"] = "cuBLASLt"
     # Of the platform; any file.
-    platform = "^(unistd|stddef|stdint|stdlib|malloc|fcntl|glob|dlfcn|signal|errno|poll|pthread|sched|termios|time|(bits|sys)/[a-z_]+" \
+    platform = "^(unistd|stddef|stdint|stdlib|malloc|fcntl|glob|dlfcn|signal|errno|langinfo|locale|poll|pthread|sched|termios|time|(bits|sys)/[a-z_]+" \
                "|immintrin|cpuid|arm_neon|cuda_[a-z0-9_]+|mma)\\.h$"
   }
 

@@ -20,6 +20,7 @@ struct Driver {
   int (*error_string)(int code, const char** text);
 };
 constexpr int kMajor = 75, kMinor = 76;  // CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_...
+constexpr int kConcurrentManagedAccess = 89;
 
 template <class Function>
 bool load(void* library, const char* name, Function*& function) {
@@ -38,7 +39,7 @@ bool load_all(void* library, Driver& d) {
 
 Gpu describe(const Driver& driver, int index) {
   Gpu gpu;
-  int device = 0, major = 0, minor = 0;
+  int device = 0, major = 0, minor = 0, concurrent = 1;
   size_t n_bytes = 0;
   char name[256] = "";
   driver.device(&device, index);
@@ -46,6 +47,8 @@ Gpu describe(const Driver& driver, int index) {
   driver.total_memory(&n_bytes, device);
   driver.attribute(&major, kMajor, device);
   driver.attribute(&minor, kMinor, device);
+  driver.attribute(&concurrent, kConcurrentManagedAccess, device);
+  gpu.concurrent_managed_access = concurrent != 0;
   gpu.name = name;
   gpu.compute_capability = cat(major, '.', minor);
   gpu.memory_bytes = static_cast<int64_t>(n_bytes);
@@ -53,6 +56,13 @@ Gpu describe(const Driver& driver, int index) {
 }
 
 }  // namespace
+
+std::string first_library(const std::vector<std::string>& names) {
+  for (const std::string& name : names) {
+    if (::dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL) != nullptr) return name;
+  }
+  return "";
+}
 
 GpuDriver probe_gpu_driver() {
   GpuDriver out;

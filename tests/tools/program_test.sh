@@ -26,6 +26,10 @@ for isa in scalar ''; do # '': the best there is
   expect "doctor: both checks hold" [ "$(grep -c ' ok: .*bits as on every machine' stdout)" -eq 2 ]
 done
 expect_ok stdout '"healthy": true' "$engine" doctor --json
+expect "doctor: limits and file system" grep -q '"file_system": "[a-z0-9]' stdout
+run bash -c "ulimit -n 64; exec '$engine' doctor"
+expect "doctor: few files, and how to have more" grep -q 'only 64 files may be open' stdout
+expect "doctor: the way is beside it" grep -q 'ulimit -n 4096' stdout
 for command in init train eval fill-mask score embed plan plot config-schema tokenize bench; do
   expect_ok stdout "Usage: qlora-engine $command" "$engine" "$command" --help
   expect "$command --help has an example" grep -q '^Example:' stdout

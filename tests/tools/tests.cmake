@@ -18,8 +18,12 @@ qe_program_test(signal_test $<TARGET_FILE:qlora-engine>)
 
 qe_test(qe_tools_tests qe_engine
   tools/args_test.cpp
+  tools/diagnosis_test.cpp
+  tools/machine_test.cpp
   tools/starting_config_test.cpp
   tools/table_test.cpp
   ${PROJECT_SOURCE_DIR}/tools/args.cpp
+  ${PROJECT_SOURCE_DIR}/tools/diagnosis.cpp
+  ${PROJECT_SOURCE_DIR}/tools/machine.cpp
   ${PROJECT_SOURCE_DIR}/tools/starting_config.cpp
   ${PROJECT_SOURCE_DIR}/tools/table.cpp)
