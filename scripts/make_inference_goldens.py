@@ -135,8 +135,8 @@ def of_folder(folder, kind):
 
 
 def make(root):
-    folders = {"bert": root / "bert"}
-    folders.update({f.name: f for f in sorted((root / "families").iterdir())})
+    folders = {f.name: f for f in sorted((root / "families").iterdir())}
+    folders["bert"] = root / "bert"  # with a tokenizer of words of several tokens
     return {"made_with": {m.__name__: m.__version__ for m in (torch, transformers, peft)},
             "texts": TEXTS, "masked": MASKED, "words": WORDS, "top_k": TOP_K, "beams": BEAMS,
             "models": {name: of_folder(folder, name) for name, folder in folders.items()}}
