@@ -11,8 +11,9 @@ DUMP.jsonl is what `qlora-engine train --dump_batches FILE` writes, one micro-ba
 "labels": [[..]]}, rows of any lengths, masks applied, -100 = no label. CONFIG.json is the run's
 own (flat keys, missing ones have run_mlm.py's and qlora.py's defaults; --set replaces one).
 METRICS.jsonl has {"step", "loss", ...} lines; with logging_steps > 1 a line is the mean since the
-one before. Everything here is fp32 on the CPU without dropout; bits 4 is the bitsandbytes round
-trip of the encoder Linears. Exit status 1: the losses differ by more than --tolerance.
+one before. Everything here is fp32 (or --float64) on the CPU without dropout; bits 4 is the
+bitsandbytes round trip of the encoder Linears. Exit status 1: losses differ by more than
+--tolerance.
 
 pip packages: torch transformers peft safetensors, and bitsandbytes when bits is 4.
 """
@@ -141,6 +142,8 @@ def main():
         parser.add_argument(name)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--final-adapter", help="compare A and B after the dump's last step")
+    parser.add_argument("--float64", action="store_true",
+                        help="train the reference in float64: what differs is the engine's rounding")
     parser.add_argument("--tolerance", type=float, default=1e-4)
     options = parser.parse_args()
     logging.disable_progress_bar()
@@ -148,6 +151,8 @@ def main():
     settings = read_settings(options.config, options.set)
     updates = read_dump(options.dump)
     model = load_model(options.base, options.initial_adapter, settings)
+    if options.float64:
+        model.double()
     theirs = dict(zip(updates, list(train(model, list(updates.values()), settings))))
     worst, last = print_table(theirs, read_metrics(options.metrics))
     print(f"updates {min(theirs)} to {last}: largest relative difference {worst:.3g} "
