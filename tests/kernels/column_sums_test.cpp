@@ -15,15 +15,17 @@ using test::run_planned;
 constexpr double kTolerance = 1e-5;
 
 DEVICE_TEST_CASE("column_sums adds to what is there, against float64") {
-  for (const auto& [rows, cols, stride] : {std::tuple<int64_t, int64_t, int64_t>{1, 1, 0},
-                                           {3, 7, 9},
-                                           {127, 48, 0},
-                                           {129, 48, 64},
-                                           {300, 3000, 0},
-                                           {2600, 16, 0},
-                                           {4099, 769, 772},
-                                           {9000, 264, 0},
-                                           {5, 70000, 0}}) {
+  using Shape = std::tuple<int64_t, int64_t, int64_t>;
+  for (const auto& [rows, cols, stride] : test::sizes<Shape>({{1, 1, 0},
+                                                              {3, 7, 9},
+                                                              {127, 48, 0},
+                                                              {129, 48, 64},
+                                                              {300, 3000, 0},
+                                                              {2600, 16, 0},
+                                                              {4099, 769, 772},
+                                                              {9000, 264, 0},
+                                                              {5, 70000, 0}},
+                                                             {{129, 48, 64}, {300, 7, 9}})) {
     CAPTURE(rows);
     CAPTURE(cols);
     Matrix x = Matrix::random(rows, cols, 1, stride);

@@ -248,9 +248,13 @@ DEVICE_TEST_CASE("gemm: the gradient of a Linear's weight, dW += dY^T X over man
     DType x_dtype = DType::kF32;  // on the CPU
   };
   // n not a multiple of 8: heads, vocabularies.
-  for (const Size& size :
-       {Size{256, 192, 16384}, Size{768, 128, 2056, DType::kBF16}, Size{3, 768, 4096},
-        Size{96, 320, 1001, DType::kF16}, Size{250, 64, 9000}, Size{1024, 1024, 37}}) {
+  for (const Size& size : test::sizes<Size>({{256, 192, 16384},
+                                             {768, 768, 8200, DType::kBF16},
+                                             {3, 768, 4096},
+                                             {96, 320, 1001, DType::kF16},
+                                             {250, 64, 9000},
+                                             {1024, 1024, 37}},
+                                            {{24, 16, 8200}, {3, 64, 100}})) {
     const Case c{.m = size.n,
                  .n = size.k,
                  .k = size.tokens,
