@@ -63,6 +63,8 @@ FAMILIES = {
     "esm-1b": ("Esm", {**BERT, "vocab_size": VOCAB, "max_position_embeddings": 154,
                        "position_embedding_type": "absolute", "token_dropout": True,
                        "emb_layer_norm_before": True}, "float16"),
+    "esm-none": ("Esm", {**BERT, "vocab_size": VOCAB, "position_embedding_type": None,
+                         "token_dropout": True}, "float16"),
     "deberta-v2": ("DebertaV2", {**BERT, "relative_attention": True, "position_buckets": 32,
                                  "pos_att_type": ["p2c", "c2p"], "share_att_key": True,
                                  "norm_rel_ebd": "layer_norm", "position_biased_input": False,

@@ -268,7 +268,7 @@ def family_targets(out):
     """What peft adapts in 12-layer models of all model types, for family_settings."""
     rows = []
     for folder in [out.parent / "bert", *sorted((out.parent / "families").iterdir())]:
-        if folder.name == "esm-1b":  # the same modules as esm
+        if folder.name in ("esm-1b", "esm-none"):  # the same modules as esm
             continue
         config = json.loads((folder / "model" / "config.json").read_text())
         config |= {key: n for key, n in WIDE.items() if key in config}

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 
-// ESM-2 (rotary positions) and ESM-1b (learned ones): protein language models of pre-norm layers
-// whose embeddings leave masked tokens out and scale the others up for it (token dropout, in
+// ESM-2 (rotary positions) and ESM-1b (learned ones; or none): protein language models of pre-norm
+// layers whose embeddings leave masked tokens out and scale the others up for it (token dropout, in
 // inference too). Rives et al. 2021, Lin et al. 2022.
 
 #include "formats/families/bert_names.h"
@@ -15,9 +15,9 @@ namespace {
 
 using namespace config_keys;
 
-EncoderNames esm_names(bool rotary, bool norm_before) {
+EncoderNames esm_names(bool has_position_table, bool norm_before) {
   EncoderNames names = bert_names::encoder("esm");
-  if (rotary) names.position_embeddings.clear();
+  if (!has_position_table) names.position_embeddings.clear();
   names.token_type_embeddings.clear();
   names.embedding_norm = norm_before ? "esm.embeddings.layer_norm" : "";
   names.attention_norm = "esm.encoder.layer.{i}.attention.LayerNorm";
@@ -37,11 +37,13 @@ EncoderConfig read_esm(const Json& config) {
                                                   .position_types = "rotary|absolute"});
   const Json* positions = config.find("position_embedding_type");
   const bool rotary = positions && positions->is_string() && positions->as_string() == "rotary";
+  // Absent is "absolute", null is no positions at all.
+  const bool has_position_table = !rotary && !(positions && positions->is_null());
   if (rotary) {
     encoder.rotary = read_rotary(config, 10000.0, encoder.max_positions);
     QE_CHECK(encoder.rotary.scaling == Rotary::Scaling::kNone, config.where(),
              ": scaled rotary positions are not supported, as EsmForMaskedLM has none");
-  } else {
+  } else if (has_position_table) {
     skip_padding(encoder);
   }
   encoder.n_token_types = 0;
@@ -55,7 +57,7 @@ EncoderConfig read_esm(const Json& config) {
     QE_CHECK(mask && !mask->is_null(), config.where(), ": token_dropout needs a mask_token_id");
     encoder.dropped_token_id = read_int(config, "mask_token_id", 0, 0, kMaxVocabulary);
   }
-  encoder.names = esm_names(rotary, read_bool(config, "emb_layer_norm_before", false));
+  encoder.names = esm_names(has_position_table, read_bool(config, "emb_layer_norm_before", false));
   name_family(encoder, "esm", "Esm");
   encoder.quantize_skip = {"lm_head"};
   complete(encoder, config);
