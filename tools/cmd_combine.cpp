@@ -33,16 +33,16 @@ int run_combine(const Arguments& arguments) {
   }
   ThreadPool threads(static_cast<int>(arguments.integer("threads", 0, 0, 4096)));
   const Adapter combined = combine_adapters(options, threads);
-  AdapterView views;
+  AdapterView view;
   for (const AdapterPair& pair : combined.pairs) {
-    views.pairs.push_back({pair.module, pair.r, pair.in, pair.out, pair.a.data(), pair.b.data()});
+    view.pairs.push_back({pair.module, pair.r, pair.in, pair.out, pair.a.data(), pair.b.data()});
   }
   write_folder_atomically(arguments.text("output"), [&](const std::string& folder) {
-    write_adapter(folder, combined.config, views);
+    write_adapter(folder, combined.config, view);
   });
   Table table("ll");
   table.add({"wrote", arguments.text("output")});
-  table.add({"combined", cat(options.adapters.size(), " adapters of ", views.pairs.size(),
+  table.add({"combined", cat(options.adapters.size(), " adapters of ", view.pairs.size(),
                              " linear layers, rank ", combined.config.r)});
   std::cout << table.text();
   return 0;

@@ -94,6 +94,8 @@ AdapterPair reduced(const Terms& terms, int64_t r) {
 
 void add_terms(const Adapter& adapter, const WeightedAdapter& source,
                std::map<std::string, Terms>& terms) {
+  QE_CHECK(adapter.tensors.empty(), source.folder,
+           ": an adapter that has parameters in full (bias, modules_to_save) cannot be combined");
   const LoraTargets targets(adapter.config);
   for (const AdapterPair& pair : adapter.pairs) {
     QE_CHECK(pair.magnitude.empty(), source.folder, ": ", pair.module,
@@ -147,6 +149,8 @@ Adapter combine_adapters(const CombineOptions& options, ThreadPool& threads) {
   config.use_rslora = false;
   config.rank_pattern.clear();
   config.alpha_pattern.clear();
+  config.bias = AdapterConfig::Bias::kNone;
+  config.modules_to_save.clear();
   config.target_modules.clear();  // named in full: no layer, no exclusion takes one away
   config.target_regex.clear();
   config.exclude_modules.clear();

@@ -23,8 +23,8 @@ struct CombineOptions {
 /// The sum of weight * scale * B A over the adapters. Its scale is 1, its targets are the modules
 /// that any of them has, everything else that a configuration says is the first one's; of one
 /// adapter every way is kLinear, as in peft. Throws Error, naming folder and module, when sizes of
-/// modules differ, ranks differ for kLinear, an adapter has magnitudes (DoRA), or svd_rank is
-/// larger than a weight.
+/// modules differ, ranks differ for kLinear, an adapter has magnitudes (DoRA) or parameters in
+/// full, or svd_rank is larger than a weight.
 Adapter combine_adapters(const CombineOptions& options, ThreadPool& threads);
 
 }  // namespace qe

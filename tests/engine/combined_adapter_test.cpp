@@ -100,9 +100,9 @@ TEST_CASE("combined_adapter: ranks by pattern, one adapter, and what is written"
     CombineOptions options{.type = type};
     for (size_t i = 0; i < n; ++i) options.adapters.push_back({plain, 0.5});
     const Adapter found = combined(options);
-    AdapterView views;
+    AdapterView view;
     for (const AdapterPair& pair : found.pairs) {
-      views.pairs.push_back({pair.module, pair.r, pair.in, pair.out, pair.a.data(), pair.b.data()});
+      view.pairs.push_back({pair.module, pair.r, pair.in, pair.out, pair.a.data(), pair.b.data()});
       // Each adapter's product: scale 3 and 1 row of ones, or 3 / 2 and 2 rows.
       for (const float value : product_of(pair, found.config)) {
         CHECK(value == doctest::Approx(1.5 * static_cast<double>(n)));
@@ -110,7 +110,7 @@ TEST_CASE("combined_adapter: ranks by pattern, one adapter, and what is written"
     }
     const std::string out = folder.path() + "/out" + std::to_string(static_cast<int>(type));
     std::filesystem::create_directories(out);
-    write_adapter(out, found.config, views);
+    write_adapter(out, found.config, view);
     const Adapter read = read_adapter(out);
     CHECK(read.config.target_modules == std::vector<std::string>{"a.key", "a.query"});
     CHECK(read.config.base_model_name_or_path == "model");

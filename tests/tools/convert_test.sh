@@ -74,6 +74,18 @@ ln -s "$adapter/adapter_model.safetensors" linked/
 expect_error 1 'is a link that leaves the folder' "$engine" merge --model "$model" --output x linked
 expect "nothing is written after an error" [ ! -e x ]
 
+# ---- Combine
+expect_ok stdout '2 adapters of 13 linear layers, rank 8' "$engine" combine --output both "$adapter:0.7" "$adapter:0.3"
+words() { answers --model "$model" --adapter "$1" | grep -o '"token_str": *"[^"]*"'; }
+expect "combined: the answers of the one" [ "$(words both)" = "$(words "$adapter")" ]
+expect_ok stdout 'rank 3' "$engine" combine --output small --type svd --rank 3 "$adapter" "$adapter:-0.5"
+expect_error 2 '--type: expected cat, svd or linear' "$engine" combine --output x --type ties "$adapter"
+expect_error 2 'only --type svd has a choice' "$engine" combine --output x --rank 3 "$adapter"
+expect_error 2 'no adapter given' "$engine" combine --output x
+expect_error 1 'is there already' "$engine" combine --output both "$adapter"
+expect_error 1 'none: no such folder' "$engine" combine --output x none
+expect "nothing is written after an error" [ ! -e x ]
+
 # ---- Inspect
 expect_ok stdout 'masked language model' "$engine" inspect "$model"
 expect "every preset" [ "$(grep -Ec '^(all-linear|qlora|attention|peft-default) ' stdout)" -eq 4 ]
