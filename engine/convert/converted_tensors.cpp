@@ -89,7 +89,7 @@ void ConvertedTensors::find_sites(TensorSource& source) {
 
 void ConvertedTensors::read_adapters(std::vector<Adapter>& adapters) {
   for (size_t i = 0; i < adapters.size(); ++i) {
-    drop_unused_parts(adapters[i], config_);
+    fit_to_family(adapters[i], config_);
     read_pairs(options_.adapters[i], adapters[i]);
     read_full_tensors(options_.adapters[i], adapters[i]);
   }

@@ -2,6 +2,8 @@
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #include "engine/model/adapter_loading.h"
 
+#include <cstring>
+
 namespace qe {
 namespace {
 
@@ -11,16 +13,72 @@ std::string last_name(std::string path) {
   return path.substr(path.rfind('/') + 1);
 }
 
+// A module's name in the masked language model; "": it does not use it.
+std::string canonical_module(const Family& family, const std::string& module) {
+  constexpr std::string_view kWeight = ".weight";
+  const std::string canonical = family.canonical_name(module + std::string(kWeight));
+  // Several modules in one have no adapter that is theirs.
+  if (!canonical.ends_with(kWeight) || split_name(canonical).size() > 1) {
+    return canonical.empty() ? canonical : module;
+  }
+  return canonical.substr(0, canonical.size() - kWeight.size());
+}
+
+std::string canonical_tensor(const Family& family, const std::string& name) {
+  if (!name.ends_with(kAdaptedBiasSuffix)) return family.canonical_name(name);
+  const std::string module = name.substr(0, name.size() - std::strlen(kAdaptedBiasSuffix));
+  const std::string canonical = canonical_module(family, module);
+  return canonical.empty() ? canonical : canonical + kAdaptedBiasSuffix;
+}
+
+// Every module by name, with its own rank and scale: patterns may speak of other names.
+void name_targets(const AdapterConfig& before, const std::vector<std::string>& modules_before,
+                  Adapter& adapter) {
+  const LoraTargets targets(before);
+  AdapterConfig& config = adapter.config;
+  config.all_linear = false;
+  config.target_modules.clear();
+  config.target_regex.clear();
+  config.exclude_modules.clear();
+  config.exclude_regex.clear();
+  config.layers_to_transform.clear();
+  config.layers_pattern.clear();
+  config.rank_pattern.clear();
+  config.alpha_pattern.clear();
+  for (size_t i = 0; i < modules_before.size(); ++i) {
+    const std::string& module = adapter.pairs[i].module;
+    config.target_modules.push_back(module);
+    if (!before.rank_pattern.empty()) {
+      config.rank_pattern.emplace_back(module, targets.rank(modules_before[i]));
+    }
+    if (!before.alpha_pattern.empty()) {
+      config.alpha_pattern.emplace_back(module, targets.alpha(modules_before[i]));
+    }
+  }
+}
+
 }  // namespace
 
-void drop_unused_parts(Adapter& adapter, const EncoderConfig& config) {
+void fit_to_family(Adapter& adapter, const EncoderConfig& config) {
   const Family& family = family_of(config.model_type);
   std::erase_if(adapter.pairs, [&](const AdapterPair& pair) {
-    return family.canonical_name(pair.module + ".weight").empty();
+    return canonical_module(family, pair.module).empty();
   });
   std::erase_if(adapter.tensors, [&](const AdapterTensor& tensor) {
-    return family.canonical_name(tensor.name).empty();
+    return canonical_tensor(family, tensor.name).empty();
   });
+  std::vector<std::string> before;
+  bool renamed = false;
+  for (AdapterPair& pair : adapter.pairs) {
+    before.push_back(pair.module);
+    pair.module = canonical_module(family, pair.module);
+    renamed = renamed || pair.module != before.back();
+  }
+  if (!renamed) return;
+  for (AdapterTensor& tensor : adapter.tensors) {
+    tensor.name = canonical_tensor(family, tensor.name);
+  }
+  name_targets(AdapterConfig(adapter.config), before, adapter);
 }
 
 std::unique_ptr<LoraAdapter> make_adapter(AdapterConfig config, const MaskedLm& model,
@@ -48,7 +106,7 @@ std::unique_ptr<LoraAdapter> place_adapter(Adapter stored, const std::string& fo
                  ", the base here is ", Json(base).dump()));
   }
   stored_base = base;
-  drop_unused_parts(stored, model.config);
+  fit_to_family(stored, model.config);
   std::unique_ptr<LoraAdapter> adapter;
   try {
     adapter = make_adapter(stored.config, model, trainable, ctx, memory);

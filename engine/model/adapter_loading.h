@@ -17,9 +17,10 @@ namespace qe {
 std::unique_ptr<LoraAdapter> make_adapter(AdapterConfig config, const MaskedLm& model,
                                           bool trainable, const Context& ctx, Memory& memory);
 
-/// Removes what an adapter has for parts that masked language models do not use (ESM's contact
-/// head, which "all-linear" finds, too).
-void drop_unused_parts(Adapter& adapter, const EncoderConfig& config);
+/// Gives an adapter's parts the names that they have in the masked language model (one that was
+/// made for the bare encoder, AutoModel's, lacks their beginning), and removes those that it does
+/// not use (poolers; ESM's contact head, which "all-linear" finds, too).
+void fit_to_family(Adapter& adapter, const EncoderConfig& config);
 
 /// The adapter that was read from `folder`, for `model`. `base` is the model's folder: a warning is
 /// logged when the adapter names another base. Throws Error, naming folder and module, when modules

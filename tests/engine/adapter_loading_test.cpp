@@ -7,10 +7,11 @@
 #include <cmath>
 #include <filesystem>
 
+#include "engine/convert/converted_tensors.h"
 #include "engine/memory/planning.h"
 #include "engine/model/lora_init.h"
 #include "engine/model/weight_loader.h"
-#include "tests/support/golden.h"
+#include "tests/support/golden_model.h"
 #include "tests/support/temporary_folder.h"
 
 namespace qe {
@@ -99,6 +100,32 @@ TEST_CASE(
   CHECK(error_of([&] { base.load(wide); })
             .find("the adapter is for another base: expected A (1, 48) and B (48, 1), got A (1, "
                   "96)") != std::string::npos);
+}
+
+TEST_CASE("adapter_loading: an adapter that peft wrote for the bare encoder gives the logits") {
+  const std::string adapter = test::golden_path("bare_adapter/adapter");
+  const std::string family = test::golden_path("families/bert");
+  for (const AdapterPair& pair : read_adapter(adapter).pairs) {
+    CHECK((pair.module.starts_with("encoder.layer.") || pair.module == "pooler.dense"));
+  }
+  test::GoldenModel model(family, 32, false);
+  model.adapter = load_adapter(adapter, model.lm, "model", true, model.ctx, model.memory, Log());
+  const std::vector<Record> rows = test::rows_of(family + "/train.jsonl");
+  const std::vector<float> logits =
+      test::logits_of(model, test::pack(model.lm.config, rows, 0, rows.size(), false));
+  const SafetensorsFile golden(test::golden_path("bare_adapter/forward.safetensors"));
+  CHECK(test::relative_error(logits, test::golden_tensor(golden, "logits")) <
+        test::tolerance(test::Result::kModel, 1e-5));
+  // What it is written as is the masked language model's.
+  const TemporaryFolder out;
+  write_adapter(out.path(), model.adapter->config(), model.adapter->views());
+  const Adapter written = read_adapter(out.path());
+  CHECK(written.pairs.size() == 6);
+  for (const AdapterPair& pair : written.pairs) CHECK(pair.module.starts_with("bert.encoder."));
+  ThreadPool threads(1);
+  const ConvertedTensors merged(family + "/model", {.adapters = {{adapter, 1.0}}},
+                                Context{.threads = &threads});
+  CHECK(merged.n_merged() == 6);
 }
 
 TEST_CASE("lora_init: the three ways to begin") {
