@@ -85,8 +85,8 @@ AdapterConfig read_config(const std::string& path) {
   }
   AdapterConfig config = read_lora_config(json);
   if (const Json* init = find_value(json, "init_lora_weights"); init && init->is_string()) {
-    bool changes_base = splits_base(config.init);
-    for (const char* name : {"corda", "loftq", "lora_ga"}) {
+    bool changes_base = reads_base(config.init);
+    for (const char* name : {"corda", "lora_ga"}) {
       changes_base = changes_base || init->as_string() == name;
     }
     QE_CHECK(!changes_base, init->where(), ": ", init->dump(),

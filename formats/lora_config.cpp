@@ -20,10 +20,9 @@ constexpr const char* kPissaIterations = "pissa_niter_";
 
 /// Initializations that have a name.
 constexpr std::pair<const char*, AdapterConfig::Init> kInits[] = {
-    {"gaussian", AdapterConfig::Init::kGaussian},
-    {"orthogonal", AdapterConfig::Init::kOrthogonal},
-    {"pissa", AdapterConfig::Init::kPissa},
-    {"olora", AdapterConfig::Init::kOlora},
+    {"gaussian", AdapterConfig::Init::kGaussian}, {"orthogonal", AdapterConfig::Init::kOrthogonal},
+    {"pissa", AdapterConfig::Init::kPissa},       {"olora", AdapterConfig::Init::kOlora},
+    {"loftq", AdapterConfig::Init::kLoftq},
 };
 
 const Json* find_value(const Json& json, const char* key) {
@@ -141,6 +140,21 @@ void read_init(const Json& object, AdapterConfig& config) {
   }
 }
 
+/// LoftQ's base must be one that the adapter's users can have: the plain 4-bit one.
+void check_loftq(const Json& object) {
+  const Json* settings = find_value(object, "loftq_config");
+  if (!settings) return;
+  const auto check = [&](const char* key, int64_t only, const char* why) {
+    const Json* value = find_value(*settings, key);
+    QE_CHECK(!value || value->as_int() == only, place_of(*value, key), ": expected ", only,
+             ", got ", value->dump(), ": ", why);
+  };
+  check("loftq_bits", 4, "the base has 4 bits here");
+  check("loftq_iter", 1,
+        "after more the base would not be the folder's own in 4 bits, and no adapter makes up for "
+        "that");
+}
+
 Json init_json(const AdapterConfig& config) {
   if (config.init == AdapterConfig::Init::kDefault) return true;
   if (config.init == AdapterConfig::Init::kRandom) return false;
@@ -241,6 +255,7 @@ AdapterConfig read_lora_config(const Json& object) {
   read_pattern(object, "alpha_pattern", config.alpha_pattern, read_finite);
   read_init(object, config);
   check_even_ranks(config);
+  if (config.init == AdapterConfig::Init::kLoftq) check_loftq(object);
   read_full_modules(object, config);
   return config;
 }
@@ -272,6 +287,10 @@ std::vector<Json::Member> lora_config_members(const AdapterConfig& config) {
 
 bool splits_base(AdapterConfig::Init init) {
   return init == AdapterConfig::Init::kPissa || init == AdapterConfig::Init::kOlora;
+}
+
+bool reads_base(AdapterConfig::Init init) {
+  return splits_base(init) || init == AdapterConfig::Init::kLoftq;
 }
 
 AdapterConfig joined_config(AdapterConfig config) {

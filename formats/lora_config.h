@@ -43,6 +43,8 @@ struct AdapterConfig {
     // Both from the weight, which is frozen without them:
     kPissa,  ///< its largest singular values and their vectors
     kOlora,  ///< the beginnings of Q and R
+    /// Both from what 4 bits lose of the weight; the base stays.
+    kLoftq,
   };
   Init init = Init::kDefault;
   /// kPissa: of subspace iteration ("pissa_niter_N"); -1: the singular values as they are.
@@ -71,6 +73,8 @@ std::vector<Json::Member> lora_config_members(const AdapterConfig& config);
 
 /// Whether an initialization leaves the base without the factors that the adapter begins with.
 bool splits_base(AdapterConfig::Init init);
+/// Whether it takes the factors from the weights.
+bool reads_base(AdapterConfig::Init init);
 /// The settings of an adapter that has both what was learned, [A; A0] and [B, -B0], and so fits the
 /// base as it was: twice the rank and the same scale.
 AdapterConfig joined_config(AdapterConfig config);

@@ -597,6 +597,7 @@ AdapterConfig lora_config_of(const RunConfig& config) {
                                         {"use_rslora", config.use_rslora},
                                         {"use_dora", config.use_dora},
                                         {"init_lora_weights", config.init_lora_weights},
+                                        {"loftq_config", config.loftq_config},
                                         {"target_modules", config.target_modules},
                                         {"exclude_modules", config.exclude_modules},
                                         {"layers_to_transform", config.layers_to_transform},

@@ -58,6 +58,7 @@ struct RunConfig {
   bool use_rslora = false;
   bool use_dora = false;
   Json init_lora_weights = true;  ///< true, false or a name
+  Json loftq_config = Json::object();
   Json target_modules =
       "all-linear";          ///< a preset, a list of path endings, or a regular expression
   Json exclude_modules;      ///< a list or a regular expression

@@ -98,9 +98,10 @@ constexpr Setting kSettings[] = {
     {"init_lora_weights", &C::init_lora_weights, kPeft,
      "A as torch's Linear and B zero; gaussian: A normal with deviation 1 / lora_r; false: both "
      "random; orthogonal: both random, with no product; pissa, pissa_niter_N, olora: taken out of "
-     "the base",
-     {.choices = "true|false|gaussian|orthogonal|pissa|pissa_niter_N|olora",
+     "the base; loftq: what 4 bits lose of it",
+     {.choices = "true|false|gaussian|orthogonal|pissa|pissa_niter_N|olora|loftq",
       .shape = Shape::kFlagOrText}},
+    {"loftq_config", &C::loftq_config, kPeft, "loftq_bits (4) and loftq_iter (1) of loftq"},
     {"target_modules", &C::target_modules, kOurs,
      "what is adapted: a list of path endings such as query,value; a regular expression for whole "
      "paths; or all-linear, qlora, attention, peft-default",
@@ -297,7 +298,6 @@ constexpr RefusedValue kRefusedValues[] = {
      "paged_ademamix_32bit|paged_ademamix_8bit|lion|lion_8bit|lion_32bit|paged_lion_8bit|"
      "paged_lion_32bit|rmsprop_bnb|rmsprop_bnb_8bit|rmsprop_bnb_32bit",
      "adapters are trained with AdamW here: use adamw_torch, paged_adamw_32bit or adamw_bnb_8bit"},
-    {"init_lora_weights", "loftq", "not supported yet: use true, pissa or olora"},
     {"init_lora_weights", "corda|eva|lora_ga|mica", "not supported: use true, pissa or olora"},
 };
 
@@ -490,7 +490,6 @@ constexpr ForeignKey kForeignKeys[] = {
     {"loraplus_lr_embedding", "", kNote, "LoRA is not on embeddings here"},
     {"loraplus_weight_decay", "", kNote, "weight_decay holds for all groups of LoRA+"},
     {"layer_replication", "[]", kRefuse, "the base keeps its layers"},
-    {"loftq_config", "{}", kRefuse, kPlainLora},
     {"eva_config", "", kRefuse, kPlainLora},
     {"corda_config", "", kRefuse, kPlainLora},
     {"lora_ga_config", "", kRefuse, kPlainLora},

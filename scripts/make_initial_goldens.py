@@ -21,6 +21,7 @@ import tempfile
 import peft
 import torch
 import transformers
+from peft.utils import loftq_utils
 
 import make_family_goldens as family
 import torch_reference as ref
@@ -35,6 +36,8 @@ VARIANTS = {
                                   "use_dora": True, "target_modules": ["q_lin", "v_lin", "lin1"]}),
     "olora": ("esm", {"r": 3, "lora_alpha": 2, "init_lora_weights": "olora", "use_rslora": True,
                       "target_modules": ["query", "key", "value", "dense"]}),
+    "loftq": ("bert", {"r": 3, "lora_alpha": 3, "init_lora_weights": "loftq",
+                       "target_modules": ["query", "value", "intermediate.dense"]}),
 }
 TRAINING = {"lr": 5e-3, "weight_decay": 0.01, "scheduler": "constant"}
 
@@ -69,15 +72,30 @@ def split(base_name, folder, settings, four_bit, work):
     return family.with_adapter(rest, work / "adapter")
 
 
+def with_losses(base_name, folder, settings):
+    """LoftQ after one iteration; peft's own needs a GPU, but for the decomposition."""
+    floats = dict(family.load_model(base_name, folder / "model").named_modules())
+    base = ref.round_trip_4bit(family.load_model(base_name, folder / "model"))
+    model = peft.get_peft_model(base, peft.LoraConfig(**{**settings, "init_lora_weights": True}))
+    for name, layer in lora_layers(model).items():
+        lost = floats[name].weight.data - layer.base_layer.weight.data
+        found = loftq_utils._low_rank_decomposition(lost, settings["r"])
+        layer.lora_A["default"].weight.data = found["R"].contiguous()
+        layer.lora_B["default"].weight.data = found["L"].contiguous()
+    return model.eval()
+
+
 def make_variant(name, goldens, out):
     base_name, settings = VARIANTS[name]
     folder = goldens / "families" / base_name
     rows = [json.loads(line) for line in (folder / "train.jsonl").read_text().splitlines()]
     tensors, losses = {}, {}
     # peft takes the magnitudes of DoRA from floats that nobody has in 4 bits.
-    for kind in ("base",) if settings.get("use_dora") else ("base", "nf4"):
+    loftq = settings["init_lora_weights"] == "loftq"
+    for kind in ("base",) if settings.get("use_dora") else ("nf4",) if loftq else ("base", "nf4"):
         with tempfile.TemporaryDirectory() as work:
-            model = split(base_name, folder, settings, kind == "nf4", pathlib.Path(work))
+            model = (with_losses(base_name, folder, settings) if loftq else
+                     split(base_name, folder, settings, kind == "nf4", pathlib.Path(work)))
         batch = family.pad(model, rows)
         initial = products(model)
         losses[kind] = [step["loss"] for step in ref.train(model, [[batch]] * 2, **TRAINING)]

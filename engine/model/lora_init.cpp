@@ -102,6 +102,8 @@ InitialFactors factors_from(const AdapterConfig& config, uint64_t seed, const st
       const LeadingQr found = leading_qr(w, r, stream);
       return {.a = rounded(found.r), .b = rounded(found.q)};
     }
+    case Init::kLoftq:
+      return factors_of(largest_triplets(w, r, stream), scale);
     default:
       fail("an initialization that needs no weight");
   }

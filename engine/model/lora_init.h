@@ -38,7 +38,8 @@ using GivenFactors = std::map<std::string, InitialFactors>;
 
 /// The factors that `config`'s way takes from w (out, in). PiSSA (Meng et al. 2024,
 /// arXiv:2404.02948): scale * B A is the best approximation of w. OLoRA (Buyukakyuz 2024,
-/// arXiv:2406.01775): the beginnings of Q and R. scale > 0. r <= in, out. On one thread.
+/// arXiv:2406.01775): the beginnings of Q and R. LoftQ (Li et al. 2023, arXiv:2310.08659): as
+/// PiSSA, of a w that is what 4 bits lose. scale > 0. r <= in, out. On one thread.
 InitialFactors factors_from(const AdapterConfig& config, uint64_t seed, const std::string& module,
                             const MatrixView& w, int64_t r, double scale);
 

@@ -52,7 +52,8 @@ const StoredTensor& WithNewHead::read(const StoredTensor& found) {
   if (&found != &tensor_) return source_.read(found);
   const Kind kind = kinds_.at(tensor_.name);
   values_.assign(static_cast<size_t>(tensor_.n_elements()), kind == Kind::kNorm ? 1.0f : 0.0f);
-  if (kind == Kind::kWeight) fill_normal<float>(NamedStream(seed_, tensor_.name), deviation_, values_);
+  if (kind == Kind::kWeight)
+    fill_normal<float>(NamedStream(seed_, tensor_.name), deviation_, values_);
   tensor_.bytes = std::as_bytes(std::span(values_));
   return tensor_;
 }

@@ -23,6 +23,7 @@ SplitTensors::SplitTensors(TensorSource& source, const EncoderConfig& config,
     sites_.clear();
   } else {
     split_all(seed);
+    if (!splits_base(adapter.init)) sites_.clear();
   }
 }
 
@@ -34,12 +35,19 @@ void SplitTensors::find_sites() {
   for (const LoraSite& linear : model.lora_sites()) {
     if (!targets.matches(linear.module)) continue;
     const std::string weight = linear.module + kWeight;
+    const bool stored_in_4_bits = source_.find_quantized(weight).has_value();
+    const bool in_4_bits = stored_in_4_bits || linear.weight.is_quantized();
+    if (adapter_.init == AdapterConfig::Init::kLoftq) {
+      if (!in_4_bits) continue;
+      QE_CHECK(!stored_in_4_bits, source_.name(), ": tensor \"", weight,
+               "\" is stored in 4 bits: init_lora_weights \"loftq\" needs its floats, too");
+    }
     const Site site{.module = linear.module,
                     .n = linear.out,
                     .k = linear.in,
                     .r = targets.rank(linear.module),
                     .scale = targets.scale(linear.module),
-                    .in_4_bits = linear.weight.is_quantized() || source_.find_quantized(weight)};
+                    .in_4_bits = in_4_bits};
     QE_CHECK(site.r <= std::min(site.n, site.k), site.module, ": a rank of ", site.r,
              ", but init_lora_weights takes factors from a weight of ", site.n, " x ", site.k);
     QE_CHECK(site.scale > 0.0, site.module,
@@ -47,6 +55,10 @@ void SplitTensors::find_sites() {
              site.scale);
     sites_.emplace(weight, site);
   }
+  QE_CHECK(
+      !sites_.empty() || adapter_.init != AdapterConfig::Init::kLoftq,
+      "init_lora_weights: \"loftq\" makes up for what 4 bits lose, but no adapted weight is in "
+      "4 bits");
 }
 
 // Weights are decoded one by one (that has threads of its own), and taken apart beside each other.
@@ -86,9 +98,13 @@ std::vector<float> SplitTensors::values(const Site& site) const {
       std::find_if(values.begin(), values.end(), [](float value) { return !std::isfinite(value); });
   QE_CHECK(bad == values.end(), *tensor.file, ": tensor \"", tensor.name, "\": element ",
            bad - values.begin(), " is ", *bad);
-  if (!site.in_4_bits || adapter_.init != AdapterConfig::Init::kOlora) return values;
-  return HostQuant4(make_tensor(values.data(), site.n, site.k), base_.quant, DType::kF32, threads_)
-      .dequantized(threads_);
+  if (!site.in_4_bits || adapter_.init == AdapterConfig::Init::kPissa) return values;
+  std::vector<float> decoded =
+      HostQuant4(make_tensor(values.data(), site.n, site.k), base_.quant, DType::kF32, threads_)
+          .dequantized(threads_);
+  if (adapter_.init == AdapterConfig::Init::kOlora) return decoded;
+  for (size_t i = 0; i < values.size(); ++i) values[i] -= decoded[i];
+  return values;
 }
 
 // values - scale * B A.

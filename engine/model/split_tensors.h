@@ -2,8 +2,9 @@
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #pragma once
 
-// The base as an adapter leaves it whose factors come from the weights (PiSSA, OLoRA): each adapted
-// weight W is split into s B A, which the adapter begins with, and the rest, which is frozen.
+// The base as an adapter leaves it whose factors come from the weights. PiSSA and OLoRA: each
+// adapted weight W is split into s B A, which the adapter begins with, and the rest, which is
+// frozen. LoftQ: what 4 bits lose of W is nearly s B A, and the base stays.
 
 #include "engine/model/lora_init.h"
 #include "engine/model/weight_loader.h"
@@ -16,8 +17,10 @@ class SplitTensors : public TensorSource {
   /// ctx is planning; then the source is as it was, and there are no factors. PiSSA takes them from
   /// the stored values. OLoRA takes those of weights that `base` holds in 4 bits from what they
   /// decode to, as peft does. Weights that are held in 4 bits are quantized without their factors.
-  /// Throws Error, naming the module, where the rank is larger than the weight or the scale is not
-  /// positive. The source outlives this.
+  /// LoftQ gives factors to weights that are held in 4 bits only; they are the difference of the
+  /// stored values and what `base` makes of them. Throws Error, naming the module, where the rank
+  /// is larger than the weight, the scale is not positive or LoftQ finds no floats. The source
+  /// outlives this.
   SplitTensors(TensorSource& source, const EncoderConfig& config, const BaseOptions& base,
                const AdapterConfig& adapter, uint64_t seed, const Context& ctx);
 

@@ -79,7 +79,7 @@ void TrainingParts::load_model(const RunConfig& config, const RunShape& shape,
   const bool adds_head = headless && (is_new || has_new_head(settings, encoder));
   TensorSource* source = adds_head ? static_cast<TensorSource*>(&with_head) : &weights;
   std::unique_ptr<SplitTensors> split;
-  if (is_new && splits_base(settings.init)) {
+  if (is_new && reads_base(settings.init)) {
     AdapterConfig targets = settings;
     resolve_target_preset(targets, encoder);
     split = std::make_unique<SplitTensors>(*source, encoder, base, targets, config.seed, ctx);

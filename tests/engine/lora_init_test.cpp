@@ -30,7 +30,7 @@ struct Golden {
   }
 };
 
-constexpr const char* kNames[] = {"pissa", "pissa-dora", "olora"};
+constexpr const char* kNames[] = {"pissa", "pissa-dora", "olora", "loftq"};
 
 // s B A.
 std::vector<float> product_of(const std::vector<float>& a, const std::vector<float>& b, int64_t r,
@@ -119,14 +119,18 @@ TEST_CASE("lora_init: factors taken out of the base are peft's, and so is the re
           CHECK(test::relative_error(product, expected) < 5e-5);  // torch's own error: fp32
           const StoredTensor& rest = split.read(*split.find(module + ".weight", {}));
           std::vector<float> sum = rest.to_f32();
+          all.insert(all.end(), factors.a.begin(), factors.a.end());
+          all.insert(all.end(), factors.b.begin(), factors.b.end());
+          if (settings.init == AdapterConfig::Init::kLoftq) {
+            CHECK(&rest == source.find(module + ".weight", {}));  // the base stays
+            continue;
+          }
           for (size_t i = 0; i < sum.size(); ++i) sum[i] += product[i];
           const std::vector<float> whole = source.find(module + ".weight", {})->to_f32();
           // OLoRA takes its factors from what 4 bits decode to.
           const bool decoded = base.bits == 4 && quantizes(encoder, module) &&
                                settings.init == AdapterConfig::Init::kOlora;
           CHECK((test::relative_error(sum, whole) < 1e-6) == !decoded);
-          all.insert(all.end(), factors.a.begin(), factors.a.end());
-          all.insert(all.end(), factors.b.begin(), factors.b.end());
         }
         if (n_threads == 1) first = all;
         CHECK(all == first);
@@ -154,23 +158,30 @@ DEVICE_TEST_CASE("lora_init: two updates, and the adapter that fits the base as 
       const Adapter written = read_adapter(config.output_dir);
       CHECK(written.config.init == AdapterConfig::Init::kDefault);
       const LoraTargets targets(written.config);
+      const bool was_split = splits_base(lora_config_of(config).init);
       for (const AdapterPair& pair : written.pairs) {
         CAPTURE(pair.module);
         const std::vector<float> learned =
             product_of(pair.a, pair.b, pair.r, targets.scale(pair.module));
-        const std::vector<float> expected =
+        std::vector<float> expected =
             test::golden_tensor(golden.tensors, cat(base.name, ".learned.", pair.module));
+        if (!was_split) {
+          const std::vector<float> initial =
+              test::golden_tensor(golden.tensors, cat(base.name, ".initial.", pair.module));
+          for (size_t i = 0; i < expected.size(); ++i) expected[i] += initial[i];
+        }
         if (!test::on_gpu()) CHECK(test::relative_error(learned, expected) < 1e-3);
       }
-      if (base.bits == 4) continue;  // there rounding has hit another matrix
-      test::GoldenModel model(golden.family, 32, false);
+      if (base.bits == 4 && was_split) continue;  // there rounding has hit another matrix
+      test::GoldenModel model(golden.family, base.bits, false);
       model.adapter =
           load_adapter(config.output_dir, model.lm, "model", false, model.ctx, model.memory, Log());
       const std::vector<Record> rows = test::rows_of(golden.family + "/train.jsonl");
       const std::vector<float> logits =
           test::logits_of(model, test::pack(model.lm.config, rows, 0, rows.size(), false));
-      CHECK(test::relative_error(logits, test::golden_tensor(golden.tensors, "base.logits")) <
-            test::tolerance(test::Result::kModel, 1e-4));
+      const std::vector<float> expected =
+          test::golden_tensor(golden.tensors, cat(base.name, ".logits"));
+      CHECK(test::relative_error(logits, expected) < test::tolerance(test::Result::kModel, 1e-4));
     }
   }
 }
@@ -242,6 +253,28 @@ TEST_CASE("lora_init: what cannot be split is refused by name") {
   CHECK(error_of([&] {
           Trainer(config, Trainer::Task::kTrain, false, Log());
         }).find(".value: init_lora_weights needs a positive lora_alpha") != std::string::npos);
+  config.alpha_pattern = Json::object();
+  config.init_lora_weights = "loftq";
+  CHECK(error_of([&] { Trainer(config, Trainer::Task::kTrain, false, Log()); }) ==
+        "init_lora_weights: \"loftq\" makes up for what 4 bits lose, but no adapted weight is in 4 "
+        "bits");
+  config.loftq_config = Json::object({{"loftq_iter", 5}});
+  CHECK(error_of([&] {
+          Trainer(config, Trainer::Task::kTrain, false, Log());
+        }).find("loftq_iter: expected 1, got 5: after more the base would not be") !=
+        std::string::npos);
+
+  const std::string folder = test::golden_path("bert/model-nf4");
+  const EncoderConfig encoder = read_encoder_config(folder);
+  FolderTensors source(folder, family_of(encoder.model_type));
+  ThreadPool threads(1);
+  AdapterConfig settings;
+  settings.all_linear = true;
+  settings.init = AdapterConfig::Init::kLoftq;
+  CHECK(error_of([&] {
+          SplitTensors(source, encoder, {}, settings, 1, Context{.threads = &threads});
+        }).find("is stored in 4 bits: init_lora_weights \"loftq\" needs its floats, too") !=
+        std::string::npos);
 }
 
 TEST_CASE("lora_init: orthogonal factors have no product") {
