@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#include "formats/adapter.h"
+
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <functional>
 #include <numeric>
 
-#include "formats/adapter.h"
 #include "formats/atomic_write.h"
 #include "formats/mapped_file.h"
 #include "formats/model_card.h"

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
+#include "formats/adapter.h"
+
 #include <doctest/doctest.h>
 
 #include <cmath>
 #include <filesystem>
 
-#include "formats/adapter.h"
 #include "formats/safetensors.h"
 #include "tests/support/temporary_folder.h"
 
