@@ -103,6 +103,13 @@ make_seeds() {
       printf '%bencoder.layer.0.attention.self.query.LayerNorm.gamma' "$separator"; } |
       seed encoder_config "$name-$(basename "$(dirname "$file")")"
   done
+  for name in longrope llama3; do
+    { printf '\xff{"model_type":"eurobert","hidden_size":32,"num_attention_heads":4,' &&
+      printf '"max_position_embeddings":64,"rope_parameters":{"rope_type":"%s","factor":2,' $name &&
+      printf '"short_factor":[1,1.5,2,3],"low_freq_factor":1,"high_freq_factor":4,' &&
+      printf '"original_max_position_embeddings":64}}%blayers.0.self_attn.q_proj.weight' \
+        "$separator"; } | seed encoder_config "$name"
+  done
   { printf '\x04' && cat "$golden/settings/adapter/adapter_config.json"; } |
     seed adapter_config golden
   { printf '\x02{"peft_type":"LORA","r":8,"lora_alpha":16,"target_modules":"all-linear",' &&
