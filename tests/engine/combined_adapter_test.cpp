@@ -65,7 +65,7 @@ TEST_CASE("combined_adapter: every way gives peft's products") {
     for (const AdapterPair& pair : found.pairs) {
       CAPTURE(pair.module);
       const std::vector<float> expected = test::golden_tensor(golden, cat(name, ".", pair.module));
-      CHECK(test::relative_error(product_of(pair, found.config), expected) < 1e-5);
+      CHECK(test::relative_error(product_of(pair, found.config), expected) < 5e-5);  // torch: fp32
       ++n;
     }
     const Adapter again = combined(options, 1);
