@@ -39,7 +39,6 @@ constexpr Refusal kRefusals[] = {
     {"fan_in_fan_out", "transposed weights are not supported"},
     {"layer_replication", "replicated layers are not supported"},
     {"megatron_config", "Megatron's parallel layers are not supported"},
-    {"trainable_token_indices", "trained token rows are not supported"},
     {"target_parameters", "targets that are parameters are not supported"},
     {"alora_invocation_tokens", "activated LoRA is not supported"},
     {"arrow_config", "arrow routing is not supported"},
@@ -135,6 +134,7 @@ struct StoredAdapter {
 
 /// Whether the settings speak of a tensor that belongs to no pair.
 bool is_full_tensor(const std::string& name, const AdapterConfig& config) {
+  if (name.ends_with(kTokenRowsSuffix)) return !config.trainable_tokens.empty();
   if (name.ends_with(".bias") && config.bias != AdapterConfig::Bias::kNone) return true;
   return is_saved_module(name.substr(0, name.rfind('.')), config.modules_to_save);
 }
@@ -163,7 +163,8 @@ StoredAdapter collect(const TensorFile& file, const AdapterConfig& config) {
     const bool in_full = part == nullptr && prefixed && is_full_tensor(path, config);
     QE_CHECK(in_full || (part != nullptr && prefixed), place_of(tensor), ": expected ", kPrefix,
              "<module>", kLoraASuffix, ", ", kLoraBSuffix, " or ", kLoraMagnitudeSuffix,
-             ", or what bias and modules_to_save speak of in ", kConfigFile);
+             ", or what bias, modules_to_save and trainable_token_indices speak of in ",
+             kConfigFile);
     QE_CHECK(is_module_path(path), place_of(tensor), ": not a module path: ", Json(path).dump());
     if (part != nullptr) {
       stored.pairs[path].*part = &tensor;
@@ -288,7 +289,7 @@ void check_tensors(const std::string& folder, const AdapterConfig& config,
     const std::string place = cat(folder, ": tensor ", Json(tensor.name).dump());
     QE_CHECK(is_module_path(tensor.name), place, ": not a module path");
     QE_CHECK(is_full_tensor(tensor.name, config), place,
-             ": is not what bias and modules_to_save speak of");
+             ": is not what bias, modules_to_save and trainable_token_indices speak of");
     check_finite(place, tensor.values, size_of(tensor.shape), "it");
   }
 }

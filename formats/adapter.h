@@ -21,6 +21,9 @@ inline constexpr const char* kLoraMagnitudeSuffix = ".lora_magnitude_vector";
 /// The same of an adapted module's bias, which peft has in the module that it wrapped.
 inline constexpr const char* kAdaptedBiasSuffix = ".base_layer.bias";
 
+/// What follows the word table's module where rows of it are trained.
+inline constexpr const char* kTokenRowsSuffix = ".token_adapter.trainable_tokens_delta";
+
 /// One LoRA pair, host memory, fp32.
 struct AdapterPair {
   std::string module;  ///< path in the Hugging Face model, without "base_model.model."

@@ -193,6 +193,36 @@ void read_full_modules(const Json& object, AdapterConfig& config) {
   }
 }
 
+std::vector<int64_t> read_tokens(const Json& list) {
+  std::vector<int64_t> tokens;
+  for (const Json& item : list.items()) tokens.push_back(item.as_int());
+  QE_CHECK(!tokens.empty(), place_of(list, "trainable_token_indices"), ": no tokens");
+  return tokens;
+}
+
+void read_trainable_tokens(const Json& object, AdapterConfig& config) {
+  const Json* value = find_value(object, "trainable_token_indices");
+  if (!value) return;
+  if (value->is_array()) {
+    if (!value->items().empty()) config.trainable_tokens.emplace_back("", read_tokens(*value));
+    return;
+  }
+  for (const auto& [module, list] : value->members()) {
+    config.trainable_tokens.emplace_back(module, read_tokens(list));
+  }
+}
+
+Json trainable_tokens_json(const AdapterConfig& config) {
+  Json all;
+  for (const auto& [module, tokens] : config.trainable_tokens) {
+    Json list = Json::array();
+    for (const int64_t token : tokens) list.push_back(token);
+    if (module.empty()) return list;
+    all.set(module, list);
+  }
+  return all;
+}
+
 /// Whether `name` stands in the path between dots.
 bool has_name(const std::string& path, const std::string& name) {
   for (size_t at = path.find(name); at != std::string::npos; at = path.find(name, at + 1)) {
@@ -257,6 +287,7 @@ AdapterConfig read_lora_config(const Json& object) {
   check_even_ranks(config);
   if (config.init == AdapterConfig::Init::kLoftq) check_loftq(object);
   read_full_modules(object, config);
+  read_trainable_tokens(object, config);
   return config;
 }
 
@@ -267,22 +298,28 @@ std::vector<Json::Member> lora_config_members(const AdapterConfig& config) {
   for (const auto& [pattern, alpha] : config.alpha_pattern) alphas.set(pattern, number_json(alpha));
   Json layers;
   for (const int64_t layer : config.layers_to_transform) layers.push_back(layer);
-  return {{"alpha_pattern", alphas},
-          {"bias", bias_json(config.bias)},
-          {"exclude_modules", modules_json(config.exclude_modules, config.exclude_regex)},
-          {"init_lora_weights", init_json(config)},
-          {"layers_pattern",
-           config.layers_pattern.empty() ? Json() : names_json(config.layers_pattern)},
-          {"layers_to_transform", layers},
-          {"lora_alpha", number_json(config.lora_alpha)},
-          {"lora_dropout", config.lora_dropout},
-          {"modules_to_save",
-           config.modules_to_save.empty() ? Json() : names_json(config.modules_to_save)},
-          {"r", config.r},
-          {"rank_pattern", ranks},
-          {"target_modules", modules_json(config.target_modules, config.target_regex)},
-          {"use_dora", config.use_dora},
-          {"use_rslora", config.use_rslora}};
+  std::vector<Json::Member> members = {
+      {"alpha_pattern", alphas},
+      {"bias", bias_json(config.bias)},
+      {"exclude_modules", modules_json(config.exclude_modules, config.exclude_regex)},
+      {"init_lora_weights", init_json(config)},
+      {"layers_pattern",
+       config.layers_pattern.empty() ? Json() : names_json(config.layers_pattern)},
+      {"layers_to_transform", layers},
+      {"lora_alpha", number_json(config.lora_alpha)},
+      {"lora_dropout", config.lora_dropout},
+      {"modules_to_save",
+       config.modules_to_save.empty() ? Json() : names_json(config.modules_to_save)},
+      {"r", config.r},
+      {"rank_pattern", ranks},
+      {"target_modules", modules_json(config.target_modules, config.target_regex)},
+      {"use_dora", config.use_dora},
+      {"use_rslora", config.use_rslora}};
+  // Older releases of peft do not know the key.
+  if (!config.trainable_tokens.empty()) {
+    members.emplace_back("trainable_token_indices", trainable_tokens_json(config));
+  }
+  return members;
 }
 
 bool splits_base(AdapterConfig::Init init) {
@@ -424,14 +461,19 @@ void check_targets(const LoraTargets& targets, const EncoderConfig& encoder) {
 }
 
 bool is_saved_module(const std::string& path, const std::vector<std::string>& modules_to_save) {
-  for (size_t end = path.size(); end != std::string::npos; end = path.rfind('.', end - 1)) {
+  return n_saved_modules(path, modules_to_save) > 0;
+}
+
+int64_t n_saved_modules(const std::string& path, const std::vector<std::string>& modules_to_save) {
+  int64_t n = 0;
+  size_t end = path.size();
+  while (end != std::string::npos && end > 0) {
     const std::string_view module = std::string_view(path).substr(0, end);
-    for (const std::string& name : modules_to_save) {
-      if (module.ends_with(name)) return true;
-    }
-    if (end == 0) break;
+    n += std::any_of(modules_to_save.begin(), modules_to_save.end(),
+                     [&](const std::string& name) { return module.ends_with(name); });
+    end = path.rfind('.', end - 1);
   }
-  return false;
+  return n;
 }
 
 bool matches_suffix(const std::string& path, const std::vector<std::string>& entries) {

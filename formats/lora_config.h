@@ -57,6 +57,8 @@ struct AdapterConfig {
   Bias bias = Bias::kNone;
   /// Endings of paths: such modules are trained and stored in full, with all that is in them.
   std::vector<std::string> modules_to_save;
+  /// Tokens whose rows of a table are trained, by the end of its module's path; "": the word table.
+  std::vector<std::pair<std::string, std::vector<int64_t>>> trainable_tokens;
   std::string base_model_name_or_path;
   std::string base_model_class;  ///< auto_mapping, e.g. "BertForMaskedLM"
   std::string parent_library;
@@ -64,9 +66,9 @@ struct AdapterConfig {
 
 /// Reads peft's LoRA keys from an object: r, lora_alpha, lora_dropout, use_rslora, use_dora,
 /// target_modules, exclude_modules, layers_to_transform, layers_pattern, rank_pattern,
-/// alpha_pattern, init_lora_weights, bias, modules_to_save. Absent or null keys have peft's
-/// defaults. Throws Error naming the key for ill types, bad ranges, bad regular expressions
-/// and combinations that peft refuses.
+/// alpha_pattern, init_lora_weights, bias, modules_to_save, trainable_token_indices. Absent or null
+/// keys have peft's defaults. Throws Error naming the key for ill types, bad ranges, bad regular
+/// expressions and combinations that peft refuses.
 AdapterConfig read_lora_config(const Json& object);
 /// The same keys, for writing.
 std::vector<Json::Member> lora_config_members(const AdapterConfig& config);
@@ -116,6 +118,9 @@ void check_targets(const LoraTargets& targets, const EncoderConfig& encoder);
 /// Whether the module of this path, or one that it is in, is among modules_to_save: peft compares
 /// endings there, whole names or not.
 bool is_saved_module(const std::string& path, const std::vector<std::string>& modules_to_save);
+
+/// How many of them are: more than one where they stand inside each other.
+int64_t n_saved_modules(const std::string& path, const std::vector<std::string>& modules_to_save);
 
 /// peft's suffix matching: path == entry or path ends with "." + entry.
 bool matches_suffix(const std::string& path, const std::vector<std::string>& entries);

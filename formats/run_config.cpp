@@ -296,6 +296,23 @@ Json to_integers(const Given& given, const Setting& row) {
   return value;
 }
 
+Json to_tokens(const Given& given, const Setting& row) {
+  constexpr const char* kExpected = "a list of token ids, or an object of such lists";
+  const bool is_object = given.from_text && given.value.as_string().starts_with('{');
+  const Json value = is_object         ? parsed(given, given.value.as_string())
+                     : given.from_text ? list_or_text(given, row.allowed, true)
+                                       : given.value;
+  const auto check = [&](const Json& list) {
+    if (!list.is_array()) fail_type(given, kExpected);
+    check_list(given, list, Json::Kind::kInt, kExpected);
+  };
+  if (!value.is_object()) check(value);
+  if (value.is_object()) {
+    for (const auto& [module, list] : value.members()) check(list);
+  }
+  return value;
+}
+
 Json to_flag_or_text(const Given& given, const Setting& row) {
   const std::string text = lower(plain(given.value));
   check_choice(given, row, text);
@@ -316,6 +333,8 @@ Json to_json(const Given& given, const Setting& row) {
       return to_integers(given, row);
     case Shape::kFlagOrText:
       return to_flag_or_text(given, row);
+    case Shape::kTokens:
+      return to_tokens(given, row);
   }
   fail(given.place, ": a shape without a rule");
 }
@@ -532,6 +551,8 @@ std::string shape_text(Shape shape) {
       return "integer or list";
     case Shape::kFlagOrText:
       return "true|false or text";
+    case Shape::kTokens:
+      return "list or object";
   }
   return "";
 }
@@ -605,7 +626,8 @@ AdapterConfig lora_config_of(const RunConfig& config) {
                                         {"rank_pattern", config.rank_pattern},
                                         {"alpha_pattern", config.alpha_pattern},
                                         {"bias", config.bias},
-                                        {"modules_to_save", modules_to_save}}));
+                                        {"modules_to_save", modules_to_save},
+                                        {"trainable_token_indices", config.trainable_token_indices}}));
 }
 
 std::vector<RunConfigKey> run_config_keys() {

@@ -68,6 +68,7 @@ struct RunConfig {
   Json alpha_pattern = Json::object();  ///< pattern -> alpha
   std::string bias = "none";            ///< none, all, lora_only
   Json modules_to_save;                 ///< a name or a list
+  Json trainable_token_indices;         ///< a list of ids, or module -> list
 
   // Training
   std::string output_dir;

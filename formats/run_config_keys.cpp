@@ -122,7 +122,10 @@ constexpr Setting kSettings[] = {
      "adapted layers", one_of("none|all|lora_only")},
     {"modules_to_save", &C::modules_to_save, kPeft,
      "modules that are trained and saved in full, by the ends of their paths: linear layers, norms, "
-     "the head; they are not in 4 bits", {.shape = Shape::kNames}},
+     "the head, embeddings; they are not in 4 bits", {.shape = Shape::kNames}},
+    {"trainable_token_indices", &C::trainable_token_indices, kPeft,
+     "ids of tokens whose rows of the word table, and of the decoder tied to it, are trained",
+     {.shape = Shape::kTokens}},
 
     // Training
     {"output_dir", &C::output_dir, kMlm,
@@ -484,7 +487,6 @@ constexpr ForeignKey kForeignKeys[] = {
     {"fan_in_fan_out", "false", kRefuse, "linear layers store rows of outputs here"},
     {"inference_mode", "", kNote, "the command says it"},
     {"peft_type", "LORA|lora", kRefuse, "LoRA is what is trained here"},
-    {"trainable_token_indices", "[]", kRefuse, kPairsOnly},
     {"target_parameters", "[]", kRefuse, kPairsOnly},
     {"ensure_weight_tying", "false", kRefuse, "peft would make the decoder anew, without its bias"},
     {"loraplus_lr_embedding", "", kNote, "LoRA is not on embeddings here"},

@@ -24,6 +24,7 @@ enum class Shape {
   kNames,       ///< a list of names, or one
   kIntegers,    ///< a list of integers, or one
   kFlagOrText,  ///< true, false or one of `choices`
+  kTokens,      ///< a list of token ids, or an object of such lists
 };
 
 /// What a value may be. Numbers: an interval, and two finer rules. Text: one of `choices`.

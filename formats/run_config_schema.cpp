@@ -119,6 +119,11 @@ Members shaped(const Setting& row) {
       return {{"anyOf", any_of({type("integer"), list_of(type("integer"), true)})}};
     case Shape::kFlagOrText:
       return flag_or_text(row);
+    case Shape::kTokens: {
+      const Json lists = Json::object(
+          {{"type", "object"}, {"additionalProperties", list_of(type("integer"), true)}});
+      return {{"anyOf", any_of({list_of(type("integer"), true), lists})}};
+    }
   }
   fail(row.key, ": a shape without a schema");
 }

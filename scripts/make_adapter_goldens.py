@@ -56,6 +56,17 @@ VARIANTS = {
     "saved-shared": ("albert", {"r": 2, "lora_alpha": 2, "target_modules": ["query", "ffn"],
                                 "modules_to_save": ["ffn_output", "full_layer_layer_norm",
                                                     "embedding_hidden_mapping_in"]}),
+    "saved-embeddings": ("roberta", {"r": 2, "lora_alpha": 4, "target_modules": ["query", "value"],
+                                     "modules_to_save": ["word_embeddings", "type_embeddings",
+                                                         "position_embeddings"]}),
+    "saved-words": ("electra", {"r": 2, "lora_alpha": 4, "target_modules": ["query", "value"],
+                                "modules_to_save": ["word_embeddings", "generator_lm_head"]}),
+    # Mask, padding and words; the decoder is tied. (peft's tied decoders lose their bias. ESM's has
+    # none: its head adds it.)
+    "tokens": ("esm-1b", {"r": 2, "lora_alpha": 4, "target_modules": ["query", "value"],
+                          "trainable_token_indices": [4, 1, 9, 30, 63]}),
+    "tokens-untied": ("xlm-roberta", {"r": 2, "lora_alpha": 4, "target_modules": ["query"],
+                                      "trainable_token_indices": {"word_embeddings": [11, 5, 4]}}),
 }
 
 

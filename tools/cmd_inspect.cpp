@@ -202,6 +202,10 @@ int inspect_adapter(const std::string& folder, bool json) {
     ++modules[without_index(pair.module)];
     ranks.insert(cat(pair.r, " (scale ", targets.scale(pair.module), ")"));
   }
+  int64_t n_full = 0;
+  for (const AdapterTensor& tensor : adapter.tensors) {
+    n_full += static_cast<int64_t>(tensor.values.size());
+  }
   if (json) {
     Json list = Json::object();
     for (const auto& [name, n] : modules) list.set(name, n);
@@ -209,6 +213,7 @@ int inspect_adapter(const std::string& folder, bool json) {
                              {"base_model_name_or_path", adapter.config.base_model_name_or_path},
                              {"n_modules", static_cast<int64_t>(adapter.pairs.size())},
                              {"parameters", n_parameters},
+                             {"parameters_in_full", n_full},
                              {"modules", list}});
     for (const auto& [key, value] : lora_config_members(adapter.config)) out.set(key, value);
     std::cout << out.dump() << "\n";
@@ -217,6 +222,10 @@ int inspect_adapter(const std::string& folder, bool json) {
   Table table("ll");
   table.add({"adapter", cat(folder, ": LoRA, ", human_count(n_parameters), " parameters in ",
                             adapter.pairs.size(), " linear layers")});
+  if (n_full > 0) {
+    table.add({"in full", cat(human_count(n_full), " parameters of the base in ",
+                              adapter.tensors.size(), " tensors")});
+  }
   table.add({"base", adapter.config.base_model_name_or_path});
   std::string text;
   for (const std::string& rank : ranks) text += (text.empty() ? "" : ", ") + rank;

@@ -51,6 +51,7 @@ ConvertedTensors::ConvertedTensors(const std::string& folder, const ConvertOptio
   WithNewHead with_head(source_, config_, 0);
   find_sites(adds_head_ ? static_cast<TensorSource&>(with_head) : source_);
   read_adapters(adapters);
+  if (unties_decoder_) keep_untied_tables();
   if (!adds_head_) return;
   for (const BaseParameter& parameter : parameters_) {  // of the head, what no adapter has
     if (source_.has(parameter.name) || replaced_.contains(parameter.name)) continue;
@@ -129,6 +130,10 @@ void ConvertedTensors::read_full_tensors(const WeightedAdapter& adapter, Adapter
            "got ",
            adapter.weight);
   for (const AdapterTensor& tensor : stored.tensors) {
+    if (tensor.name.ends_with(kTokenRowsSuffix)) {
+      read_token_rows(adapter, stored.config, tensor);
+      continue;
+    }
     std::string name = tensor.name;
     if (name.ends_with(kAdaptedBiasSuffix)) {
       name.replace(name.size() - std::strlen(kAdaptedBiasSuffix), std::string::npos, ".bias");
@@ -143,6 +148,9 @@ void ConvertedTensors::read_full_tensors(const WeightedAdapter& adapter, Adapter
     QE_CHECK(tensor.shape == found->shape, adapter.folder, ": ", tensor.name,
              ": the adapter is for another base: expected shape ", shape_text(found->shape),
              ", got ", shape_text(tensor.shape));
+    const bool is_table = found->name == config_.names.word_embeddings + kWeight ||
+                          found->name == config_.names.decoder + kWeight;
+    unties_decoder_ = unties_decoder_ || (is_table && config_.tied_decoder);
     replace(found->name, tensor, adapter.folder);
     if (!found->alias.empty()) replace(found->alias, tensor, adapter.folder);
   }
@@ -161,14 +169,48 @@ void ConvertedTensors::replace(const std::string& name, const AdapterTensor& ten
            entry->second.adapter, " as well");
 }
 
-// Whether the new folder has a decoder of its own where the old one had none.
-bool ConvertedTensors::unties_decoder() const {
-  return config_.tied_decoder && replaced_.contains(config_.names.decoder + kWeight);
+// The word table with the adapter's rows in it; a decoder that is tied to it stays so.
+void ConvertedTensors::read_token_rows(const WeightedAdapter& adapter, const AdapterConfig& config,
+                                       const AdapterTensor& rows) {
+  const EncoderNames& names = config_.names;
+  const std::string word = names.word_embeddings + kWeight;
+  const std::string decoder = names.decoder + kWeight;
+  const StoredTensor* stored = source_.find(word, {});
+  if (!stored && config_.tied_decoder) stored = source_.find(decoder, {});
+  QE_CHECK(stored && rows.name == names.word_embeddings + kTokenRowsSuffix, adapter.folder,
+           ": the adapter is for another base: ", folder_, " has no parameter for \"", rows.name,
+           "\"");
+  AdapterTensor table{word, stored->shape, stored->to_f32()};
+  const std::vector<int64_t>& ids = config.trainable_tokens.front().second;
+  const int64_t cols = table.shape.back();
+  const std::vector<int64_t> expected = {static_cast<int64_t>(ids.size()), cols};
+  QE_CHECK(rows.shape == expected, adapter.folder, ": ", rows.name,
+           ": the adapter is for another base: expected shape ", shape_text(expected), ", got ",
+           shape_text(rows.shape));
+  for (size_t i = 0; i < ids.size(); ++i) {
+    QE_CHECK(ids[i] >= 0 && ids[i] < table.shape.front(), adapter.folder,
+             ": trainable_token_indices: expected 0 to ", table.shape.front() - 1, ", got ",
+             ids[i]);
+    std::copy_n(rows.values.begin() + static_cast<std::ptrdiff_t>(i) * cols, cols,
+                table.values.begin() + ids[i] * cols);
+  }
+  replace(word, table, adapter.folder);
+  if (config_.tied_decoder && source_.has(decoder)) replace(decoder, table, adapter.folder);
+}
+
+// Of two tables that were one, the one that no adapter has stays as it was.
+void ConvertedTensors::keep_untied_tables() {
+  const std::string names[] = {config_.names.word_embeddings + kWeight,
+                               config_.names.decoder + kWeight};
+  for (int i : {0, 1}) {
+    if (has(names[i])) continue;
+    const StoredTensor* const other = source_.find(names[1 - i], {});
+    replace(names[i], {names[i], other->shape, other->to_f32()}, folder_);
+  }
 }
 
 bool ConvertedTensors::holds_different(const std::string& a, const std::string& b) const {
-  if (replaced_.contains(a) || replaced_.contains(b)) return has(a) && has(b);
-  return source_.holds_different(a, b);
+  return unties_decoder_ ? has(a) && has(b) : source_.holds_different(a, b);
 }
 
 int64_t ConvertedTensors::n_quantized() const {
@@ -314,7 +356,7 @@ Json ConvertedTensors::written_config() const {
     architectures.push_back(config_.masked_lm_class);
     written.set("architectures", architectures);
   }
-  if (unties_decoder()) written.set("tie_word_embeddings", false);
+  if (unties_decoder_) written.set("tie_word_embeddings", false);
   if (options_.dtype) written.set(config.find("dtype") ? "dtype" : "torch_dtype", widest_type());
   if (!options_.four_bit) return written;
   // What must stay in floats, by names that every release of transformers understands.
@@ -359,7 +401,7 @@ bool ConvertedTensors::is_tied_copy(const std::string& canonical,
     return tensor && tensor->bytes.data() == stored.bytes.data();
   };
   if (canonical == names.decoder + ".bias") return shares(names.decoder_bias);
-  return config_.tied_decoder && canonical == names.decoder + kWeight &&
+  return config_.tied_decoder && !unties_decoder_ && canonical == names.decoder + kWeight &&
          shares(names.word_embeddings + kWeight);
 }
 

@@ -94,8 +94,10 @@ class ConvertedTensors : public TensorSource {
   void read_adapters(std::vector<Adapter>& adapters);
   void read_pairs(const WeightedAdapter& adapter, Adapter& stored);
   void read_full_tensors(const WeightedAdapter& adapter, Adapter& stored);
+  void read_token_rows(const WeightedAdapter& adapter, const AdapterConfig& config,
+                       const AdapterTensor& rows);
+  void keep_untied_tables();
   void replace(const std::string& name, const AdapterTensor& tensor, const std::string& adapter);
-  bool unties_decoder() const;
   std::vector<float> values(const Site& site) const;
   void add_deltas(const Site& site, std::vector<float>& values) const;
   std::unique_ptr<HostQuant4> quantized(const Site& site) const;
@@ -110,7 +112,8 @@ class ConvertedTensors : public TensorSource {
   ThreadPool& threads_;  // its own
   EncoderConfig config_;
   mutable FolderTensors source_;
-  bool adds_head_ = false;             // which the folder lacks and an adapter has
+  bool adds_head_ = false;       // which the folder lacks and an adapter has
+  bool unties_decoder_ = false;  // the new folder has one of its own, where the old one had none
   std::map<std::string, Site> sites_;  // by weight name
   std::vector<BaseParameter> parameters_;
   std::map<std::string, Replacement> replaced_;  // by name

@@ -19,7 +19,8 @@ enum class ParameterKind {
   kMagnitude,
   kWeight,  ///< of a Linear
   kTable,   ///< of an embedding
-  kBias,    ///< of anything
+  kTokenRows,
+  kBias,  ///< of anything
   kLayerNorm,
   kRmsNorm,
 };

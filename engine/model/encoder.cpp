@@ -34,19 +34,58 @@ Var project_embeddings(const MaskedLm& model, const ForwardPass& pass, Var x) {
   return projected;
 }
 
+// The tables' rows of each token, added up, (T, E); with the gradients of what is trained of them.
+Var sum_of_tables(const MaskedLm& model, const ForwardPass& pass) {
+  Tape& tape = *pass.tape;
+  const BatchView batch = pass.batch;
+  const FullTensor* const word = pass.full(model.word_id);
+  const FullTensor* const type = pass.full(model.type_id);
+  const FullTensor* const position = pass.full(model.position_id);
+  const TokenRows* const rows = pass.token_rows();
+  const bool trains = (word || type || position || rows) && pass.adapter->trainable();
+  const Var sum =
+      tape.make(batch.n_tokens(), batch.token_capacity, model.config.embedding_size, trains);
+  embedding_forward(
+      tape.context(),
+      EmbeddingForward{.token_ids = batch.token_ids,
+                       .type_ids = batch.type_ids,
+                       .position_ids = batch.position_ids,
+                       .word_scales = batch.word_scales,
+                       .word_table = word ? word->computed : model.word_table,
+                       .replaced = rows ? rows->replaced() : ReplacedRows{},
+                       .type_table = type ? type->computed : model.type_table,
+                       .position_table = position ? position->computed : model.position_table,
+                       .out = tape.value(sum)});
+  // torch's padding_idx of both.
+  const auto padding = static_cast<int32_t>(model.config.pad_token_id);
+  const bool skips_padding = model.config.position_ids == PositionIds::kSkipPadding;
+  tape.record(sum, [=](Tape& t) {
+    const auto backward = [&](EmbeddingBackward args) {
+      args.d_out = t.gradient(sum);
+      embedding_backward(t.context(), args);
+    };
+    if (word || rows) {
+      backward({.ids = batch.token_ids,
+                .slots = rows ? rows->slots : std::span<const int32_t>{},
+                .scales = batch.word_scales,
+                .padding_id = padding,
+                .d_table = rows ? rows->gradient : word->gradient});
+    }
+    if (type) backward({.ids = batch.type_ids, .d_table = type->gradient});
+    if (position) {
+      backward({.ids = batch.position_ids,
+                .padding_id = skips_padding ? padding : -1,
+                .d_table = position->gradient});
+    }
+  });
+  return sum;
+}
+
 Var embed(const MaskedLm& model, const ForwardPass& pass) {
   Tape& tape = *pass.tape;
   const EncoderConfig& config = model.config;
   const BatchView& batch = pass.batch;
-  const Var sum = tape.make(batch.n_tokens(), batch.token_capacity, config.embedding_size, false);
-  embedding_forward(tape.context(), EmbeddingForward{.token_ids = batch.token_ids,
-                                                     .type_ids = batch.type_ids,
-                                                     .position_ids = batch.position_ids,
-                                                     .word_scales = batch.word_scales,
-                                                     .word_table = model.word_table,
-                                                     .type_table = model.type_table,
-                                                     .position_table = model.position_table,
-                                                     .out = tape.value(sum)});
+  const Var sum = sum_of_tables(model, pass);
   if (pass.training && pass.noise_alpha > 0.0f) {
     embedding_noise(tape.context(), {.alpha = pass.noise_alpha,
                                      .cu_seqlens = batch.cu_seqlens,
@@ -264,7 +303,12 @@ Var encode_labelled(const MaskedLm& model, const ForwardPass& pass, bool checkpo
 }
 
 AdaptedBase MaskedLm::adapted_base() const {
-  return {.sites = lora_sites(), .n_linears = n_linears, .parameters = parameters};
+  return {.sites = lora_sites(),
+          .n_linears = n_linears,
+          .parameters = parameters,
+          .word_table = word_id,
+          .tied_decoder = config.tied_decoder,
+          .decoder = config.names.decoder};
 }
 
 std::vector<LoraSite> MaskedLm::lora_sites() const {

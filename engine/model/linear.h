@@ -54,6 +54,8 @@ struct ForwardPass {
   const FullTensor* full(int parameter) const {
     return adapter ? adapter->full(parameter) : nullptr;
   }
+  /// The rows of the word table that the adapter has, or null.
+  const TokenRows* token_rows() const { return adapter ? adapter->token_rows() : nullptr; }
   /// The norm with what the adapter has of it.
   Norm with_adapter(const Norm& norm) const;
   /// The dropout at a place of this pass; none when not training.

@@ -70,9 +70,11 @@ LoraAdapter::LoraAdapter(const AdapterConfig& config, const AdaptedBase& base, b
   QE_CHECK(config.r > 0, "lora_r: expected a positive rank, got ", config.r);
   choose_pairs(base);
   choose_full_tensors(base.parameters);
+  if (!config_.trainable_tokens.empty()) choose_token_rows(base);
   divide();
   allocate(trainable, memory);
   place();
+  if (token_rows_) make_slots(memory);
   if (config_.use_dora) make_norms(memory);
   for (const LoraPair& pair : pairs_) {
     if (splits_base(config.init)) initial_.add(pair.module, pair.r, pair.in, pair.out, memory);
@@ -111,6 +113,9 @@ void LoraAdapter::choose_full_tensors(const std::vector<BaseParameter>& paramete
     const std::vector<std::string> names =
         stored_names(config_, parameter, adapted.contains(parameter.module()));
     if (names.empty()) continue;
+    const std::string module = parameter.module();
+    QE_CHECK(n_saved_modules(module, config_.modules_to_save) <= 1, "modules_to_save: \"", module,
+             "\" is in a module that is saved as well, which peft cannot load");
     QE_CHECK(parameter.trainable(), "bias or modules_to_save: \"", parameter.name,
              "\" cannot be trained here");
     const int64_t cols = parameter.shape.back();
@@ -122,6 +127,31 @@ void LoraAdapter::choose_full_tensors(const std::vector<BaseParameter>& paramete
                                        .base = parameter.value,
                                        .decoder = parameter.decoder,
                                        .value = {.rows = rows, .cols = cols}});
+  }
+}
+
+void LoraAdapter::choose_token_rows(const AdaptedBase& base) {
+  constexpr const char* kKey = "trainable_token_indices";
+  QE_CHECK(base.word_table != kNoParameter, kKey, ": the model has no word table");
+  const BaseParameter& table = base.parameters[static_cast<size_t>(base.word_table)];
+  const std::vector<int64_t>* ids = nullptr;
+  for (const auto& [module, indices] : config_.trainable_tokens) {
+    const bool is_decoder = !module.empty() && base.decoder.ends_with(module);
+    QE_CHECK(is_decoder ? base.tied_decoder : table.module().ends_with(module), kKey, ": \"",
+             module, "\" is not the word table, \"", table.module(), "\"");
+    QE_CHECK(!ids || *ids == indices, kKey,
+             ": the word table and the decoder tied to it have the same tokens");
+    ids = &indices;
+  }
+  QE_CHECK(index_of_parameter_[static_cast<size_t>(base.word_table)] < 0, kKey,
+           ": the word table is trained in full already (modules_to_save)");
+  token_rows_ = TokenRows{.name = table.module() + kTokenRowsSuffix, .table = table.value};
+  std::set<int64_t> seen;
+  for (const int64_t id : *ids) {
+    QE_CHECK(id >= 0 && id < table.value.n(), kKey, ": expected 0 to ", table.value.n() - 1,
+             ", got ", id);
+    QE_CHECK(seen.insert(id).second, kKey, ": ", id, " stands there twice");
+    token_rows_->chosen.push_back(static_cast<int32_t>(id));
   }
 }
 
@@ -153,6 +183,28 @@ void LoraAdapter::divide() {
     const int64_t units = is_vector ? value.cols : value.rows;
     n_values_ += (whole(units, kMlmDecoderRowMultiple) - units) * (is_vector ? 1 : value.cols);
   }
+  if (!token_rows_) return;
+  n_values_ = whole(n_values_, kAlignment);
+  add_piece(token_rows_->name, ParameterKind::kTokenRows,
+            static_cast<int64_t>(token_rows_->chosen.size()), token_rows_->table.k());
+}
+
+// Where the rows are found by token.
+void LoraAdapter::make_slots(Memory& memory) {
+  TokenRows& rows = *token_rows_;
+  const int64_t n = rows.table.n();
+  int32_t* const ids = memory.allocate_array<int32_t>("token rows", rows.value.rows);
+  int32_t* const slots = memory.allocate_array<int32_t>("token rows", n);
+  rows.ids = {ids, rows.chosen.size()};
+  rows.slots = {slots, static_cast<size_t>(n)};
+  if (memory.planning()) return;
+  std::vector<int32_t> of_ids(static_cast<size_t>(n), -1);
+  for (size_t i = 0; i < rows.chosen.size(); ++i) {
+    of_ids[static_cast<size_t>(rows.chosen[i])] = static_cast<int32_t>(i);
+  }
+  copy_bytes(ctx_, ids, rows.chosen.data(), rows.ids.size_bytes());
+  copy_bytes(ctx_, slots, of_ids.data(), rows.slots.size_bytes());
+  synchronize(ctx_);
 }
 
 void LoraAdapter::allocate(bool trainable, Memory& memory) {
@@ -209,6 +261,11 @@ void LoraAdapter::place() {
     const Views views = next();
     full.value = views.value, full.computed = views.computed, full.gradient = views.gradient;
   }
+  if (!token_rows_) return;
+  const Views rows = next();
+  token_rows_->value = rows.value;
+  token_rows_->computed = rows.computed;
+  token_rows_->gradient = rows.gradient;
 }
 
 void LoraAdapter::make_norms(Memory& memory) {
@@ -253,6 +310,12 @@ void LoraAdapter::initialize(uint64_t seed, const GivenFactors& given) {
     QE_CHECK(!full.base.is_quantized(), full.names.front(),
              ": a weight in 4 bits cannot be trained in full");
     cast(ctx_, full.base.dense(), full.value);
+  }
+  if (token_rows_) {
+    for (size_t i = 0; i < token_rows_->chosen.size(); ++i) {
+      cast(ctx_, token_rows_->table.dense().row_range(token_rows_->chosen[i], 1),
+           token_rows_->value.row_range(static_cast<int64_t>(i), 1));
+    }
   }
   update_derived();
   if (!config_.use_dora) return;
@@ -338,6 +401,18 @@ void LoraAdapter::assign_full_tensors(const Adapter& adapter, const std::string&
     std::copy(source->values.begin(), source->values.end(),
               to.begin() + (full.value.f32() - parameters_.data()));
   }
+  if (token_rows_) {
+    const auto found = stored.find(token_rows_->name);
+    QE_CHECK(found != stored.end(), folder, ": the adapter is for another base: it has no tensor ",
+             token_rows_->name);
+    const std::vector<int64_t> shape = {token_rows_->value.rows, token_rows_->value.cols};
+    QE_CHECK(found->second->shape == shape, folder, ": ", found->first,
+             ": the adapter is for another base: expected shape ", shape_text(shape), ", got ",
+             shape_text(found->second->shape));
+    std::copy(found->second->values.begin(), found->second->values.end(),
+              to.begin() + (token_rows_->value.f32() - parameters_.data()));
+    stored.erase(found);
+  }
   QE_CHECK(stored.empty(), folder,
            ": the adapter is for another base: this model has no parameter for \"",
            stored.begin()->first, "\"");
@@ -366,6 +441,10 @@ AdapterView LoraAdapter::views(const float* host) const {
     for (const std::string& name : full.names) {
       view.tensors.push_back({name, full.shape, at(full.value)});
     }
+  }
+  if (token_rows_) {
+    const Tensor& value = token_rows_->value;
+    view.tensors.push_back({token_rows_->name, {value.rows, value.cols}, at(value)});
   }
   return view;
 }

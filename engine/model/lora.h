@@ -17,6 +17,7 @@
 #include "formats/adapter.h"
 #include "kernels/core/context.h"
 #include "kernels/core/tensor.h"
+#include "kernels/ops/embedding.h"
 
 namespace qe {
 
@@ -51,6 +52,18 @@ struct FullTensor {
   Tensor gradient;       ///< fp32; absent when not trainable
 };
 
+/// Rows of the word table that the adapter has, and of the decoder where it is tied. Views
+/// likewise.
+struct TokenRows {
+  std::string name;                     ///< in adapter_model.safetensors
+  std::span<const int32_t> ids, slots;  ///< kernels/ops/embedding.h's, in the device's memory
+  FrozenWeight table;
+  std::vector<int32_t> chosen;       ///< ids
+  Tensor value, computed, gradient;  ///< (ids, E)
+
+  ReplacedRows replaced() const { return {ids, slots, computed}; }
+};
+
 /// A piece of the flat buffers.
 struct NamedParameter {
   std::string name;  ///< in adapter_model.safetensors
@@ -72,6 +85,9 @@ struct AdaptedBase {
   std::vector<LoraSite> sites;
   int n_linears = 0;  ///< ids of sites are below it
   std::vector<BaseParameter> parameters;
+  int word_table = kNoParameter;  ///< of parameters
+  bool tied_decoder = true;
+  std::string decoder;  ///< its module
 };
 
 class LoraAdapter {
@@ -97,6 +113,8 @@ class LoraAdapter {
     return index < 0 ? nullptr : &full_tensors_[index];
   }
   const std::vector<FullTensor>& full_tensors() const { return full_tensors_; }
+  /// Or null.
+  const TokenRows* token_rows() const { return token_rows_ ? &*token_rows_ : nullptr; }
   /// All that is trained, in the order of the flat buffers.
   const std::vector<NamedParameter>& named() const { return named_; }
   int64_t n_parameters() const;
@@ -133,12 +151,14 @@ class LoraAdapter {
   };
   void choose_pairs(const AdaptedBase& base);
   void choose_full_tensors(const std::vector<BaseParameter>& parameters);
+  void choose_token_rows(const AdaptedBase& base);
   void add_piece(const std::string& name, ParameterKind kind, int64_t rows, int64_t cols);
   void divide();
   void allocate(bool trainable, Memory& memory);
   Views views_of(size_t piece) const;
   void place();
   void make_norms(Memory& memory);
+  void make_slots(Memory& memory);
   void update_derived();
   void assign_pairs(const Adapter& adapter, const std::string& folder,
                     std::vector<float>& to) const;
@@ -151,6 +171,7 @@ class LoraAdapter {
   std::vector<int> index_of_linear_;
   std::vector<FullTensor> full_tensors_;
   std::vector<int> index_of_parameter_;
+  std::optional<TokenRows> token_rows_;
   std::vector<NamedParameter> named_;
   std::vector<int64_t> offsets_;  // of each in the flat buffers
   int64_t n_values_ = 0;          // of a flat buffer

@@ -31,6 +31,8 @@ struct MaskedLm {
   Tensor word_table;      ///< (V, E) in its stored type
   Tensor position_table;  ///< (positions, E), nullable
   Tensor type_table;      ///< (types, E), nullable
+  int word_id = kNoParameter, position_id = kNoParameter,
+      type_id = kNoParameter;  ///< of parameters
   Norm embedding_norm;
   Linear embedding_projection;       ///< E to C, where E is another width
   std::vector<EncoderLayer> layers;  ///< the distinct ones

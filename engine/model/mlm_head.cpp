@@ -35,12 +35,18 @@ int64_t padded_vocab(const Context& ctx, int64_t vocab_size) {
 struct Decoder {
   Tensor weight, bias;      // of mlm_loss's V' rows and columns
   Tensor d_weight, d_bias;  // of V
+  ReplacedRows replaced;    // of a tied decoder
+  Tensor d_replaced;
 
   Decoder(const MaskedLm& model, const ForwardPass& pass)
       : weight(model.decoder), bias(model.decoder_bias) {
+    const TokenRows* const rows = pass.token_rows();
     if (const FullTensor* const full = pass.full(model.decoder_id)) {
       weight = full->computed;
       if (pass.tape->recording()) d_weight = full->gradient;
+    } else if (rows && model.config.tied_decoder) {
+      replaced = rows->replaced();
+      if (pass.tape->recording()) d_replaced = rows->gradient;
     }
     if (const FullTensor* const full = pass.full(model.decoder_bias_id)) {
       bias = full->value;
@@ -73,7 +79,9 @@ void loss_of_chunk(const MaskedLm& model, const ForwardPass& pass, const Tensor&
                                    .totals = totals,
                                    .label_smoothing = pass.label_smoothing,
                                    .d_decoder = decoder.d_weight,
-                                   .d_bias = decoder.d_bias});
+                                   .d_bias = decoder.d_bias,
+                                   .replaced = decoder.replaced,
+                                   .d_replaced = decoder.d_replaced});
   if (tape.recording()) {
     tape.backward();
   } else {
@@ -113,7 +121,7 @@ void masked_lm_logits(const MaskedLm& model, const ForwardPass& pass, const Tens
   const Var hidden = encode_labelled(model, pass, false);
   const Var h = transform(model, pass.over({batch.label_samples, batch.label_indices}), hidden);
   const Decoder decoder(model, pass);
-  mlm_logits(tape.context(), tape.value(h), decoder.weight, decoder.bias, logits);
+  mlm_logits(tape.context(), tape.value(h), decoder.weight, decoder.bias, logits, decoder.replaced);
   tape.clear();
 }
 

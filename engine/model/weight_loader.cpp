@@ -58,17 +58,19 @@ class Loader {
     const std::string decoder = names.decoder + ".weight";
     if (config_.tied_decoder && !source_.has(word) && source_.has(decoder)) word = decoder;
     model.word_table = matrix("embeddings", word, config_.vocab_size, e, kDecoderRows);
-    for (const std::string* table :
-         {&names.word_embeddings, &names.position_embeddings, &names.token_type_embeddings}) {
-      if (!table->empty()) add_untrained(*table + ".weight");
-    }
+    const auto add_table = [&](const std::string& module, const Tensor& table) {
+      return add_parameter(module + ".weight", ParameterKind::kTable, table);
+    };
+    model.word_id = add_table(names.word_embeddings, model.word_table);
     if (!names.position_embeddings.empty()) {
       model.position_table =
           matrix("embeddings", names.position_embeddings + ".weight", config_.max_positions, e);
+      model.position_id = add_table(names.position_embeddings, model.position_table);
     }
     if (!names.token_type_embeddings.empty()) {
       model.type_table =
           matrix("embeddings", names.token_type_embeddings + ".weight", config_.n_token_types, e);
+      model.type_id = add_table(names.token_type_embeddings, model.type_table);
     }
     model.embedding_norm =
         norm(names.embedding_norm, config_.norm_after_projection ? config_.hidden_size : e);

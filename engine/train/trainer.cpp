@@ -39,7 +39,8 @@ void warn_of_ignored_settings(const RunConfig& config, const LoraAdapter& adapte
   for (const auto& [key, value] : lora_config_members(adapter.config())) {
     if (key == "target_modules") continue;  // a preset and its expansion are hard to compare
     const std::string name = key == "r" ? "lora_r" : key;
-    const std::string text = wanted.at(key).dump();
+    const Json* const given_value = wanted.find(key);
+    const std::string text = given_value ? given_value->dump() : "null";
     for (const RunConfig::Origin& origin : config.origins) {
       const bool given = origin.key == name && !origin.origin.starts_with("default");
       if (!given || text == value.dump()) continue;

@@ -102,6 +102,9 @@ Json Trainer::arguments() const {
     arguments.set("span_max_words", c.span_max_words);
   }
   if (c.loraplus_lr_ratio != 1.0) arguments.set("loraplus_lr_ratio", c.loraplus_lr_ratio);
+  if (const Json* tokens = lora.find("trainable_token_indices")) {
+    arguments.set("trainable_token_indices", *tokens);
+  }
   if (!parts_->adapter->full_tensors().empty()) {
     arguments.set("bias", lora.at("bias"));
     arguments.set("modules_to_save", lora.at("modules_to_save"));

@@ -9,6 +9,16 @@
 namespace qe {
 namespace {
 
+// An expression for the paths of what is trained in full: it has no adapters.
+Json in_full(const std::vector<std::string>& modules_to_save) {
+  std::string ends;
+  for (const std::string& name : modules_to_save) {
+    ends += ends.empty() ? "" : "|";
+    for (const char c : name) ends += c == '.' ? "\\." : std::string(1, c);
+  }
+  return ends.empty() ? Json() : Json(".*(" + ends + ")(\\..*)?");
+}
+
 // The run's settings, but adapters everywhere: which layers have some does not matter.
 RunConfig settings_of(const RunConfig& run, const RunShape& shape) {
   constexpr int64_t kTokens = 4096;
@@ -18,7 +28,11 @@ RunConfig settings_of(const RunConfig& run, const RunShape& shape) {
   RunConfig config = run;
   config.adapter_name_or_path.clear();
   config.target_modules = Json("all-linear");
-  config.exclude_modules = config.layers_to_transform = config.layers_pattern = Json();
+  config.layers_to_transform = config.layers_pattern = Json();
+  config.exclude_modules = in_full(lora_config_of(run).modules_to_save);
+  // The small model has few tokens.
+  if (!run.trainable_token_indices.is_null())
+    config.trainable_token_indices = Json::array({Json(int64_t{0})});
   config.rank_pattern = config.alpha_pattern = Json::object();
   config.resident_weights = Json(false);
   config.per_device_train_batch_size = few(run.per_device_train_batch_size, shape.train_length);

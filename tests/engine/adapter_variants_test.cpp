@@ -39,7 +39,7 @@ std::vector<Variant> variants() {
   }
   std::sort(all.begin(), all.end(),
             [](const Variant& a, const Variant& b) { return a.folder < b.folder; });
-  REQUIRE(all.size() >= 11);
+  REQUIRE(all.size() >= 15);
   return all;
 }
 

@@ -97,6 +97,12 @@ TEST_CASE(
           full_names(bert, config_of(Bias::kNone, {"nse"}));
         }).starts_with("modules_to_save: an entry is the end of a name only, of \"bert."));
 
+  CHECK(error_of([&] {
+          full_names(bert, config_of(Bias::kNone, {"cls", "decoder"}));
+        }) ==
+        "modules_to_save: \"cls.predictions.decoder\" is in a module that is saved as well, "
+        "which peft cannot load");
+
   test::GoldenModel deberta(test::golden_path("families/deberta-v2"), 32, false);
   AdapterConfig config = config_of(Bias::kAll, {});
   config.target_modules = {"query_proj"};
@@ -158,13 +164,33 @@ TEST_CASE("full tensors: adapters that do not fit are refused by name") {
   folder.write("adapter_config.json", json.dump());
   const std::string unspoken = error_of([&] { read_adapter(folder.path()); });
   CAPTURE(unspoken);
-  CHECK(unspoken.find("or what bias and modules_to_save speak of in adapter_config.json") !=
+  CHECK(unspoken.find("or what bias, modules_to_save and trainable_token_indices speak of in ") !=
         std::string::npos);
   ThreadPool threads(1);
   CHECK(error_of([&] {
           ConvertedTensors(test::golden_path("families/distilbert/model"),
                            {.adapters = {{variant, 0.5}}}, Context{.threads = &threads});
         }).find("is merged with weight 1, got 0.5") != std::string::npos);
+}
+
+TEST_CASE("full tensors: rows of tokens, which the word table and its decoder have") {
+  test::GoldenModel bert(test::golden_path("bert"), 32, false);
+  AdapterConfig config = config_of(AdapterConfig::Bias::kNone, {});
+  const auto error = [&](std::vector<std::pair<std::string, std::vector<int64_t>>> tokens) {
+    config.trainable_tokens = std::move(tokens);
+    return error_of([&] { make_adapter(config, bert.lm, true, bert.ctx, bert.memory); });
+  };
+  const std::string key = "trainable_token_indices: ";
+  CHECK(error({{"", {4, 9}}}) == "");
+  CHECK(error({{"word_embeddings", {4, 9}}, {"predictions.decoder", {4, 9}}}) == "");
+  CHECK(error({{"word_embeddings", {4, 9}}, {"predictions.decoder", {4}}}) ==
+        key + "the word table and the decoder tied to it have the same tokens");
+  CHECK(error({{"position_embeddings", {4}}}) ==
+        key + "\"position_embeddings\" is not the word table, \"bert.embeddings.word_embeddings\"");
+  CHECK(error({{"", {4, 160}}}) == key + "expected 0 to 159, got 160");
+  CHECK(error({{"", {4, 9, 4}}}) == key + "4 stands there twice");
+  config.modules_to_save = {"word_embeddings"};
+  CHECK(error({{"", {4}}}) == key + "the word table is trained in full already (modules_to_save)");
 }
 
 TEST_CASE("full tensors: a bare encoder gets a head that is trained, saved and found again") {

@@ -303,7 +303,6 @@ TEST_CASE("settings that would change the result are refused by key") {
       {"fan_in_fan_out", "true"},
       {"ensure_weight_tying", "true"},
       {"layer_replication", "[[0, 4], [2, 5]]"},
-      {"trainable_token_indices", "[1, 2]"},
       {"target_parameters", R"(["w"])"},
       {"init_lora_weights", "\"pissa\""},
       {"init_lora_weights", "\"pissa_niter_16\""},
