@@ -612,22 +612,23 @@ AdapterConfig lora_config_of(const RunConfig& config) {
     modules_to_save = Json::array();
     modules_to_save.push_back(config.modules_to_save);
   }
-  return read_lora_config(Json::object({{"r", config.lora_r},
-                                        {"lora_alpha", config.lora_alpha},
-                                        {"lora_dropout", config.lora_dropout},
-                                        {"use_rslora", config.use_rslora},
-                                        {"use_dora", config.use_dora},
-                                        {"init_lora_weights", config.init_lora_weights},
-                                        {"loftq_config", config.loftq_config},
-                                        {"target_modules", config.target_modules},
-                                        {"exclude_modules", config.exclude_modules},
-                                        {"layers_to_transform", config.layers_to_transform},
-                                        {"layers_pattern", config.layers_pattern},
-                                        {"rank_pattern", config.rank_pattern},
-                                        {"alpha_pattern", config.alpha_pattern},
-                                        {"bias", config.bias},
-                                        {"modules_to_save", modules_to_save},
-                                        {"trainable_token_indices", config.trainable_token_indices}}));
+  return read_lora_config(
+      Json::object({{"r", config.lora_r},
+                    {"lora_alpha", config.lora_alpha},
+                    {"lora_dropout", config.lora_dropout},
+                    {"use_rslora", config.use_rslora},
+                    {"use_dora", config.use_dora},
+                    {"init_lora_weights", config.init_lora_weights},
+                    {"loftq_config", config.loftq_config},
+                    {"target_modules", config.target_modules},
+                    {"exclude_modules", config.exclude_modules},
+                    {"layers_to_transform", config.layers_to_transform},
+                    {"layers_pattern", config.layers_pattern},
+                    {"rank_pattern", config.rank_pattern},
+                    {"alpha_pattern", config.alpha_pattern},
+                    {"bias", config.bias},
+                    {"modules_to_save", modules_to_save},
+                    {"trainable_token_indices", config.trainable_token_indices}}));
 }
 
 std::vector<RunConfigKey> run_config_keys() {

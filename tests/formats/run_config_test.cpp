@@ -407,7 +407,8 @@ TEST_CASE("batches are sized by tokens or by sequences; a masking rate needs an 
     const std::string named =
         std::string(key).starts_with("per_gpu") ? "per_device_train_batch_size" : key;
     CHECK(
-        error_of(qe::cat(R"({"per_device_train_batch_tokens": 4096, ")", key, "\": ", value, "}")) ==
+        error_of(
+            qe::cat(R"({"per_device_train_batch_tokens": 4096, ")", key, "\": ", value, "}")) ==
         "config.json: per_device_train_batch_tokens: batches have as many sequences as fit: leave "
         "out " +
             named);
