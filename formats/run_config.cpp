@@ -471,9 +471,10 @@ class Reader {
       const auto origin = origins_.find(key);
       return origin != origins_.end() && !origin->second.starts_with("preset");
     };
-    QE_CHECK(config_.mlm_probability_end || !given("mlm_probability_schedule"),
-             config_path_.empty() ? "settings" : config_path_,
-             ": mlm_probability_schedule: set mlm_probability_end as well");
+    if (!config_.mlm_probability_end && given("mlm_probability_schedule")) {
+      config_.notes.push_back(
+          "mlm_probability_schedule does nothing here: mlm_probability_end is not set");
+    }
     if (config_.per_device_train_batch_tokens > 0) {
       for (const auto& [key, set] :
            {std::pair{"per_device_train_batch_size", given("per_device_train_batch_size")},

@@ -131,11 +131,12 @@ std::string text_of(const DataReport& report) {
     const auto millions = [&](double seconds) {
       return fixed(1e-6 * tokens_per_second(report, seconds), 1);
     };
-    table.add({rate.masking,
-               cat(millions(rate.seconds), " M tokens/s (", millions(rate.highest), " to ",
-                   millions(rate.lowest), "), ",
-                   fixed(1e9 * rate.cpu_seconds / static_cast<double>(report.n_round_tokens), 1),
-                   " ns of CPU a token; ", fixed(100 * rate.label_share, 1), " % to predict")});
+    table.add(
+        {rate.masking,
+         cat(millions(rate.seconds), " M tokens/s (", millions(rate.highest), " to ",
+             millions(rate.lowest), "), ",
+             fixed(1e9 * rate.cpu_seconds / static_cast<double>(report.n_round_tokens), 1),
+             " ns of CPU a token; ", fixed(100 * rate.label_share, 1), " % of all to predict")});
   }
   return table.text();
 }

@@ -27,7 +27,7 @@ struct DataRate {
   double seconds = 0;   ///< median
   double lowest = 0, highest = 0;
   double cpu_seconds = 0;  ///< median, of all threads together
-  double label_share = 0;  ///< of the tokens
+  double label_share = 0;  ///< to predict, of all tokens: special ones never are
 };
 
 struct DataReport {

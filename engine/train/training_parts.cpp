@@ -139,8 +139,8 @@ BatchShape RunShape::train_batch(const RunConfig& config) const {
     return {n, n * train_length, train_length};
   }
   const int64_t most = budget / std::max<int64_t>(train_min_length, 1);
-  return {std::min(most, train_samples), std::min(budget, train_samples * train_length),
-          train_length};
+  const int64_t n = std::min(most, train_samples);
+  return {n, std::min(budget, n * train_length), train_length};
 }
 
 BatchShape RunShape::eval_batch(const RunConfig& config) const {
