@@ -3,6 +3,7 @@
 #include "engine/model/packed_batch.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "kernels/core/error.h"
 
@@ -19,6 +20,30 @@ void append_word_scales(int64_t dropped_id, std::span<const int32_t> ids,
   for (const int32_t id : ids) {
     scales.push_back(id == dropped_id ? 0.0f : kKeptInTraining / (1.0f - share));
   }
+}
+
+// All values are compared before the first wrong one is looked for: that goes by vectors.
+bool inside(std::span<const int32_t> values, int64_t end) {
+  bool outside = false;
+  const auto limit = static_cast<uint32_t>(end);
+  for (const int32_t value : values) outside |= static_cast<uint32_t>(value) >= limit;
+  return !outside;
+}
+
+int32_t first_outside(std::span<const int32_t> values, int64_t end) {
+  return *std::find_if(values.begin(), values.end(),
+                       [&](int32_t value) { return value < 0 || value >= end; });
+}
+
+void write_positions(const EncoderConfig& config, std::span<const int32_t> ids,
+                     int32_t* positions) {
+  auto next = static_cast<int32_t>(config.position_offset);
+  if (config.position_ids != PositionIds::kSkipPadding) {
+    std::iota(positions, positions + ids.size(), next);
+    return;
+  }
+  const auto pad = static_cast<int32_t>(config.pad_token_id);
+  for (size_t i = 0; i < ids.size(); ++i) positions[i] = ids[i] == pad ? pad : next++;
 }
 
 }  // namespace
@@ -46,28 +71,29 @@ void PackedBatch::append(const EncoderConfig& config, uint32_t sample_id,
   QE_CHECK(length > 0, "sample ", sample_id, " has no tokens");
   QE_CHECK(length <= config.max_length(), "sample ", sample_id, " has ", length,
            " tokens; the model has positions for ", config.max_length());
-  int64_t next_position = config.position_offset;
-  for (int64_t i = 0; i < length; ++i) {
-    const int32_t row = static_cast<int32_t>(token_ids.size());
-    if (!labels_of_ids.empty() && labels_of_ids[i] != kNoLabel) {
-      label_rows.push_back(row);
-      labels.push_back(labels_of_ids[i]);
-      label_samples.push_back(sample_id);
-      label_indices.push_back(static_cast<uint32_t>(i));
-    }
-    QE_CHECK(ids[i] >= 0 && ids[i] < config.vocab_size, "sample ", sample_id, " has token id ",
-             ids[i], ", outside the model's vocabulary of ", config.vocab_size);
-    const int32_t type = types.empty() ? 0 : types[i];
-    QE_CHECK(config.n_token_types == 0 || (type >= 0 && type < config.n_token_types), "sample ",
-             sample_id, " has token type ", type, "; the model has ", config.n_token_types);
-    token_ids.push_back(ids[i]);
-    type_ids.push_back(type);
-    const bool skipped =
-        config.position_ids == PositionIds::kSkipPadding && ids[i] == config.pad_token_id;
-    position_ids.push_back(static_cast<int32_t>(skipped ? config.pad_token_id : next_position++));
-    row_samples.push_back(sample_id);
-    row_indices.push_back(static_cast<uint32_t>(i));
+  QE_CHECK(inside(ids, config.vocab_size), "sample ", sample_id, " has token id ",
+           first_outside(ids, config.vocab_size), ", outside the model's vocabulary of ",
+           config.vocab_size);
+  const int64_t n_types = config.n_token_types;
+  QE_CHECK(n_types == 0 || inside(types, n_types), "sample ", sample_id, " has token type ",
+           first_outside(types, n_types), "; the model has ", n_types);
+  const size_t begin = token_ids.size();
+  for (size_t i = 0; i < labels_of_ids.size(); ++i) {
+    if (labels_of_ids[i] == kNoLabel) continue;
+    label_rows.push_back(static_cast<int32_t>(begin + i));
+    labels.push_back(labels_of_ids[i]);
+    label_samples.push_back(sample_id);
+    label_indices.push_back(static_cast<uint32_t>(i));
   }
+  const size_t end = begin + ids.size();
+  token_ids.insert(token_ids.end(), ids.begin(), ids.end());
+  type_ids.insert(type_ids.end(), types.begin(), types.end());
+  type_ids.resize(end, 0);
+  row_samples.resize(end, sample_id);
+  row_indices.resize(end);
+  std::iota(row_indices.begin() + static_cast<ptrdiff_t>(begin), row_indices.end(), 0u);
+  position_ids.resize(end);
+  write_positions(config, ids, position_ids.data() + begin);
   if (config.dropped_token_id >= 0) {
     append_word_scales(config.dropped_token_id, ids, word_scales);
   }

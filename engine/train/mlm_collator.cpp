@@ -87,15 +87,23 @@ void MlmCollator::append(const TokenDataset& dataset, int64_t index, uint32_t ep
 void MlmCollator::mask_units(const Masked& masked) {
   const uint32_t chosen = probability_threshold(options_.mlm_probability);
   const uint8_t word_flag = options_.unit == MaskUnit::kWord ? options_.word_flag : uint8_t{0};
+  // Draws of a few tokens at a time do not wait for each other, nor for what follows from them.
+  constexpr size_t kBlock = 16;
+  Philox4 draws[kBlock];
   bool drawn = false;  // of the word that the token is of
-  for (size_t i = 0; i < masked.ids.size(); ++i) {
-    if (special(masked.flags[i])) continue;
-    const Philox4 bits = philox4x32(key_, philox_counter(masked.sample, masked.epoch, kOfTokens, 0,
-                                                         static_cast<uint32_t>(i), 0));
-    // A piece cut out of joined rows may begin inside a word: with what is there of it.
-    const bool follows = i > 0 && (masked.flags[i] & word_flag) != 0;
-    if (!follows) drawn = bits.x < chosen;
-    if (drawn) predict(masked, i, bits.y, bits.z);
+  const size_t n = masked.ids.size();
+  for (size_t begin = 0; begin < n; begin += kBlock) {
+    for (size_t k = 0; k < kBlock; ++k)
+      draws[k] = philox4x32(key_, philox_counter(masked.sample, masked.epoch, kOfTokens, 0,
+                                                 static_cast<uint32_t>(begin + k), 0));
+    for (size_t i = begin; i < std::min(n, begin + kBlock); ++i) {
+      if (special(masked.flags[i])) continue;
+      // A piece cut out of joined rows may begin inside a word: with what is there of it.
+      const bool follows = i > 0 && (masked.flags[i] & word_flag) != 0;
+      const Philox4& bits = draws[i - begin];
+      if (!follows) drawn = bits.x < chosen;
+      if (drawn) predict(masked, i, bits.y, bits.z);
+    }
   }
 }
 
