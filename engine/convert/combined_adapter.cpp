@@ -58,8 +58,6 @@ AdapterPair joined(const Terms& terms, int64_t r) {
 AdapterPair added(const Terms& terms) {
   AdapterPair sum = empty_pair(terms[0].pair, terms[0].pair.r);
   for (const auto& [pair, factor] : terms) {
-    QE_CHECK(pair.r == sum.r, pair.module, ": the adapters have ranks ", sum.r, " and ", pair.r,
-             " here, but factors of different ranks cannot be added up (use cat or svd)");
     const auto root = static_cast<float>(std::sqrt(std::abs(factor)));
     for (size_t i = 0; i < sum.a.size(); ++i) sum.a[i] += (factor < 0 ? -root : root) * pair.a[i];
     for (size_t i = 0; i < sum.b.size(); ++i) sum.b[i] += root * pair.b[i];
@@ -69,8 +67,6 @@ AdapterPair added(const Terms& terms) {
 
 AdapterPair reduced(const Terms& terms, int64_t r) {
   AdapterPair sum = empty_pair(terms[0].pair, r);
-  QE_CHECK(r <= std::min(sum.in, sum.out), sum.module, ": a rank of ", r, " for a weight of ",
-           sum.out, " x ", sum.in);
   std::vector<float> product(static_cast<size_t>(sum.out * sum.in));
   for (const auto& [pair, factor] : terms) {
     for (int64_t i = 0; i < pair.out; ++i) {
@@ -94,8 +90,10 @@ AdapterPair reduced(const Terms& terms, int64_t r) {
 
 void add_terms(const Adapter& adapter, const WeightedAdapter& source,
                std::map<std::string, Terms>& terms) {
-  QE_CHECK(adapter.tensors.empty(), source.folder,
-           ": an adapter that has parameters in full (bias, modules_to_save) cannot be combined");
+  QE_CHECK(
+      adapter.tensors.empty(), source.folder,
+      ": an adapter that has parameters in full (bias, modules_to_save, trainable_token_indices) "
+      "cannot be combined");
   const LoraTargets targets(adapter.config);
   for (const AdapterPair& pair : adapter.pairs) {
     QE_CHECK(pair.magnitude.empty(), source.folder, ": ", pair.module,
@@ -108,6 +106,18 @@ void add_terms(const Adapter& adapter, const WeightedAdapter& source,
                " linear, got ", pair.out, " x ", pair.in);
     }
     of_module.push_back({pair, source.weight * targets.scale(pair.module)});
+  }
+}
+
+// Before anything is computed, so that the first module's error is the one that is told.
+void check_ranks(Type type, int64_t r, const Terms& terms) {
+  const AdapterPair& first = terms[0].pair;
+  QE_CHECK(type != Type::kSvd || r <= std::min(first.in, first.out), first.module, ": a rank of ",
+           r, " for a weight of ", first.out, " x ", first.in);
+  for (const Term& term : terms) {
+    QE_CHECK(type != Type::kLinear || term.pair.r == first.r, first.module,
+             ": the adapters have ranks ", first.r, " and ", term.pair.r,
+             " here, but factors of different ranks cannot be added up (use cat or svd)");
   }
 }
 
@@ -135,7 +145,10 @@ Adapter combine_adapters(const CombineOptions& options, ThreadPool& threads) {
   const int64_t r = type == Type::kCat ? total : type == Type::kSvd ? svd_rank : largest;
 
   std::vector<const Terms*> modules;
-  for (const auto& [module, of_module] : terms) modules.push_back(&of_module);
+  for (const auto& [module, of_module] : terms) {
+    check_ranks(type, r, of_module);
+    modules.push_back(&of_module);
+  }
   combined.pairs.resize(modules.size());
   threads.run(static_cast<int64_t>(modules.size()), [&](int64_t task, int) {
     const Terms& of_module = *modules[static_cast<size_t>(task)];

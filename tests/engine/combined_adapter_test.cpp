@@ -116,7 +116,6 @@ TEST_CASE("combined_adapter: ranks by pattern, one adapter, and what is written"
     CHECK(read.config.base_model_name_or_path == "model");
     CHECK(read.pairs[0].a == found.pairs[0].a);
   }
-  config.r = 3;
   CHECK(error_with({.type = Type::kSvd, .svd_rank = 5, .adapters = {{plain, 1}, {plain, 1}}}) ==
         "a.key: a rank of 5 for a weight of 4 x 8");
   CHECK(error_with({.adapters = {{plain, 1.0}, {write("wide", 9), 1.0}}})
@@ -128,6 +127,20 @@ TEST_CASE("combined_adapter: ranks by pattern, one adapter, and what is written"
   CHECK(error_with({.adapters = {{kFirst, 1}, {test::golden_path("adapters/dora/adapter"), 1}}})
             .find("an adapter with magnitudes (DoRA) cannot be combined") != std::string::npos);
   CHECK(error_with({}) == "no adapter to combine");
+  // The same ranks in all, but not here.
+  config.rank_pattern = {{"query", 1}};
+  const std::string other = folder.path() + "/other";
+  std::filesystem::create_directories(other);
+  write_adapter(other, config, {.pairs = {{"a.key", 2, 8, 4, ones.data(), ones.data()}}});
+  CHECK(error_with({.type = Type::kLinear, .adapters = {{plain, 1}, {other, 1}}})
+            .find("a.key: the adapters have ranks 1 and 2 here") == 0);
+  config.bias = AdapterConfig::Bias::kLoraOnly;
+  write_adapter(other, config,
+                {.pairs = {{"a.key", 2, 8, 4, ones.data(), ones.data()}},
+                 .tensors = {{"a.key.base_layer.bias", {4}, ones.data()}}});
+  CHECK(error_with({.adapters = {{plain, 1}, {other, 1}}})
+            .find("/other: an adapter that has parameters in full (bias, modules_to_save, "
+                  "trainable_token_indices) cannot be combined") != std::string::npos);
 }
 
 }  // namespace qe

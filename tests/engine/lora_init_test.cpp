@@ -181,7 +181,12 @@ DEVICE_TEST_CASE("lora_init: two updates, and the adapter that fits the base as 
           test::logits_of(model, test::pack(model.lm.config, rows, 0, rows.size(), false));
       const std::vector<float> expected =
           test::golden_tensor(golden.tensors, cat(base.name, ".logits"));
-      CHECK(test::relative_error(logits, expected) < test::tolerance(test::Result::kModel, 1e-4));
+      // W + s (B A - B0 A0) is about W - s B0 A0 + s B A, but in 16 bits more of it is rounded:
+      // beside W, of both products A, B and A x, each no larger than W (B0 A0 is a projection of
+      // it, from which B A is not far).
+      const double roundings = was_split ? 1 + 2 * 3 : 1;
+      CHECK(test::relative_error(logits, expected) <
+            std::sqrt(roundings) * test::tolerance(test::Result::kModel, 1e-4));
     }
   }
 }
