@@ -55,7 +55,12 @@ class Planned {
 
  private:
   EncoderConfig encoder_ = named_encoder_config("bert-large");
-  RunShape shape_{true, 100000, 512, 1000, 512};
+  RunShape shape_{.trains = true,
+                  .train_samples = 100000,
+                  .train_length = 512,
+                  .train_min_length = 512,
+                  .eval_samples = 1000,
+                  .eval_length = 512};
   ThreadPool threads_;
   Device device_;
   Context ctx_;

@@ -80,7 +80,9 @@ bool is_valid(const Json& value, const Json& schema, const Json& root) {
     if (keyword == "additionalProperties") {
       return !value.is_object() ||
              std::all_of(value.members().begin(), value.members().end(), [&](const auto& member) {
-               return schema.at("properties").find(member.first) != nullptr;
+               const Json* const known = schema.find("properties");
+               if (known && known->find(member.first)) return true;
+               return wanted.is_object() && is_valid(member.second, wanted, root);
              });
     }
     const bool is_text = keyword == "description" || keyword == "default" || keyword == "title" ||
