@@ -4,7 +4,8 @@
 #
 # The loss of every update on examples/kjv beside that of transformers and peft on the same batches,
 # from the same adapter, without dropout, in fp32 on the CPU: of the fp32 base and of an NF4 base
-# (bitsandbytes' codes and scales), by both rules of AdamW.
+# (bitsandbytes' codes and scales; and those that the engine's quantize writes, as bitsandbytes' CPU
+# code does not always take the nearest code of a scale), by both rules of AdamW.
 #   scripts/compare_kjv_losses.sh PROGRAM [PYTHON] [UPDATES]
 # PYTHON has torch, transformers, peft and bitsandbytes. Tables of all updates go to $OUT (default: a
 # new folder). Exit status 1: some update's losses differ by more than 1e-3 of themselves.
@@ -29,18 +30,26 @@ CONFIG
     >"$out/$1/train.log" 2>&1
 }
 
+compare() { # NAME WHAT OPTION ...: both losses of every update of the run NAME
+  local name=$1 what=$2 table=$out/$1/losses-$2.txt
+  shift 2
+  "$python" scripts/compare_training.py examples/tiny-mlm "$out/initial/run" \
+    "$out/$name/batches.jsonl" "$out/$name/config.json" "$out/$name/run/metrics.jsonl" \
+    --final-adapter "$out/$name/run" --tolerance 1e-3 "$@" \
+    >"$table" 2>"$out/$name/compare-$what.log" || failed=1
+  echo "$name, $what: $(tail -n 2 "$table" | paste -sd ';')"
+}
+
 train initial 32 adamw_torch 0 1 # its adapter is as it began
+"$program" quantize --model examples/tiny-mlm --output "$out/quantized" >"$out/quantize.log" 2>&1
 failed=0
 for optim in adamw_torch paged_adamw_32bit; do
-  for bits in 32 4; do
-    name=$bits-$optim
-    train "$name" "$bits" "$optim" 0.002 "$updates"
-    "$python" scripts/compare_training.py examples/tiny-mlm "$out/initial/run" \
-      "$out/$name/batches.jsonl" "$out/$name/config.json" "$out/$name/run/metrics.jsonl" \
-      --final-adapter "$out/$name/run" --tolerance 1e-3 \
-      >"$out/$name/losses.txt" 2>"$out/$name/compare.log" || failed=1
-    echo "$bits bits, $optim: $(tail -n 2 "$out/$name/losses.txt" | paste -sd ';')"
-  done
+  train "fp32-$optim" 32 "$optim" 0.002 "$updates"
+  compare "fp32-$optim" fp32
+  train "nf4-$optim" 4 "$optim" 0.002 "$updates"
+  compare "nf4-$optim" bitsandbytes
+  compare "nf4-$optim" codes --codes "$out/quantized"
 done
-echo "tables: $out/*/losses.txt"
+compare fp32-adamw_torch float64 --float64
+echo "tables: $out/*/losses-*.txt"
 exit "$failed"

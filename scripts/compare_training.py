@@ -4,7 +4,7 @@
 """Trains with peft on the very batches the engine trained on, and prints both losses per step.
 
     compare_training.py BASE_DIR INITIAL_ADAPTER_DIR DUMP.jsonl CONFIG.json METRICS.jsonl
-        [--set key=value ...] [--final-adapter DIR]
+        [--set key=value ...] [--final-adapter DIR] [--codes FOLDER] [--float64]
 
 DUMP.jsonl is what `qlora-engine train --dump_batches FILE` writes, one micro-batch a line:
 {"step", "micro_step", "sample_ids": [..], "input_ids": [[..]], "token_type_ids": [[..]],
@@ -82,10 +82,12 @@ def read_metrics(path):
     return [r for r in records if "loss" in r and "step" in r]
 
 
-def load_model(base, adapter, settings):
+def load_model(base, adapter, settings, codes):
     model = AutoModelForMaskedLM.from_pretrained(base, dtype=torch.float32,
                                                  attn_implementation="eager")
-    if settings["bits"] == 4:
+    if codes:
+        ref.decode_4bit(model, codes)
+    elif settings["bits"] == 4:
         ref.round_trip_4bit(model, settings["quant_type"], settings["double_quant"],
                             settings["quant_block_size"])
     return peft.PeftModel.from_pretrained(model, adapter, is_trainable=True).eval()
@@ -142,6 +144,8 @@ def main():
         parser.add_argument(name)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--final-adapter", help="compare A and B after the dump's last step")
+    parser.add_argument("--codes", metavar="FOLDER",
+                        help="4-bit weights of this folder, by `qlora-engine quantize`")
     parser.add_argument("--float64", action="store_true",
                         help="train the reference in float64: what differs is the engine's rounding")
     parser.add_argument("--tolerance", type=float, default=1e-4)
@@ -150,7 +154,7 @@ def main():
 
     settings = read_settings(options.config, options.set)
     updates = read_dump(options.dump)
-    model = load_model(options.base, options.initial_adapter, settings)
+    model = load_model(options.base, options.initial_adapter, settings, options.codes)
     if options.float64:
         model.double()
     theirs = dict(zip(updates, list(train(model, list(updates.values()), settings))))

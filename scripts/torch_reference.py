@@ -12,6 +12,7 @@ import pathlib
 import torch
 import torch.nn.functional as F
 import transformers
+from safetensors.torch import load_file
 from transformers import BatchEncoding, get_scheduler
 
 
@@ -212,4 +213,22 @@ def round_trip_4bit(model, quant_type="nf4", double_quant=True, block_size=64):
         packed, state = bnb.quantize_4bit(module.weight.data.float(), blocksize=block_size,
                                           compress_statistics=double_quant, quant_type=quant_type)
         module.weight.copy_(dequantize_4bit(packed, state))
+    return model
+
+
+@torch.no_grad()
+def decode_4bit(model, folder):
+    """Replaces each encoder Linear's weight by what `folder`, which the engine's quantize or
+    transformers wrote, holds for it."""
+    import bitsandbytes.functional as bnb
+
+    tensors = {}
+    for path in sorted(pathlib.Path(folder).glob("*.safetensors")):
+        tensors.update(load_file(path))
+    for name, module in encoder_linears(model):
+        prefix = f"{name}.weight."
+        stored = {key.removeprefix(prefix): value for key, value in tensors.items()
+                  if key.startswith(prefix)}
+        state = bnb.QuantState.from_dict(stored, torch.device("cpu"))
+        module.weight.copy_(dequantize_4bit(tensors[f"{name}.weight"], state))
     return model
