@@ -58,7 +58,6 @@ class Planned {
   RunShape shape_{.trains = true,
                   .train_samples = 100000,
                   .train_length = 512,
-                  .train_min_length = 512,
                   .eval_samples = 1000,
                   .eval_length = 512};
   ThreadPool threads_;
