@@ -37,7 +37,7 @@ DEVICE_TEST_CASE(
     CHECK_FALSE(std::filesystem::exists(config.output_dir));
     CHECK(speed.n_updates == 3);
     CHECK(speed.updates_left == 40);
-    CHECK(speed.n_evaluations == 3);  // before the first, after 15 and 30
+    CHECK(speed.n_evaluations == 4);  // before the first, after 15, 30 and the last
     CHECK(speed.n_tokens > 0);
     double training = 0.0, evaluation = 0.0;
     int64_t n_evaluations = 0;
