@@ -28,8 +28,8 @@ struct BatchShape {
 struct RunShape {
   bool trains = false;                          ///< else it evaluates only
   int64_t train_samples = 0, train_length = 0;  ///< tokens of the longest sample
+  int64_t train_min_length = 1;                 ///< and of the shortest
   int64_t eval_samples = 0, eval_length = 0;    ///< 0: no evaluation
-  int64_t train_min_length = 1;                 ///< tokens of the shortest training sample
 
   BatchShape train_batch(const RunConfig& config) const;
   BatchShape eval_batch(const RunConfig& config) const;

@@ -222,7 +222,8 @@ TEST_CASE("memory_plan: what somebody set is obeyed; the error names what fits, 
 TEST_CASE("memory_plan: micro-batches are not split where their means or sizes count") {
   const Planned planned;
   for (const auto& [key, value] :
-       {std::pair{"loss_norm", "microbatch"}, std::pair{"dataloader_drop_last", "true"}}) {
+       {std::pair{"loss_norm", "microbatch"}, std::pair{"dataloader_drop_last", "true"},
+        std::pair{"per_device_train_batch_tokens", "4096"}}) {
     const RunConfig config = settings({{key, value}});
     const size_t least = planned.needed(settings({{key, value},
                                                   {"resident_weights", "false"},
