@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 # SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #
-# What only a machine with a GPU can check. FOLDER holds qe_kernels_tests and qe_engine_tests of a
-# build with the CUDA backend.
+# What only a machine with a GPU can check. FOLDER holds qe_kernels_tests, qe_engine_tests and
+# qe_api_tests of a build with the CUDA backend.
 #   scripts/check_gpu.sh tests FOLDER     every device test in fp32, bf16 and fp16; in bf16 also
 #                                         with optimizer states in pinned memory
 #   scripts/check_gpu.sh alone FOLDER     what needs the GPU for itself: memory in use is as planned
@@ -44,7 +44,7 @@ add_types() {
   local arch=$1 program type
   shift
   for type in "$@"; do
-    for program in qe_kernels_tests qe_engine_tests; do
+    for program in qe_kernels_tests qe_engine_tests qe_api_tests; do
       add "$program $type${arch:+ as $arch}" \
         "QE_TEST_DEVICE=$type${arch:+ QE_FORCE_ARCH=$arch}" \
         "$folder/$program"
@@ -57,7 +57,7 @@ add_sanitized() {
   local program test options="" environment=QE_TEST_DEVICE=bf16
   if [[ $1 == memcheck ]]; then options="--report-api-errors no"; fi # a test asks for too much
   if [[ $1 == racecheck ]]; then environment+=" QE_SMALL=1"; fi
-  for program in qe_kernels_tests qe_engine_tests; do
+  for program in qe_kernels_tests qe_engine_tests qe_api_tests; do
     while read -r test; do
       add "$1, $program: $test" "$environment" \
         "compute-sanitizer --tool $1 $options --error-exitcode 9 --print-limit 5 $folder/$program $(

@@ -93,9 +93,9 @@ void Embedder::embed(std::span<const EncodedText> texts, std::span<float> out) {
     const std::vector<int32_t>& ids = texts[i].ids;
     labels.assign(ids.size(), options_.pooling == Pooling::kMean ? 0 : kNoLabel);
     labels[0] = 0;
-    if (session_->append(ids, labels)) continue;
+    if (session_->append(ids, labels, texts[i].adapter)) continue;
     finish(out.subspan(begin * columns, (i - begin) * columns));
-    session_->append(ids, labels);
+    session_->append(ids, labels, texts[i].adapter);
     begin = i;
   }
   finish(out.subspan(begin * columns, (texts.size() - begin) * columns));

@@ -110,10 +110,11 @@ std::vector<int64_t> FillMask::mask_positions(const std::vector<int32_t>& ids) c
 }
 
 // Adds masks of a text to the batch; false when they do not fit beside what is there.
-bool FillMask::append(const std::vector<int32_t>& ids, std::span<const int64_t> positions) {
+bool FillMask::append(const std::vector<int32_t>& ids, std::span<const int64_t> positions,
+                      const LoraAdapter* adapter) {
   std::vector<int32_t> labels(ids.size(), kNoLabel);
   for (const int64_t position : positions) labels[position] = 0;
-  return session_->append(ids, labels);
+  return session_->append(ids, labels, adapter);
 }
 
 // Logits (masks, V) of the batch, which is empty afterwards.
@@ -129,7 +130,7 @@ Tensor FillMask::run() {
 std::vector<std::vector<float>> FillMask::logits(const std::vector<int32_t>& ids) {
   std::vector<std::vector<float>> all;
   for (const int64_t position : mask_positions(ids)) {
-    append(ids, {&position, 1});
+    append(ids, {&position, 1}, nullptr);
     const Tensor row = run();
     all.emplace_back(row.cols);
     copy_bytes(session_->context(), all.back().data(), row.data, all.back().size() * sizeof(float));
@@ -185,10 +186,10 @@ std::vector<std::vector<std::vector<BestToken>>> FillMask::best_tokens(
     best[i].resize(positions.size());
     for (size_t begin = 0; begin < positions.size(); begin += n_at_once) {
       const auto some = positions.subspan(begin, std::min(n_at_once, positions.size() - begin));
-      if (!append(texts[i].ids, some)) {
+      if (!append(texts[i].ids, some, texts[i].adapter)) {
         answer(parts);
         parts.clear();
-        append(texts[i].ids, some);
+        append(texts[i].ids, some, texts[i].adapter);
       }
       parts.push_back({&texts[i], some, best[i].data() + begin});
     }
@@ -261,7 +262,7 @@ TokensAnswers FillMask::fill_with(const MaskedText& text,
       scored[m][w].factors.resize(word.size());
       for (size_t i = 0; i < word.size(); ++i) {
         const int64_t position = at + static_cast<int64_t>(i);
-        scores_.add(*session_, ids, position, word[i], &scored[m][w].factors[i]);
+        scores_.add(*session_, ids, position, word[i], text.adapter, &scored[m][w].factors[i]);
         ids[position] = word[i];
       }
       scored[m][w].answer.tokens = word;

@@ -42,6 +42,7 @@ struct MaskedText {
   std::vector<int64_t> positions;  ///< of the masks, ascending
   std::vector<int32_t> candidates;
   int64_t top_k = 0;
+  const LoraAdapter* adapter = nullptr;  ///< InferSession::append's
 };
 
 /// A token and its softmax probability over the whole vocabulary.
@@ -116,7 +117,8 @@ class FillMask {
   void allocate(InferSession& session);
   Tensor logits_of(const MaskedLm& model, const ForwardPass& pass) const;
   std::vector<int64_t> mask_positions(const std::vector<int32_t>& ids) const;
-  bool append(const std::vector<int32_t>& ids, std::span<const int64_t> positions);
+  bool append(const std::vector<int32_t>& ids, std::span<const int64_t> positions,
+              const LoraAdapter* adapter);
   Tensor run();
   void answer(std::span<const Part> parts);
   void answer(const Part& part, const Tensor& logits);

@@ -70,7 +70,7 @@ void Scorer::ask(const EncodedText& text, int64_t begin, int64_t end, double* to
          ++j) {
       masked_[j] = mask;
     }
-    scores_.add(*session_, masked_, static_cast<int64_t>(i), text.ids[i], to++);
+    scores_.add(*session_, masked_, static_cast<int64_t>(i), text.ids[i], text.adapter, to++);
   }
 }
 

@@ -84,10 +84,9 @@ InferSession::InferSession(const InferOptions& options, const Use& use, const Lo
   if (limited && !planning) take_memory(options, use);
   model_ = load_base(options);
   if (!options.adapter.empty()) {
-    own_adapter_ = load_adapter(options.adapter, model_, options.model, false, ctx_, memory_, log_);
-    adapter_ = own_adapter_.get();
+    adapter_ = load_adapter(options.adapter, model_, options.model, false, ctx_, memory_, log_);
   }
-  expand_weights(model_, adapter_, options.expanded_layers, ctx_, memory_);
+  expand_weights(model_, adapter_.get(), options.expanded_layers, ctx_, memory_);
   capacity_.tokens = model_.config.max_length() + options.batch_tokens;
   capacity_.sequences = 1 + options.batch_tokens / use.short_text;
   capacity_.labels = use.labels(capacity_.tokens, capacity_.sequences);
@@ -153,37 +152,58 @@ PackedBatch InferSession::full_batch(int64_t length) const {
   return full;
 }
 
+ForwardPass InferSession::pass_over(Tape& tape, const BatchView& batch,
+                                    std::span<const AdapterRows> rows) const {
+  ForwardPass pass{.tape = &tape, .batch = batch};
+  if (rows.size() == 1) {
+    pass.adapter = rows.front().adapter;
+  } else {
+    pass.mixed = rows;
+  }
+  return pass;
+}
+
 size_t InferSession::arena_bytes(const PackedBatch& batch, const Use& use,
-                                 const LoraAdapter* adapter) const {
+                                 std::span<const AdapterRows> rows) const {
   size_t n_bytes = 0;
   for (const Forward& forward : use.forwards) {
     n_bytes = std::max(n_bytes, planned_arena_bytes(ctx_, [&](Context& planning) {
                          Tape tape(planning, false);
-                         forward(model_, ForwardPass{&tape, batch, adapter, false});
+                         forward(model_, pass_over(tape, batch, rows));
                        }));
   }
   return n_bytes;
 }
 
 // For the longest text and, in a batch, others beside it: as many short or long ones as there can
-// be; with the session's adapter, and with such as may come.
+// be; with the session's adapter, and with such as may come, alone and mixed.
 size_t InferSession::arena_bytes(const Use& use, int64_t adapter_rank) const {
-  std::vector<const LoraAdapter*> adapters{adapter_};
   Context planning = ctx_;
   planning.planning = true;
   Memory counted(planning);
-  std::unique_ptr<LoraAdapter> largest[2];
+  std::unique_ptr<LoraAdapter> largest[2];  // LoRA, DoRA
   for (int i = 0; i < 2 && adapter_rank > 0; ++i) {
     const AdapterConfig config{.r = adapter_rank, .use_dora = i == 1, .all_linear = true};
     largest[i] = make_adapter(config, model_, false, planning, counted);
-    adapters.push_back(largest[i].get());
   }
-  const PackedBatch of_short = full_batch(use.short_text);
-  const PackedBatch of_long = full_batch(model_.config.max_length());
   size_t n_bytes = 0;
-  for (const LoraAdapter* adapter : adapters) {
-    n_bytes = std::max(
-        {n_bytes, arena_bytes(of_short, use, adapter), arena_bytes(of_long, use, adapter)});
+  for (const int64_t length : {use.short_text, model_.config.max_length()}) {
+    const PackedBatch batch = full_batch(length);
+    const AdapterRows all{.end = batch.n_tokens(), .label_end = batch.n_labels()};
+    const auto plan = [&](std::span<const AdapterRows> rows) {
+      n_bytes = std::max(n_bytes, arena_bytes(batch, use, rows));
+    };
+    for (const LoraAdapter* adapter : {adapter_.get(), largest[0].get(), largest[1].get()}) {
+      AdapterRows rows = all;
+      rows.adapter = adapter;
+      plan({&rows, 1});
+    }
+    if (adapter_rank == 0 || model_.distance_rows) continue;
+    AdapterRows halves[] = {all, all};
+    halves[0].adapter = halves[1].adapter = largest[0].get();
+    halves[0].end = halves[1].begin = all.end / 2;
+    halves[0].label_end = halves[1].label_begin = all.label_end / 2;
+    plan(halves);
   }
   return n_bytes;
 }
@@ -220,29 +240,49 @@ void InferSession::check_id(int32_t id) const {
            model_.config.vocab_size);
 }
 
-bool InferSession::append(std::span<const int32_t> ids, std::span<const int32_t> labels) {
+bool InferSession::mixes(const LoraAdapter* adapter) const {
+  return !model_.distance_rows && can_be_mixed(adapter ? adapter : adapter_.get());
+}
+
+bool InferSession::append(std::span<const int32_t> ids, std::span<const int32_t> labels,
+                          const LoraAdapter* adapter) {
+  if (!adapter) adapter = adapter_.get();
   const auto n_tokens = static_cast<int64_t>(ids.size());
   const int64_t n_labels = n_tokens - std::count(labels.begin(), labels.end(), kNoLabel);
-  if (batch_.n_tokens() + n_tokens > capacity_.tokens ||
-      batch_.n_labels() + n_labels > capacity_.labels ||
-      batch_.n_sequences() == capacity_.sequences) {
-    return false;
+  const bool same = !adapter_rows_.empty() && adapter_rows_.back().adapter == adapter;
+  const bool fits = batch_.n_tokens() + n_tokens <= capacity_.tokens &&
+                    batch_.n_labels() + n_labels <= capacity_.labels &&
+                    batch_.n_sequences() < capacity_.sequences &&
+                    (same || adapter_rows_.empty() ||
+                     (adapter_rows_.size() < kMaxMixedAdapters &&
+                      mixes(adapter_rows_.back().adapter) && mixes(adapter)));
+  if (!fits) return false;
+  if (!same) {
+    adapter_rows_.push_back(
+        {.adapter = adapter, .begin = batch_.n_tokens(), .label_begin = batch_.n_labels()});
   }
   batch_.append(model_.config, 0, ids, {}, labels);
+  adapter_rows_.back().end = batch_.n_tokens();
+  adapter_rows_.back().label_end = batch_.n_labels();
   return true;
+}
+
+void InferSession::discard() {
+  batch_.clear();
+  adapter_rows_.clear();
 }
 
 void InferSession::run(const Forward& forward) {
   try {
     const BatchView view = buffer_->bind(ctx_, batch_);
-    forward(model_, ForwardPass{tape_.get(), view, adapter_, false});
+    forward(model_, pass_over(*tape_, view, adapter_rows_));
   } catch (...) {
-    batch_.clear();
+    discard();
     tape_->clear();
     arena_.reset();
     throw;
   }
-  batch_.clear();
+  discard();
 }
 
 }  // namespace qe

@@ -43,9 +43,10 @@ inline constexpr int64_t kUsualBatchTokens = 1024;
 /// A text as a model reads it: InferSession::encode made it.
 struct EncodedText {
   std::vector<int32_t> ids;
-  std::vector<uint8_t> special;   ///< 1: added around the text
-  std::vector<int32_t> word_ids;  ///< the tokenizer's words; -1 for special tokens
-  int64_t n_cut = 0;              ///< tokens left out at its end, because it was too long
+  std::vector<uint8_t> special;          ///< 1: added around the text
+  std::vector<int32_t> word_ids;         ///< the tokenizer's words; -1 for special tokens
+  int64_t n_cut = 0;                     ///< tokens left out at its end, because it was too long
+  const LoraAdapter* adapter = nullptr;  ///< InferSession::append's
 };
 
 class InferSession {
@@ -84,16 +85,18 @@ class InferSession {
   void check_id(int32_t id) const;
 
   /// Adds a sequence to the batch; false when it does not fit beside what is there. labels: of its
-  /// tokens, or kNoLabel.
-  bool append(std::span<const int32_t> ids, std::span<const int32_t> labels);
+  /// tokens, or kNoLabel. adapter: of this model, outlives the run and has no larger rank than was
+  /// planned for; null: the session's own, or none. Some adapters share no pass with others
+  /// (can_be_mixed), and sequences with the same one should come together.
+  bool append(std::span<const int32_t> ids, std::span<const int32_t> labels,
+              const LoraAdapter* adapter = nullptr);
   /// Runs a forward pass over the batch, which is empty afterwards, also when this throws.
   void run(const Forward& forward);
   /// Forgets the batch.
-  void discard() { batch_.clear(); }
+  void discard();
   bool empty() const { return batch_.n_sequences() == 0; }
-  /// What later runs have beside the base: an adapter of this model, which outlives them and has no
-  /// larger rank than was planned for; null: nothing.
-  void use_adapter(const LoraAdapter* adapter) { adapter_ = adapter; }
+  /// Whether sequences with this adapter (null: as append's) share passes with those of others.
+  bool mixes(const LoraAdapter* adapter) const;
 
   const PackedBatch& batch() const { return batch_; }
   const BatchCapacity& capacity() const { return capacity_; }
@@ -113,7 +116,10 @@ class InferSession {
   void take_memory(const InferOptions& options, const Use& use);
   void allocate_buffers(const Use& use, int64_t adapter_rank);
   PackedBatch full_batch(int64_t length) const;
-  size_t arena_bytes(const PackedBatch& batch, const Use& use, const LoraAdapter* adapter) const;
+  size_t arena_bytes(const PackedBatch& batch, const Use& use,
+                     std::span<const AdapterRows> rows) const;
+  ForwardPass pass_over(Tape& tape, const BatchView& batch,
+                        std::span<const AdapterRows> rows) const;
   size_t arena_bytes(const Use& use, int64_t adapter_rank) const;
 
   std::string name_;
@@ -125,12 +131,12 @@ class InferSession {
   Memory memory_;
   Tokenizer tokenizer_;
   MaskedLm model_;
-  std::unique_ptr<LoraAdapter> own_adapter_;  // of InferOptions
-  const LoraAdapter* adapter_ = nullptr;      // that runs
+  std::unique_ptr<LoraAdapter> adapter_;  // of InferOptions
   std::unique_ptr<Tape> tape_;
   std::unique_ptr<BatchBuffer> buffer_;
   BatchCapacity capacity_;
   PackedBatch batch_;
+  std::vector<AdapterRows> adapter_rows_;  // of the batch
 };
 
 }  // namespace qe

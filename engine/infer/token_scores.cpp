@@ -19,12 +19,12 @@ void TokenScores::forward(const MaskedLm& model, const ForwardPass& pass) const 
 }
 
 void TokenScores::add(InferSession& session, std::span<const int32_t> ids, int64_t position,
-                      int32_t token, double* to) {
+                      int32_t token, const LoraAdapter* adapter, double* to) {
   labels_.assign(ids.size(), kNoLabel);
   labels_[static_cast<size_t>(position)] = token;
-  if (!session.append(ids, labels_)) {
+  if (!session.append(ids, labels_, adapter)) {
     flush(session);
-    session.append(ids, labels_);
+    session.append(ids, labels_, adapter);
   }
   waiting_.push_back(to);
 }

@@ -20,9 +20,9 @@ class TokenScores {
   void forward(const MaskedLm& model, const ForwardPass& pass) const;
 
   /// Asks for log p(token at position | the rest of ids), natural; it is in *to after flush() at
-  /// the latest.
+  /// the latest. adapter: as InferSession::append's.
   void add(InferSession& session, std::span<const int32_t> ids, int64_t position, int32_t token,
-           double* to);
+           const LoraAdapter* adapter, double* to);
   void flush(InferSession& session);
 
  private:

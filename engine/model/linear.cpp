@@ -2,6 +2,8 @@
 // SPDX-FileCopyrightText: 2026 The qlora-engine authors
 #include "engine/model/linear.h"
 
+#include <algorithm>
+
 #include "kernels/ops/column_sums.h"
 #include "kernels/ops/dora.h"
 #include "kernels/ops/gemm.h"
@@ -21,6 +23,8 @@ struct Branches {
   Dropout dropout;
   Tensor t;   // of lora_forward: behind x in its memory,
   Var own_t;  // or this Var's
+  std::span<const AdapterRows> mixed;
+  bool gathered = false;
   bool has_magnitudes = false;
   bool has_weights = false, has_biases = false;  // in full
   Var z;                                         // of dora_forward, where it is not y's memory
@@ -33,7 +37,7 @@ struct Branches {
 
 // The same as the ops take them.
 struct LoraLinears {
-  LoraSegment segments[kMaxLoraParts];
+  LoraSegment segments[kMaxLoraParts][kMaxMixedAdapters];
   LoraLinear parts[kMaxLoraParts];
   DoraScale scales[kMaxLoraParts];
   size_t count;
@@ -50,14 +54,26 @@ struct LoraLinears {
         part.dense = linear.weight.dense();
       }
       part.bias = branches.biases[i] ? branches.biases[i]->computed : linear.bias;
+      if (!branches.mixed.empty()) part.segments = mixed_segments(branches, i);
       const LoraPair* pair = branches.pairs[i];
       if (!pair) continue;
-      segments[i] = {0, n_rows, pair->computed_a, pair->computed_b, pair->scale};
-      part.segments = {&segments[i], 1};
+      segments[i][0] = {0, n_rows, pair->computed_a, pair->computed_b, pair->scale};
+      part.segments = {segments[i], 1};
       part.d_a = pair->d_a;
       part.d_b = pair->d_b;
       scales[i] = {pair->magnitude, pair->norms, pair->d_magnitude};
     }
+  }
+  std::span<const LoraSegment> mixed_segments(const Branches& branches, size_t part) {
+    size_t n = 0;
+    for (const AdapterRows& rows : branches.mixed) {
+      const LoraPair* pair = rows.adapter ? rows.adapter->pair(branches.linears[part].id) : nullptr;
+      const int64_t begin = branches.gathered ? rows.label_begin : rows.begin;
+      const int64_t end = branches.gathered ? rows.label_end : rows.end;
+      if (!pair || begin == end) continue;
+      segments[part][n++] = {begin, end, pair->computed_a, pair->computed_b, pair->scale};
+    }
+    return {segments[part], n};
   }
   std::span<const LoraLinear> span() const { return {parts, count}; }
   std::span<const DoraScale> magnitudes() const { return {scales, count}; }
@@ -72,8 +88,18 @@ Branches make_branches(const ForwardPass& pass, std::span<const Linear> linears,
       .linears = linears.data(),
       .count = linears.size(),
       .dropout = pass.dropout(p, RandomPurpose::kLoraDropout, layer, static_cast<uint32_t>(site))};
+  branches.mixed = pass.mixed;
+  branches.gathered = pass.gathered;
+  QE_CHECK(pass.mixed.size() <= kMaxMixedAdapters, "linear: at most ", kMaxMixedAdapters,
+           " adapters side by side, got ", pass.mixed.size());
   for (size_t i = 0; i < linears.size(); ++i) {
     branches.n += linears[i].weight.n();
+    int64_t largest = 0;
+    for (const AdapterRows& rows : pass.mixed) {
+      const LoraPair* pair = rows.adapter ? rows.adapter->pair(linears[i].id) : nullptr;
+      if (pair) largest = std::max(largest, pair->r);
+    }
+    branches.ranks += largest;
     branches.pairs[i] = pass.adapter ? pass.adapter->pair(linears[i].id) : nullptr;
     branches.weights[i] = pass.full(linears[i].weight_id);
     branches.biases[i] = pass.full(linears[i].bias_id);
@@ -244,6 +270,11 @@ Norm ForwardPass::with_adapter(const Norm& norm) const {
     changed.d_beta = beta->gradient;
   }
   return changed;
+}
+
+bool can_be_mixed(const LoraAdapter* adapter) {
+  return !adapter ||
+         (!adapter->config().use_dora && adapter->full_tensors().empty() && !adapter->token_rows());
 }
 
 Dropout ForwardPass::dropout(float p, RandomPurpose purpose, uint32_t layer, uint32_t site) const {

@@ -32,6 +32,17 @@ struct RowSubset {
   std::span<const uint32_t> indices;  ///< (rows)
 };
 
+/// Rows of a batch that have an adapter (null: the base alone), and which of the labelled rows are
+/// among them.
+struct AdapterRows {
+  const LoraAdapter* adapter = nullptr;
+  int64_t begin = 0, end = 0;
+  int64_t label_begin = 0, label_end = 0;
+};
+constexpr size_t kMaxMixedAdapters = 16;
+/// Whether rows with this adapter may stand beside others: it has pairs without magnitudes only.
+bool can_be_mixed(const LoraAdapter* adapter);
+
 /// What a forward pass runs with. Cheap to copy; what it points to outlives the backward pass.
 struct ForwardPass {
   Tape* tape = nullptr;
@@ -42,6 +53,9 @@ struct ForwardPass {
   float noise_alpha = 0.0f;              ///< of the input embeddings, in training
   bool gathered = false;                 ///< values have the rows of `rows`, not of the batch
   RowSubset rows;
+  /// Instead of `adapter`, in inference: at most kMaxMixedAdapters that can be mixed, one after the
+  /// other, of all rows. Not for models with rows of distances, which all sequences share.
+  std::span<const AdapterRows> mixed;
 
   /// The same pass over gathered rows.
   ForwardPass over(const RowSubset& subset) const {

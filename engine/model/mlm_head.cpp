@@ -57,6 +57,17 @@ struct Decoder {
   }
 };
 
+// Which of the chunk's rows are among those of each adapter; `to` holds the result.
+std::span<const AdapterRows> labels_of_chunk(std::span<const AdapterRows> mixed, int64_t begin,
+                                             int64_t n, AdapterRows* to) {
+  for (size_t i = 0; i < mixed.size(); ++i) {
+    to[i] = mixed[i];
+    to[i].label_begin = std::clamp<int64_t>(mixed[i].label_begin - begin, 0, n);
+    to[i].label_end = std::clamp<int64_t>(mixed[i].label_end - begin, 0, n);
+  }
+  return {to, mixed.size()};
+}
+
 // Forward and backward of the head over labelled rows [begin, begin + n), hidden: (n, C).
 void loss_of_chunk(const MaskedLm& model, const ForwardPass& pass, const Tensor& hidden,
                    const GradientTarget& d_hidden, int64_t begin, int64_t capacity,
@@ -64,10 +75,11 @@ void loss_of_chunk(const MaskedLm& model, const ForwardPass& pass, const Tensor&
   Tape& tape = *pass.tape;
   const BatchView& batch = pass.batch;
   const int64_t n = hidden.rows;
-  const Var h = transform(
-      model,
-      pass.over({chunk_of(batch.label_samples, begin, n), chunk_of(batch.label_indices, begin, n)}),
-      tape.wrap(hidden, capacity, d_hidden));
+  AdapterRows mixed[kMaxMixedAdapters];
+  ForwardPass of_chunk =
+      pass.over({chunk_of(batch.label_samples, begin, n), chunk_of(batch.label_indices, begin, n)});
+  of_chunk.mixed = labels_of_chunk(pass.mixed, begin, n, mixed);
+  const Var h = transform(model, of_chunk, tape.wrap(hidden, capacity, d_hidden));
   const Decoder decoder(model, pass);
   mlm_loss(tape.context(), MlmLoss{.hidden = tape.value(h),
                                    .decoder = decoder.weight,

@@ -43,7 +43,11 @@ class Refused : public Error {
 enum class RequestKind { kFill, kScore, kEmbed };
 
 /// An adapter that requests may use: it lives as long as one of them does.
-struct ServedAdapter;
+struct ServedAdapter {
+  explicit ServedAdapter(const Context& ctx) : memory(ctx) {}
+  Memory memory;
+  std::unique_ptr<LoraAdapter> adapter;
+};
 
 struct Request {
   using Clock = std::chrono::steady_clock;
@@ -58,6 +62,7 @@ struct Request {
 
   RequestKind kind = RequestKind::kFill;
   std::shared_ptr<const ServedAdapter> adapter;  ///< null: the base
+  bool mixes = true;  ///< shares passes with those of other adapters that do
   Pooling pooling = Pooling::kMean;
   Clock::time_point deadline = Clock::time_point::max();  ///< it does not begin after this
   Done done;
@@ -85,7 +90,8 @@ struct Request {
   }
   /// Whether one forward pass can answer both.
   bool shares_pass_with(const Request& other) const {
-    return kind == other.kind && adapter == other.adapter && pooling == other.pooling;
+    return kind == other.kind && pooling == other.pooling &&
+           (adapter == other.adapter || (mixes && other.mixes));
   }
 };
 

@@ -11,12 +11,6 @@
 
 namespace qe {
 
-struct ServedAdapter {
-  explicit ServedAdapter(const Context& ctx) : memory(ctx) {}
-  Memory memory;
-  std::unique_ptr<LoraAdapter> adapter;
-};
-
 namespace {
 
 // Calls f, whose Errors become Refused with this reason (but for those that are already).
@@ -38,6 +32,10 @@ QueueLimits limits_of(const ServiceOptions& options) {
           .batch_tokens = std::max<int64_t>(options.infer.batch_tokens, 1),
           .batch_pieces = options.infer.batch_tokens > 0 ? 64u : 1u,
           .delay = options.batch_delay};
+}
+
+const LoraAdapter* lora_of(const Request& request) {
+  return request.adapter ? request.adapter->adapter.get() : nullptr;
 }
 
 int64_t largest_rank(const AdapterConfig& config) {
@@ -81,9 +79,9 @@ void Service::serve(const ServiceOptions& options, std::promise<void>& ready) {
   }
   ready.set_value();  // options and ready end here
   for (;;) {
-    const std::vector<RequestQueue::Taken> taken = queue_.take();
+    std::vector<RequestQueue::Taken> taken = queue_.take();
     if (taken.empty()) break;
-    run(taken);
+    run(std::move(taken));
   }
   const std::lock_guard lock(adapters_mutex_);
   adapters_.clear();
@@ -170,6 +168,7 @@ std::shared_ptr<Request> Service::make_request(RequestKind kind, size_t n_texts,
     throw Refused(Refusal::kArgument,
                   cat(session_->name(), ": the model has no masked-LM head or no mask token"));
   }
+  request->mixes = session_->mixes(nullptr);
   if (options.adapter == 0) return request;
   const std::lock_guard lock(adapters_mutex_);
   const auto found = adapters_.find(options.adapter);
@@ -177,6 +176,7 @@ std::shared_ptr<Request> Service::make_request(RequestKind kind, size_t n_texts,
     throw Refused(Refusal::kAdapter, cat("adapter ", options.adapter, " is not attached"));
   }
   request->adapter = found->second;
+  request->mixes = session_->mixes(request->adapter->adapter.get());
   return request;
 }
 
@@ -185,6 +185,7 @@ void Service::encode(std::span<const std::string_view> texts, bool truncate,
   for (const std::string_view text : texts) {
     request.encoded.push_back(
         refusing(Refusal::kText, [&] { return mean_.prepare(text, truncate); }));
+    request.encoded.back().adapter = lora_of(request);
   }
 }
 
@@ -202,6 +203,7 @@ uint64_t Service::fill(std::span<const std::string_view> texts, int64_t top_k,
     request->masked.push_back(refusing(Refusal::kText, [&] {
       return fill_.prepare(std::string(text), top_k, targets, options.truncate);
     }));
+    request->masked.back().adapter = lora_of(*request);
     const auto n_tokens = static_cast<int64_t>(request->masked.back().ids.size());
     request->pieces.push_back({.text = request->pieces.size(), .n_tokens = n_tokens});
   }
@@ -247,12 +249,16 @@ uint64_t Service::embed(std::span<const std::string_view> texts, Pooling pooling
   return queue_.put(request);
 }
 
-// One kind and one adapter.
-void Service::run(const std::vector<RequestQueue::Taken>& taken) {
-  const Request& first = *taken.front().request;
+// Of one kind.
+void Service::run(std::vector<RequestQueue::Taken> taken) {
+  const auto adapter_of = [](const RequestQueue::Taken& part) {
+    return part.request->adapter.get();
+  };
+  std::stable_sort(taken.begin(), taken.end(), [&](const auto& a, const auto& b) {
+    return std::less<>()(adapter_of(a), adapter_of(b));
+  });
   try {
-    session_->use_adapter(first.adapter ? first.adapter->adapter.get() : nullptr);
-    switch (first.kind) {
+    switch (taken.front().request->kind) {
       case RequestKind::kFill:
         run_fill(taken);
         break;

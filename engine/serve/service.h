@@ -75,7 +75,7 @@ class Service {
   std::shared_ptr<Request> make_request(RequestKind kind, size_t n_texts,
                                         const RequestOptions& options, Request::Done done) const;
   void encode(std::span<const std::string_view> texts, bool truncate, Request& request) const;
-  void run(const std::vector<RequestQueue::Taken>& taken);
+  void run(std::vector<RequestQueue::Taken> taken);
   void run_fill(const std::vector<RequestQueue::Taken>& taken);
   void run_score(const std::vector<RequestQueue::Taken>& taken);
   void run_embed(const std::vector<RequestQueue::Taken>& taken);

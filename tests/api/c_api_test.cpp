@@ -200,6 +200,61 @@ TEST_CASE("c api: many threads, adapters mixed, the same bits as alone") {
   CHECK(n_wrong == 0);
 }
 
+DEVICE_TEST_CASE("c api: requests with different adapters share a pass, and answer as alone") {
+  const Settings settings;
+  qe_open_options options = open_options(settings);
+  options.batch_tokens = 256;
+  Model model(test::golden_path("families/roberta/model"), options);
+  const std::string lora = test::golden_path("families/roberta/adapter");
+  const int64_t first = model.attach(lora), second = model.attach(lora);
+  const int64_t dora = model.attach(test::golden_path("adapters/dora/adapter"));  // shares no pass
+  const std::vector<std::string> texts{"the <mask> of a king", "a day in the land of <mask> and d",
+                                       "<mask>"};
+  struct Asked {
+    int64_t adapter;
+    std::string text;
+    qe_answer answers[8];
+    size_t n = 0;
+    Ended ended;
+  };
+  std::vector<std::unique_ptr<Asked>> all;
+  Holding holding(model);
+  for (const int64_t adapter : {int64_t{QE_BASE}, second, first, dora, int64_t{QE_BASE}, second}) {
+    auto asked = std::make_unique<Asked>();
+    asked->adapter = adapter;
+    asked->text = texts[all.size() % texts.size()];
+    const qe_text text{asked->text.data(), asked->text.size()};
+    const qe_request_options request = qlora_engine::request_options(adapter);
+    qe_error error;
+    REQUIRE(qe_submit_fill_mask(model.handle(), &text, 1, 3, nullptr, 0, &request, asked->answers,
+                                8, &asked->n, Ended::callback, &asked->ended, nullptr,
+                                &error) == QE_OK);
+    all.push_back(std::move(asked));
+  }
+  holding.release();
+  for (const auto& asked : all) {
+    CAPTURE(asked->adapter);
+    const auto [status, message] = asked->ended.future.get();
+    REQUIRE_MESSAGE(status == QE_OK, message);
+    const std::vector<qe_answer> alone =
+        model.fill_mask({asked->text}, 3, qlora_engine::request_options(asked->adapter));
+    REQUIRE(asked->n == alone.size());
+    for (size_t i = 0; i < alone.size(); ++i) {
+      if (!test::on_gpu()) {
+        CHECK(asked->answers[i].token == alone[i].token);
+        CHECK(asked->answers[i].probability == alone[i].probability);
+      } else {
+        CHECK(asked->answers[i].probability ==
+              doctest::Approx(alone[i].probability)
+                  .epsilon(test::tolerance(test::Result::kModel, 1e-4)));
+      }
+    }
+  }
+  // The adapter changes something here.
+  CHECK(model.fill_mask({texts[0]}, 1)[0].probability !=
+        model.fill_mask({texts[0]}, 1, qlora_engine::request_options(first))[0].probability);
+}
+
 TEST_CASE("c api: from C, tokens and texts") {
   Model model = open_model();
   qe_answer answers[8];
