@@ -6,6 +6,8 @@
 #   make test     build and run all tests
 #   make cuda     build everything with the CUDA backend (nvcc, no GPU needed)
 #   make demo     fine-tune the small example model on this CPU and show what changed
+#   make install  program, manual, library, headers into PREFIX (/usr/local)
+#   make deb      a Debian package, in build
 #   make lint     formatting, layers, headers, shell scripts
 #   make format   reformat all sources
 #   make asan     all tests under AddressSanitizer and UndefinedBehaviorSanitizer
@@ -37,6 +39,13 @@ test: everything
 cuda:
 	$(MAKE) everything BUILD=build-cuda CMAKE_FLAGS="-DQE_CUDA=ON $(CMAKE_FLAGS)"
 
+# PREFIX=/usr/local, DESTDIR= for packagers
+install: everything
+	cmake --install $(BUILD) --prefix $(or $(PREFIX),/usr/local)
+
+deb: everything
+	cd $(BUILD) && cpack -G DEB
+
 demo: build
 	scripts/demo.sh $(BUILD)/qlora-engine
 
@@ -63,4 +72,4 @@ fuzz: setup
 clean:
 	rm -rf build build-asan build-cuda build-fuzz demo
 
-.PHONY: all setup configure build everything test cuda demo lint format asan fuzz clean
+.PHONY: all setup configure build everything test cuda install deb demo lint format asan fuzz clean

@@ -207,6 +207,7 @@ std::string program_help(const std::vector<Command>& commands) {
   out +=
       "\n  qlora-engine COMMAND --help   what it does, all its options, an example\n"
       "  qlora-engine --version\n"
+      "  qlora-engine --man, --completions bash|zsh|fish   for packages\n"
       "\nResults go to stdout, progress and tables to stderr. Exit status: 0 done, 1 error, 2 "
       "wrong\n"
       "usage.\n";

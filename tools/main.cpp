@@ -11,6 +11,7 @@
 #include "formats/library_versions.h"
 #include "kernels/core/error.h"
 #include "tools/commands.h"
+#include "tools/manual.h"
 #include "tools/run_report.h"
 #include "tools/stop_signal.h"
 
@@ -32,6 +33,14 @@ int run(const std::vector<std::string>& words) {
   }
   if (words[0] == "--help" || words[0] == "-h" || words[0] == "help") {
     std::cout << program_help(commands);
+    return 0;
+  }
+  if (words[0] == "--man") {
+    std::cout << manual_page(commands);
+    return 0;
+  }
+  if (words[0] == "--completions") {
+    std::cout << completions(commands, words.size() > 1 ? words[1] : "");
     return 0;
   }
   if (words[0] == "--version") {
