@@ -11,11 +11,7 @@ the adapted encoder, in fp32 on the CPU.
 pip packages as in make_goldens.py.
 """
 
-import argparse
 import json
-import pathlib
-import sys
-import tempfile
 
 import numpy as np
 import peft
@@ -24,7 +20,7 @@ import transformers
 
 import make_family_goldens as family
 import torch_reference as ref
-from make_goldens import compare, write_json, write_tensors
+from make_goldens import make_folders, write_json, write_tensors
 
 SETTINGS = {"r": 3, "lora_alpha": 5,
             "target_modules": r"encoder\.layer\.\d\.(attention\.self\.(query|key)|output\.dense)|pooler.dense",
@@ -56,23 +52,5 @@ def make(goldens, out):
         "loss": loss})
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("goldens", type=pathlib.Path)
-    parser.add_argument("--check", action="store_true", help="compare instead of writing")
-    options = parser.parse_args()
-    transformers.utils.logging.disable_progress_bar()
-    torch.set_num_threads(1)
-    out = options.goldens / "bare_adapter"
-    if not options.check:
-        out.mkdir(exist_ok=True)
-        make(options.goldens, out)
-        return
-    with tempfile.TemporaryDirectory() as work:
-        make(options.goldens, pathlib.Path(work))
-        sys.exit(compare(out, pathlib.Path(work)) > 0)
-
-
 if __name__ == "__main__":
-    main()
+    make_folders(__doc__, ["bare_adapter"], ".", lambda _, goldens, folder: make(goldens, folder))

@@ -12,10 +12,8 @@ have no sign, so products are written, not factors. tests/golden/README.md says 
 A golden is one row of VARIANTS. pip packages as in make_goldens.py.
 """
 
-import argparse
 import json
 import pathlib
-import sys
 import tempfile
 
 import peft
@@ -25,7 +23,7 @@ from peft.utils import loftq_utils
 
 import make_family_goldens as family
 import torch_reference as ref
-from make_goldens import compare, write_json, write_tensors
+from make_goldens import make_folders, write_json, write_tensors
 
 # name: family, settings of peft.LoraConfig.
 VARIANTS = {
@@ -109,27 +107,5 @@ def make_variant(name, goldens, out):
         "family": base_name, "settings": settings, "losses": losses})
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("goldens", type=pathlib.Path)
-    parser.add_argument("names", nargs="*", help="variants; none: all")
-    parser.add_argument("--check", action="store_true", help="compare instead of writing")
-    options = parser.parse_args()
-    transformers.utils.logging.disable_progress_bar()
-    torch.set_num_threads(1)
-    bad = 0
-    for name in options.names or VARIANTS:
-        out = options.goldens / "initial" / name
-        if not options.check:
-            out.mkdir(parents=True, exist_ok=True)
-            make_variant(name, options.goldens, out)
-            continue
-        with tempfile.TemporaryDirectory() as work:
-            make_variant(name, options.goldens, pathlib.Path(work))
-            bad += compare(out, pathlib.Path(work))
-    sys.exit(bad > 0)
-
-
 if __name__ == "__main__":
-    main()
+    make_folders(__doc__, VARIANTS, "initial", make_variant)
