@@ -180,18 +180,24 @@ void for_each_text(const Arguments& arguments,
   }
 }
 
-std::string command_help(const Command& command) {
-  std::string usage = cat("Usage: qlora-engine ", command.name);
+std::string usage_of(const Command& command) {
+  std::string usage = cat("qlora-engine ", command.name);
   if (*command.positionals) usage += cat(" ", command.positionals);
   if (!command.options.empty()) usage += " [options]";
   if (command.takes_settings) usage += " [--key value ...]";
-  std::string out = cat(usage, "\n\n", command.description, "\n");
+  return usage;
+}
+
+std::string form_of(const Option& option) {
+  return cat(option.letter ? cat("-", option.letter, ", ") : "", "--", option.name,
+             option.value ? " " : "", option.value ? option.value : "");
+}
+
+std::string command_help(const Command& command) {
+  std::string out = cat("Usage: ", usage_of(command), "\n\n", command.description, "\n");
   if (!command.options.empty()) {
     out += "\nOptions:\n";
-    for (const Option& option : command.options)
-      out += help_entry(cat(option.letter ? cat("-", option.letter, ", ") : "", "--", option.name,
-                            option.value ? " " : "", option.value ? option.value : ""),
-                        option.help);
+    for (const Option& option : command.options) out += help_entry(form_of(option), option.help);
   }
   out += cat("\nExample:\n  ", command.example, "\n");
   if (command.takes_settings) out += settings_help();

@@ -76,6 +76,11 @@ Arguments parse_arguments(const Command& command, const std::vector<std::string>
 /// flushed whenever no line is waiting, so that a program can ask and wait for the answer.
 void for_each_text(const Arguments& arguments, const std::function<void(const std::string&)>& take);
 
+/// "qlora-engine COMMAND ..." with what may follow.
+std::string usage_of(const Command& command);
+/// "-o, --output FILE".
+std::string form_of(const Option& option);
+
 /// Text of `qlora-engine COMMAND --help`, and of `qlora-engine --help`.
 std::string command_help(const Command& command);
 std::string program_help(const std::vector<Command>& commands);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "formats/run_config_keys.h"
 #include "kernels/core/error.h"
 
 namespace qe::tools {
@@ -31,14 +32,6 @@ std::string entry(const std::string& tag, const std::string& text) {
   return cat(".TP\n.B ", roff(tag), "\n", roff(text), "\n");
 }
 
-std::string usage_of(const Command& command) {
-  std::string usage = cat("qlora-engine ", command.name);
-  if (*command.positionals) usage += cat(" ", command.positionals);
-  if (!command.options.empty()) usage += " [options]";
-  if (command.takes_settings) usage += " [--key value ...]";
-  return usage;
-}
-
 // What may follow the program on a command line.
 struct Word {
   std::string name;  // "--option"
@@ -47,16 +40,6 @@ struct Word {
   bool takes_value = false;
 };
 
-std::vector<std::string> split(const std::string& text) {
-  std::vector<std::string> parts;
-  for (size_t begin = 0; begin <= text.size();) {
-    const size_t end = std::min(text.find('|', begin), text.size());
-    parts.push_back(text.substr(begin, end - begin));
-    begin = end + 1;
-  }
-  return parts;
-}
-
 // "4|16|32" names values, "DIR" and "[N]" do not.
 std::vector<std::string> values_of(const std::string& placeholder) {
   const auto is_name = [](char c) {
@@ -64,7 +47,7 @@ std::vector<std::string> values_of(const std::string& placeholder) {
   };
   const bool names = placeholder.find('|') != std::string::npos &&
                      std::all_of(placeholder.begin(), placeholder.end(), is_name);
-  return names ? split(placeholder) : std::vector<std::string>();
+  return names ? run_config::split(placeholder, '|') : std::vector<std::string>();
 }
 
 std::vector<Word> words_of(const Command& command) {
@@ -212,11 +195,7 @@ std::string manual_page(const std::vector<Command>& commands) {
   for (const Command& command : commands) {
     out += cat(".SS ", command.name, "\n.B ", roff(usage_of(command)), "\n.PP\n",
                roff(command.description), "\n");
-    for (const Option& option : command.options) {
-      out +=
-          entry(cat("--", option.name, option.value ? " " : "", option.value ? option.value : ""),
-                option.help);
-    }
+    for (const Option& option : command.options) out += entry(form_of(option), option.help);
     out += cat(".PP\nExample:\n.PP\n.nf\n", roff(command.example), "\n.fi\n");
   }
   out += ".SH SETTINGS\nKeys of a run configuration, in its file or as \\-\\-key value.\n";
