@@ -140,12 +140,14 @@ int64_t Service::attach(const std::string& folder) {
 void Service::detach(int64_t adapter) {
   std::shared_ptr<const ServedAdapter> served;  // freed outside the lock
   const std::lock_guard lock(adapters_mutex_);
-  const auto found = adapters_.find(adapter);
-  if (found == adapters_.end()) {
-    throw Refused(Refusal::kAdapter, cat("adapter ", adapter, " is not attached"));
-  }
-  served = std::move(found->second);
-  adapters_.erase(found);
+  served = adapters_.at(checked(adapter));
+  adapters_.erase(adapter);
+}
+
+// Under the lock.
+int64_t Service::checked(int64_t adapter) const {
+  if (adapters_.contains(adapter)) return adapter;
+  throw Refused(Refusal::kAdapter, cat("adapter ", adapter, " is not attached"));
 }
 
 size_t Service::memory_bytes() const {
@@ -171,12 +173,8 @@ std::shared_ptr<Request> Service::make_request(RequestKind kind, size_t n_texts,
   request->mixes = session_->mixes(nullptr);
   if (options.adapter == 0) return request;
   const std::lock_guard lock(adapters_mutex_);
-  const auto found = adapters_.find(options.adapter);
-  if (found == adapters_.end()) {
-    throw Refused(Refusal::kAdapter, cat("adapter ", options.adapter, " is not attached"));
-  }
-  request->adapter = found->second;
-  request->mixes = session_->mixes(request->adapter->adapter.get());
+  request->adapter = adapters_.at(checked(options.adapter));
+  request->mixes = session_->mixes(lora_of(*request));
   return request;
 }
 

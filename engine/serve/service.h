@@ -72,6 +72,7 @@ class Service {
  private:
   void serve(const ServiceOptions& options, std::promise<void>& ready);
   void open(const ServiceOptions& options);
+  int64_t checked(int64_t adapter) const;
   std::shared_ptr<Request> make_request(RequestKind kind, size_t n_texts,
                                         const RequestOptions& options, Request::Done done) const;
   void encode(std::span<const std::string_view> texts, bool truncate, Request& request) const;
