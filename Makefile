@@ -39,11 +39,15 @@ test: everything
 cuda:
 	$(MAKE) everything BUILD=build-cuda CMAKE_FLAGS="-DQE_CUDA=ON $(CMAKE_FLAGS)"
 
+# What is installed, without the tests.
+installed: configure
+	cmake --build $(BUILD) -j $(JOBS) --target qlora-engine qlora_engine qlora_engine_static
+
 # PREFIX=/usr/local, DESTDIR= for packagers
-install: everything
+install: installed
 	cmake --install $(BUILD) --prefix $(or $(PREFIX),/usr/local)
 
-deb: everything
+deb: installed
 	cd $(BUILD) && cpack -G DEB
 
 demo: build
@@ -72,4 +76,4 @@ fuzz: setup
 clean:
 	rm -rf build build-asan build-cuda build-fuzz demo
 
-.PHONY: all setup configure build everything test cuda install deb demo lint format asan fuzz clean
+.PHONY: all setup configure build everything test cuda installed install deb demo lint format asan fuzz clean
