@@ -30,7 +30,7 @@ bool has_new_head(const AdapterConfig& adapter, const EncoderConfig& config) {
 }
 
 WithNewHead::WithNewHead(TensorSource& source, const EncoderConfig& config, uint64_t seed)
-    : source_(source), deviation_(config.initializer_range), seed_(seed) {
+    : TensorsOver(source), deviation_(config.initializer_range), seed_(seed) {
   const EncoderNames& names = config.names;
   if (!names.head_dense.empty()) {
     kinds_[names.head_dense + ".weight"] = Kind::kWeight;
@@ -44,18 +44,18 @@ WithNewHead::WithNewHead(TensorSource& source, const EncoderConfig& config, uint
 
 const StoredTensor* WithNewHead::find(const std::string& name, const std::vector<int64_t>& shape) {
   if (source_.has(name) || !kinds_.contains(name)) return source_.find(name, shape);
-  tensor_ = {.name = name, .dtype = DType::kF32, .shape = shape, .file = &source_.name()};
-  return &tensor_;
+  made_ = {.name = name, .dtype = DType::kF32, .shape = shape, .file = &source_.name()};
+  return &made_;
 }
 
 const StoredTensor& WithNewHead::read(const StoredTensor& found) {
-  if (&found != &tensor_) return source_.read(found);
-  const Kind kind = kinds_.at(tensor_.name);
-  values_.assign(static_cast<size_t>(tensor_.n_elements()), kind == Kind::kNorm ? 1.0f : 0.0f);
+  if (&found != &made_) return source_.read(found);
+  const Kind kind = kinds_.at(made_.name);
+  values_.assign(static_cast<size_t>(made_.n_elements()), kind == Kind::kNorm ? 1.0f : 0.0f);
   if (kind == Kind::kWeight)
-    fill_normal<float>(NamedStream(seed_, tensor_.name), deviation_, values_);
-  tensor_.bytes = std::as_bytes(std::span(values_));
-  return tensor_;
+    fill_normal<float>(NamedStream(seed_, made_.name), deviation_, values_);
+  made_.bytes = std::as_bytes(std::span(values_));
+  return made_;
 }
 
 }  // namespace qe

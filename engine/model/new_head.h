@@ -26,37 +26,21 @@ std::vector<std::string> modules_of_new_head(const EncoderConfig& config);
 bool has_new_head(const AdapterConfig& adapter, const EncoderConfig& config);
 
 /// `source` with a new head, a pure function of seed and names.
-class WithNewHead : public TensorSource {
+class WithNewHead : public TensorsOver {
  public:
-  /// `source` outlives this.
   WithNewHead(TensorSource& source, const EncoderConfig& config, uint64_t seed);
-  const std::string& name() const override { return source_.name(); }
   bool has(const std::string& name) const override {
     return source_.has(name) || kinds_.contains(name);
   }
   const StoredTensor* find(const std::string& name, const std::vector<int64_t>& shape) override;
   const StoredTensor& read(const StoredTensor& found) override;
-  bool make(const StoredTensor& found, Context& ctx, const Tensor& out) override {
-    return &found != &tensor_ && source_.make(found, ctx, out);
-  }
-  bool make(const StoredTensor& found, Context& ctx, Quant4Matrix& out) override {
-    return &found != &tensor_ && source_.make(found, ctx, out);
-  }
-  std::optional<StoredQuant4> find_quantized(const std::string& name) const override {
-    return source_.find_quantized(name);
-  }
-  bool holds_different(const std::string& a, const std::string& b) const override {
-    return source_.holds_different(a, b);
-  }
 
  private:
   enum class Kind { kWeight, kNorm, kBias };
-  TensorSource& source_;
   std::map<std::string, Kind> kinds_;  // of what the source may lack, by name
   double deviation_;
   uint64_t seed_;
   std::vector<float> values_;
-  StoredTensor tensor_;  // the one that was asked for last
 };
 
 }  // namespace qe

@@ -17,7 +17,7 @@ constexpr const char* kWeight = ".weight";
 SplitTensors::SplitTensors(TensorSource& source, const EncoderConfig& config,
                            const BaseOptions& base, const AdapterConfig& adapter, uint64_t seed,
                            const Context& ctx)
-    : source_(source), config_(config), base_(base), adapter_(adapter), threads_(*ctx.threads) {
+    : TensorsOver(source), config_(config), base_(base), adapter_(adapter), threads_(*ctx.threads) {
   find_sites();
   if (ctx.planning) {
     sites_.clear();
@@ -128,19 +128,19 @@ const StoredTensor* SplitTensors::find(const std::string& name, const std::vecto
   const StoredTensor* stored = source_.find(name, shape);
   found_ = stored ? site(name) : nullptr;
   if (!found_) return stored;
-  rest_ = *stored;
-  rest_.bytes = {};
+  made_ = *stored;
+  made_.bytes = {};
   const bool as_stored = !found_->in_4_bits && stored->dtype != DType::kF64;
-  rest_.dtype = as_stored ? stored->dtype : DType::kF32;
-  return &rest_;
+  made_.dtype = as_stored ? stored->dtype : DType::kF32;
+  return &made_;
 }
 
 const StoredTensor& SplitTensors::read(const StoredTensor& found) {
-  if (&found != &rest_) return source_.read(found);
-  rest_bytes_ = bytes_of(rest(*found_), rest_.dtype,
-                         cat(*rest_.file, ": tensor \"", rest_.name, "\" without its factors"));
-  rest_.bytes = rest_bytes_;
-  return rest_;
+  if (&found != &made_) return source_.read(found);
+  rest_bytes_ = bytes_of(rest(*found_), made_.dtype,
+                         cat(*made_.file, ": tensor \"", made_.name, "\" without its factors"));
+  made_.bytes = rest_bytes_;
+  return made_;
 }
 
 std::optional<StoredQuant4> SplitTensors::find_quantized(const std::string& name) const {

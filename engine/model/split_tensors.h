@@ -11,7 +11,7 @@
 
 namespace qe {
 
-class SplitTensors : public TensorSource {
+class SplitTensors : public TensorsOver {
  public:
   /// Takes the factors of all weights that `adapter` (no preset) targets, a thread for each, unless
   /// ctx is planning; then the source is as it was, and there are no factors. PiSSA takes them from
@@ -19,27 +19,15 @@ class SplitTensors : public TensorSource {
   /// decode to, as peft does. Weights that are held in 4 bits are quantized without their factors.
   /// LoftQ gives factors to weights that are held in 4 bits only; they are the difference of the
   /// stored values and what `base` makes of them. Throws Error, naming the module, where the rank
-  /// is larger than the weight, the scale is not positive or LoftQ finds no floats. The source
-  /// outlives this.
+  /// is larger than the weight, the scale is not positive or LoftQ finds no floats.
   SplitTensors(TensorSource& source, const EncoderConfig& config, const BaseOptions& base,
                const AdapterConfig& adapter, uint64_t seed, const Context& ctx);
 
   const GivenFactors& factors() const { return factors_; }
 
-  const std::string& name() const override { return source_.name(); }
-  bool has(const std::string& name) const override { return source_.has(name); }
   const StoredTensor* find(const std::string& name, const std::vector<int64_t>& shape) override;
   const StoredTensor& read(const StoredTensor& found) override;
-  bool make(const StoredTensor& found, Context& ctx, const Tensor& out) override {
-    return &found != &rest_ && source_.make(found, ctx, out);
-  }
-  bool make(const StoredTensor& found, Context& ctx, Quant4Matrix& out) override {
-    return &found != &rest_ && source_.make(found, ctx, out);
-  }
   std::optional<StoredQuant4> find_quantized(const std::string& name) const override;
-  bool holds_different(const std::string& a, const std::string& b) const override {
-    return source_.holds_different(a, b);
-  }
 
  private:
   // An adapted Linear.
@@ -55,7 +43,6 @@ class SplitTensors : public TensorSource {
   std::vector<float> values(const Site& site) const;
   std::vector<float> rest(const Site& site) const;
 
-  TensorSource& source_;
   EncoderConfig config_;
   BaseOptions base_;
   AdapterConfig adapter_;
@@ -63,7 +50,6 @@ class SplitTensors : public TensorSource {
   std::map<std::string, Site> sites_;  // by weight name
   GivenFactors factors_;
   const Site* found_ = nullptr;  // of the last find
-  StoredTensor rest_;
   std::vector<std::byte> rest_bytes_;
   mutable std::unique_ptr<HostQuant4> rest_quantized_;
 };

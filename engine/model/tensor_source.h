@@ -44,6 +44,31 @@ class TensorSource {
   virtual bool holds_different(const std::string& a, const std::string& b) const = 0;
 };
 
+/// Another source, of which some tensors are made here: who derives finds and reads those.
+class TensorsOver : public TensorSource {
+ public:
+  /// `source` outlives this.
+  explicit TensorsOver(TensorSource& source) : source_(source) {}
+  const std::string& name() const override { return source_.name(); }
+  bool has(const std::string& name) const override { return source_.has(name); }
+  bool make(const StoredTensor& found, Context& ctx, const Tensor& out) override {
+    return &found != &made_ && source_.make(found, ctx, out);
+  }
+  bool make(const StoredTensor& found, Context& ctx, Quant4Matrix& out) override {
+    return &found != &made_ && source_.make(found, ctx, out);
+  }
+  std::optional<StoredQuant4> find_quantized(const std::string& name) const override {
+    return source_.find_quantized(name);
+  }
+  bool holds_different(const std::string& a, const std::string& b) const override {
+    return source_.holds_different(a, b);
+  }
+
+ protected:
+  TensorSource& source_;
+  StoredTensor made_;  // the one of those that was asked for last
+};
+
 /// Rows [n * rows / n_parts, ...) of a matrix whose rows divide evenly. Throws Error otherwise.
 StoredTensor part_of(const StoredTensor& tensor, size_t n, size_t n_parts, const std::string& name);
 

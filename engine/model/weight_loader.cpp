@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "engine/model/new_head.h"
 #include "engine/model/position_tables.h"
 #include "kernels/ops/transfer.h"
 
@@ -236,11 +237,11 @@ class Loader {
   void load_head(MaskedLm& model) {
     const EncoderNames& names = config_.names;
     const int64_t width = config_.head_size;
-    const std::string of_head = config_.head_tensor();
-    if (!options_.needs_head && !of_head.empty() && !source_.has(of_head)) return;
-    QE_CHECK(of_head.empty() || source_.has(of_head), source_.name(),
-             ": the model has no masked-LM head (no tensor \"", of_head,
-             "\"); it was saved from another class than ", config_.masked_lm_class);
+    const bool is_missing = lacks_head(source_, config_);
+    if (is_missing && !options_.needs_head) return;
+    QE_CHECK(!is_missing, source_.name(), ": the model has no masked-LM head (no tensor \"",
+             config_.head_tensor(), "\"); it was saved from another class than ",
+             config_.masked_lm_class);
     if (!names.head_dense.empty()) {
       model.head_dense =
           linear(names.head_dense, width, config_.hidden_size, config_.biases.head_dense);
