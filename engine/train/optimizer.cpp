@@ -9,6 +9,15 @@
 namespace qe {
 namespace {
 
+// Of the table's rows [begin, begin + n) those in the window; none: n <= 0.
+struct Rows {
+  int64_t begin, n;
+};
+Rows in_window(const PagedTable::Window& window, int64_t begin, int64_t n) {
+  const int64_t first = std::max(begin, window.begin);
+  return {first, std::min(begin + n, window.begin + window.n) - first};
+}
+
 int64_t blocks_of(int64_t size) { return (size + kAdamw8Block - 1) / kAdamw8Block; }
 
 }  // namespace
@@ -100,8 +109,7 @@ void Optimizer::step(Context& ctx) const {
     const std::span<float> exp_avg = window.column<float>(0);
     const std::span<float> exp_avg_sq = window.column<float>(1);
     for (const Run& run : runs_) {
-      const int64_t begin = std::max(run.state, window.begin);
-      const int64_t n = std::min(run.state + run.size, window.begin + window.n) - begin;
+      const auto [begin, n] = in_window(window, run.state, run.size);
       if (n <= 0) continue;
       const int64_t parameter = run.parameter + begin - run.state;
       const int64_t at = begin - window.begin;
@@ -116,8 +124,7 @@ void Optimizer::step(Context& ctx) const {
     const std::span<uint8_t> exp_avg = window.column<uint8_t>(0);
     const std::span<uint8_t> exp_avg_sq = window.column<uint8_t>(1);
     for (const BlockRun& run : block_runs_) {
-      const int64_t begin = std::max(run.begin, window.begin);
-      const int64_t n = std::min(run.begin + run.n, window.begin + window.n) - begin;
+      const auto [begin, n] = in_window(window, run.begin, run.n);
       if (n <= 0) continue;
       const int64_t at = begin - window.begin;
       adamw8_step(ctx, {.parameters = parameters_,
