@@ -127,6 +127,15 @@ struct TableGradient {
   __device__ bool continues(int64_t at) const {
     return at > 0 && at < n_pieces && piece(at)[0] != kNoRow && piece(at)[0] == piece(at)[-1];
   }
+  template <int N>
+  __device__ void add(int32_t row, int64_t column, const float (&sums)[N]) const {
+    float* const to = d_table + row * d_table_stride + column;
+    float start[N];
+    load_pack(to, start);
+#pragma unroll
+    for (int k = 0; k < N; ++k) start[k] += sums[k];
+    store_pack(to, start);
+  }
 };
 
 // N columns of one piece. Not more than a piece's tokens, so that there are enough blocks.
@@ -160,12 +169,7 @@ __global__ void __launch_bounds__(kWarp) sum_pieces_kernel(TableGradient p) {
       if (began_before || (last && goes_on)) {
         store_pack(p.parts + (2 * piece + (began_before ? 0 : 1)) * p.cols + column, sums);
       } else {
-        float* const to = p.d_table + row * p.d_table_stride + column;
-        float start[N];
-        load_pack(to, start);
-#pragma unroll
-        for (int k = 0; k < N; ++k) start[k] += sums[k];
-        store_pack(to, start);
+        p.add(row, column, sums);
       }
     }
 #pragma unroll
@@ -200,12 +204,7 @@ __global__ void __launch_bounds__(kWarp) add_parts_kernel(TableGradient p) {
 #pragma unroll
     for (int k = 0; k < N; ++k) sums[k] += v[k];
   }
-  float* const to = p.d_table + row * p.d_table_stride + column;
-  float start[N];
-  load_pack(to, start);
-#pragma unroll
-  for (int k = 0; k < N; ++k) start[k] += sums[k];
-  store_pack(to, start);
+  p.add(row, column, sums);
 }
 
 template <class T, int N>
