@@ -7,7 +7,7 @@ qe_device_test(qe_engine_tests qe_engine
   engine/combined_adapter_test.cpp
   engine/compare_models_test.cpp
   engine/converted_tensors_test.cpp
-  engine/data_test.cpp
+  engine/data_loader_test.cpp
   engine/epoch_plan_test.cpp
   engine/families_test.cpp
   engine/fill_mask_test.cpp
@@ -24,6 +24,7 @@ qe_device_test(qe_engine_tests qe_engine
   engine/measure_test.cpp
   engine/memory_plan_test.cpp
   engine/memory_test.cpp
+  engine/mlm_collator_test.cpp
   engine/model_folders_test.cpp
   engine/optimizer_test.cpp
   engine/paged_table_test.cpp
@@ -33,6 +34,7 @@ qe_device_test(qe_engine_tests qe_engine
   engine/tape_test.cpp
   engine/tensor_source_test.cpp
   engine/token_cache_test.cpp
+  engine/token_dataset_test.cpp
   engine/trainer_batches_test.cpp
   engine/trainer_memory_test.cpp
   engine/trainer_resume_test.cpp
